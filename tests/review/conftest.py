@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench.review import sessions
+from workbench.review.items import Item
+from workbench.review.sessions import Session
+from workbench.workspace import Workspace
+
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture
+def make(workspace: Workspace) -> Make:
+    """Makes a session of `count` items, and `identical` more whose outputs are the same."""
+
+    def make(count: int = 6, identical: int = 0, name: str = "first", seed: int = 1) -> Session:
+        items = [
+            Item(f"row-{i}", f"Question {i}?", f"Wanted {i}", {"base": f"B{i}", "adapter": f"A{i}"})
+            for i in range(count)
+        ] + [
+            Item(f"same-{i}", f"Same {i}?", "", {"base": "Yes.", "adapter": " Yes.\n"})
+            for i in range(identical)
+        ]
+        return sessions.create(workspace, name, items, seed=seed, source={"evaluation": "eval-7"})
+
+    return make

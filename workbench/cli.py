@@ -1,0 +1,112 @@
+"""The `workbench` command: thin verbs over the engine.
+
+Exit codes: 0 done, 1 a fault of workbench's own or a job that failed, 2 something a
+person can mend, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from workbench import __version__
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+from workbench.verbs.common import OpenApp, open_app
+
+_DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it opens the app."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        return _run(args)
+    except WorkbenchError as error:
+        _complain(args, error)
+        return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output left (`| head`); nothing more can be said to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        _complain(args, explain_os_error(error, "go on"))
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    result = args.run(args)
+    if isinstance(result, OpenApp):
+        return _open_app(result)
+    if args.json:
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        args.show(result)
+    return 0
+
+
+def _complain(args: argparse.Namespace, error: WorkbenchError) -> None:
+    if getattr(args, "json", False):
+        print(json.dumps({"error": error.message, "hint": error.hint}, ensure_ascii=False))
+    print(f"workbench: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(error.hint, file=sys.stderr)
+
+
+def _open_app(request: OpenApp) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise WorkbenchError(
+            "The app needs a terminal.", "Every verb works without one: workbench --help."
+        )
+    from screens.app import run_app
+
+    return run_app(
+        request.workspace,
+        mode=request.mode,
+        run_id=request.run_id,
+        dataset=request.dataset,
+        mouse=request.mouse,
+        ascii=request.ascii,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Inside: each verb's module costs a little, and `import workbench.cli` should not.
+    from workbench.verbs import (
+        config,
+        data,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        model,
+        review,
+        runs,
+        train,
+    )
+
+    parser = argparse.ArgumentParser(prog="workbench", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"workbench {__version__}")
+    parser.add_argument("--workspace", metavar="DIR", help="folder that holds everything")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--dataset", metavar="REF", help="dataset version or JSONL file to browse")
+    parser.set_defaults(run=_app, show=None, json=False)
+    verbs = parser.add_subparsers(metavar="VERB")
+    for module in (demo, data, config, model, train, runs, evaluate, review, export, doctor):
+        module.add_parser(verbs)
+    return parser
+
+
+def _app(args: argparse.Namespace) -> OpenApp:
+    return open_app(args, "datasets", dataset=args.dataset)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""Run configs as YAML files and as `path=value` settings; every error at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error, write_text
+
+_OTHER_NAMES = {
+    "lr": "training.learning_rate",
+    "r": "lora.rank",
+    "lora_r": "lora.rank",
+    "lora_alpha": "lora.alpha",
+    "lora_dropout": "lora.dropout",
+    "num_train_epochs": "training.epochs",
+    "per_device_train_batch_size": "training.batch_size",
+    "micro_batch_size": "training.batch_size",
+    "gradient_accumulation_steps": "training.accumulation",
+    "max_grad_norm": "training.max_gradient_norm",
+    "lr_scheduler_type": "training.schedule",
+    "load_in_4bit": "model.quantization",
+    "base_model": "model.base",
+    "model_name_or_path": "model.base",
+    "sequence_len": "data.max_length",
+    "cutoff_len": "data.max_length",
+    "max_seq_length": "data.max_length",
+}
+"""What other trainers call these fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigField:
+    """One field of a run's config, as a form or a reference page needs it."""
+
+    path: str
+    """`section.name`."""
+    help: str
+    unit: str
+    source: str
+    default: Any
+    choices: tuple[str, ...]
+    """What it may be, when that is a short list."""
+    kind: str
+    """`text`, `int`, `float`, `bool` or `choice`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing that is wrong with a config."""
+
+    path: str
+    text: str
+    line: int | None = None
+
+
+class ConfigError(WorkbenchError):
+    """A config with problems, each with its path and, from a file, its line."""
+
+    def __init__(self, origin: str, problems: Sequence[ConfigProblem]) -> None:
+        self.problems = tuple(problems)
+        lines = [
+            f"  {f'line {p.line}, ' if p.line else ''}{p.path}: {p.text}" for p in self.problems
+        ]
+        super().__init__(
+            f"{origin} can't be used:\n" + "\n".join(lines),
+            "`workbench config fields` lists every field.",
+        )
+
+
+def fields() -> list[ConfigField]:
+    """Every field of RunConfig, in the order of the schema."""
+    return [_describe(path, info) for path, info in _leaves(RunConfig, "")]
+
+
+def default_config(settings: Iterable[str] = ()) -> RunConfig:
+    """The defaults, with `path=value` settings applied."""
+    return parse({}, settings, origin="The config")
+
+
+def load(path: Path, settings: Iterable[str] = ()) -> RunConfig:
+    """The config of a YAML file, with `path=value` settings applied.
+
+    Raises ConfigError with every problem, each with its line; WorkbenchError when the
+    file can't be read or is no YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        body = yaml.safe_load(text)
+        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise WorkbenchError(f"{path} is not valid YAML: {where}") from error
+    if body is None:
+        body = {}
+    if not isinstance(body, dict):
+        raise WorkbenchError(f"{path} holds no config: its top level must be `field: value` pairs.")
+    return parse(body, settings, origin=str(path), lines=lines)
+
+
+def parse(
+    body: dict[str, Any],
+    settings: Iterable[str] = (),
+    *,
+    origin: str,
+    lines: dict[str, int] | None = None,
+) -> RunConfig:
+    """A config from plain values. Raises ConfigError with every problem."""
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals:
+            raise WorkbenchError(f"--set {setting}: write it as path=value.")
+        body = _with(body, path.strip(), parse_value(value))
+    try:
+        return RunConfig.model_validate(body)
+    except ValidationError as error:
+        problems = sorted(_problems(error, lines or {}), key=lambda p: p.line or 0)
+        raise ConfigError(origin, problems) from error
+
+
+def parse_value(text: str) -> Any:
+    """A value as YAML reads it, so that 2e-4 is a number, too, and an empty text is null."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return yaml.safe_load(text) if ":" not in text else text
+
+
+def changed(config: RunConfig, path: str, text: str) -> RunConfig:
+    """`config` with the field at `path` set from text. Raises ConfigError."""
+    return parse(config.model_dump(), [f"{path}={text}"], origin="The config")
+
+
+def dump(config: RunConfig) -> str:
+    """The config as YAML, each field with its help as a comment."""
+    out: list[str] = []
+    section = ""
+    for item in fields():
+        head, _, name = item.path.rpartition(".")
+        if head != section:
+            section = head
+            out.append(f"\n{head}:")
+        value = yaml.safe_dump(value_at(config, item.path), default_flow_style=True, width=1000)
+        unit = f" [{item.unit}]" if item.unit else ""
+        shown = value.removesuffix("\n").removesuffix("...").strip()
+        out.append(f"{'  ' if head else ''}{name}: {shown}  # {item.help}{unit}")
+    return "\n".join(out).lstrip("\n") + "\n"
+
+
+def save(config: RunConfig, path: Path) -> None:
+    """Write the config as a YAML file, whole."""
+    write_text(path, dump(config))
+
+
+def value_at(config: RunConfig, path: str) -> Any:
+    """The value of the field at `path`."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _leaves(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name, info
+
+
+def _describe(path: str, info: FieldInfo) -> ConfigField:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    choices = tuple(str(c) for c in getattr(info.annotation, "__args__", ()) if isinstance(c, str))
+    return ConfigField(
+        path=path,
+        help=info.description or "",
+        unit=str(extra.get("unit", "")),
+        source=str(extra.get("source", "")),
+        default=info.default,
+        choices=choices,
+        kind=_kind(info.annotation, choices),
+    )
+
+
+def _kind(annotation: Any, choices: tuple[str, ...]) -> str:
+    if choices:
+        return "choice"
+    options = getattr(annotation, "__args__", (annotation,))
+    for kind in (bool, int, float):
+        if kind in options:
+            return kind.__name__
+    return "text"
+
+
+def _with(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    head, _, rest = path.partition(".")
+    if not rest:
+        return {**body, head: value}
+    inner = body.get(head)
+    return {**body, head: _with(inner if isinstance(inner, dict) else {}, rest, value)}
+
+
+def _problems(error: ValidationError, lines: dict[str, int]) -> Iterator[ConfigProblem]:
+    seen: set[str] = set()
+    for item in error.errors():
+        names = [str(part) for part in item["loc"]]
+        # A union reports once for each of its members, under the member's name.
+        while len(names) > 1 and ".".join(names) not in lines and not _known(".".join(names)):
+            if item["type"] == "extra_forbidden":
+                break
+            names.pop()
+        path = ".".join(names)
+        if path in seen:
+            continue
+        seen.add(path)
+        yield ConfigProblem(path, _explain(item, path), lines.get(path))
+
+
+def _known(path: str) -> bool:
+    return any(item.path == path or item.path.startswith(path + ".") for item in fields())
+
+
+def _explain(item: Any, path: str) -> str:
+    if item["type"] == "extra_forbidden":
+        near = _nearest(path)
+        return "there is no such field." + (f" Did you mean {near}?" if near else "")
+    if item["type"] == "string_pattern_mismatch":
+        return f"use letters, digits, '.', '_' and '-' only, not {item['input']!r}."
+    text = str(item["msg"])
+    text = text[0].lower() + text[1:]
+    shown = item.get("input")
+    return f"{text}, not {shown!r}." if not isinstance(shown, dict) else f"{text}."
+
+
+def _nearest(path: str) -> str:
+    by_name = {item.path.rpartition(".")[2]: item.path for item in reversed(fields())}
+    by_name.update({item.path: item.path for item in fields()})
+    by_name.update({p.partition(".")[0]: p.partition(".")[0] for p in by_name.values()})
+    name = path.rpartition(".")[2]
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
+    for wanted in (path, name):
+        near = difflib.get_close_matches(wanted, by_name, 1, 0.7)
+        if near:
+            return by_name[near[0]]
+    return ""
+
+
+def _lines(node: yaml.Node | None, prefix: str = "") -> dict[str, int]:
+    found: dict[str, int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = f"{prefix}{key.value}"
+            found[path] = key.start_mark.line + 1
+            found.update(_lines(value, f"{path}."))
+    return found

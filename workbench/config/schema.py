@@ -1,0 +1,163 @@
+"""RunConfig: the one source of fields, bounds and help for YAML, command line and form.
+
+Where published defaults disagree, the figure most of them share was taken; `source`
+names one that can be looked up.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ALL_LINEAR = "all-linear"
+
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
+Schedule = Literal["cosine", "linear", "constant"]
+Quantization = Literal["none", "nf4", "fp4"]
+
+
+def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
+    return Field(
+        default,
+        description=help,
+        json_schema_extra={"unit": unit, "source": source},
+        **bounds,
+    )
+
+
+class Section(BaseModel):
+    """A group of fields; an unknown one is an error, never passed over."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Section):
+    """What is fine-tuned."""
+
+    base: Annotated[str, Field(min_length=1)] = _field(
+        "default", "Base model: a local folder, a hub id, or `default` (SmolLM2-135M-Instruct)."
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = _field(
+        "auto", "Number format of the base's weights; auto takes the best this machine computes in."
+    )
+    quantization: Quantization = _field(
+        "none", "none is LoRA; nf4 or fp4 hold the base in 4 bits (QLoRA).", source="QLoRA, 2023"
+    )
+    double_quantization: bool = _field(
+        True, "Quantise the quantisation constants too (4-bit bases).", source="QLoRA, 2023"
+    )
+
+
+class Data(Section):
+    """What it is trained on."""
+
+    dataset: str = _field("", "Dataset version: NAME or NAME@VERSION.")
+    max_length: int = _field(
+        1024,
+        "Longest example; longer ones are handled as `too_long` says.",
+        unit="tokens",
+        ge=16,
+        le=1 << 20,
+    )
+    too_long: Literal["refuse", "drop"] = _field(
+        "refuse", "An example over max_length stops the start, or is left out and counted."
+    )
+    train_rows: int | None = _field(
+        None, "Train on this many rows, chosen by the seed; empty: on all.", unit="rows", ge=1
+    )
+    validation_rows: int | None = _field(
+        None, "Validate on this many rows, the first ones; empty: on all.", unit="rows", ge=1
+    )
+
+
+class Lora(Section):
+    """The adapter."""
+
+    rank: int = _field(16, "Rank r of the update.", ge=1, le=1024, source="TRL 1.x, AutoTrain")
+    alpha: int = _field(
+        32,
+        "Scale: the update is multiplied by alpha/r.",
+        ge=1,
+        le=4096,
+        source="2 x rank: LLaMA-Factory, TRL",
+    )
+    dropout: float = _field(0.0, "Dropout before the adapter.", ge=0, lt=1, source="PEFT")
+    target_modules: str | list[str] = _field(
+        ALL_LINEAR,
+        "Modules that get an adapter: all-linear, or names such as q_proj, v_proj.",
+        source="QLoRA, 2023: all linear layers match full fine-tuning",
+    )
+
+
+class Training(Section):
+    """How it is trained."""
+
+    epochs: float = _field(1.0, "Passes over the data.", unit="epochs", gt=0, le=100)
+    max_steps: int | None = _field(
+        None, "Stop after this many optimiser steps; empty: by epochs.", unit="steps", ge=1
+    )
+    batch_size: int = _field(
+        4, "Examples that go through the model at once.", unit="rows", ge=1, le=4096
+    )
+    accumulation: int = _field(
+        4, "Batches to an optimiser step; rows a step = batch_size x accumulation.", ge=1, le=4096
+    )
+    learning_rate: float = _field(
+        2e-4, "Peak learning rate; 1e-4 for bases above 13B.", gt=0, le=1, source="QLoRA, 2023"
+    )
+    schedule: Schedule = _field("cosine", "How the learning rate falls after the warm-up.")
+    warmup_ratio: float = _field(
+        0.03,
+        "Share of the steps in which the learning rate rises.",
+        ge=0,
+        lt=1,
+        source="QLoRA, 2023",
+    )
+    optimizer: Optimizer = _field(
+        "adamw", "adamw, or with its state in 8 bits or paged to host memory (bitsandbytes)."
+    )
+    weight_decay: float = _field(0.0, "Decoupled weight decay.", ge=0, le=1)
+    max_gradient_norm: float = _field(
+        1.0, "Gradients are scaled down to this norm; 0 leaves them.", ge=0, source="transformers"
+    )
+    gradient_checkpointing: bool = _field(
+        False, "Recompute activations: less memory, about a third slower."
+    )
+    seed: int = _field(0, "Seed of every random choice.", ge=0, lt=1 << 32)
+
+
+class Evaluation(Section):
+    """What is measured, and when."""
+
+    every: int = _field(
+        0, "Validation loss every so many steps; 0: at the start and the end.", unit="steps", ge=0
+    )
+    generate_rows: int = _field(
+        32, "Validation rows answered by base and adapter after training.", unit="rows", ge=1
+    )
+    max_new_tokens: int = _field(128, "Longest answer.", unit="tokens", ge=1, le=1 << 16)
+    batch_size: int = _field(8, "Rows evaluated at once.", unit="rows", ge=1, le=4096)
+
+
+class Checkpoints(Section):
+    """What is kept to resume from."""
+
+    every: int = _field(0, "Save every so many steps; 0: at the end only.", unit="steps", ge=0)
+    keep: int = _field(2, "Newest checkpoints that are kept.", ge=1, le=1000)
+
+
+class RunConfig(Section):
+    """Everything that decides what a run does."""
+
+    name: str = _field(
+        "run",
+        "Name of the run; its id adds a number.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$",
+    )
+    model: Model = Model()
+    data: Data = Data()
+    lora: Lora = Lora()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    checkpoints: Checkpoints = Checkpoints()

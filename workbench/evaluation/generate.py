@@ -1,0 +1,94 @@
+"""Answers and losses of a model on held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, PreTrainedModel
+
+from workbench.data.example import Example
+from workbench.data.template import ChatTemplate
+from workbench.training.batches import Row, batches
+from workbench.training.loss import TrainedTokenLoss
+
+OnRows = Callable[[int], None]
+"""Told how many rows are done."""
+
+
+def row_losses(
+    model: nn.Module, rows: Sequence[Row], *, batch_size: int, pad_id: int, on_rows: OnRows
+) -> list[float]:
+    """Sum of the loss over each row's trained tokens, in nats, in the order of `rows`."""
+    measure = TrainedTokenLoss(model).eval()
+    device = next(model.parameters()).device
+    losses = [0.0] * len(rows)
+    done = 0
+    with torch.inference_mode():
+        for batch in batches(rows, batch_size, pad_id, device):
+            sums = measure(batch.input_ids, batch.attention_mask, batch.trained).tolist()
+            for place, value in zip(batch.rows, sums, strict=True):
+                losses[place] = value
+            done += len(batch.rows)
+            on_rows(done)
+    return losses
+
+
+def answer(
+    model: PreTrainedModel,
+    template: ChatTemplate,
+    examples: Sequence[Example],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    on_rows: OnRows,
+) -> list[str]:
+    """Greedy answers to each example's prompt, in the order of `examples`.
+
+    Prompts of like lengths go together, padded on the left so that the answers begin at
+    one place; generation of a row ends at the template's end marker.
+    """
+    prompts = [template.prompt_ids(example.prompt) for example in examples]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(template.stop_ids),
+        pad_token_id=template.pad_id,
+    )
+    answers = [""] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        picked = order[start : start + batch_size]
+        generated = _generate(model, [prompts[i] for i in picked], settings)
+        for place, ids in zip(picked, generated, strict=True):
+            answers[place] = template.decode(_until_stop(ids, template.stop_ids))
+        on_rows(start + len(picked))
+    return answers
+
+
+def _generate(
+    model: PreTrainedModel, prompts: list[list[int]], settings: GenerationConfig
+) -> list[list[int]]:
+    width = max(len(prompt) for prompt in prompts)
+    device = next(model.parameters()).device
+    input_ids = torch.full((len(prompts), width), int(settings.pad_token_id or 0))
+    attention_mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        attention_mask[row, width - len(prompt) :] = 1
+    with torch.inference_mode():
+        output = cast(Any, model).generate(
+            input_ids=input_ids.to(device),
+            attention_mask=attention_mask.to(device),
+            generation_config=settings,
+            use_cache=True,
+        )
+    tokens: list[list[int]] = output[:, width:].tolist()
+    return tokens
+
+
+def _until_stop(ids: list[int], stops: frozenset[int] | set[int]) -> list[int]:
+    end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
+    return ids[:end]

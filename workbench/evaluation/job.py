@@ -1,0 +1,140 @@
+"""The evaluation process: `python -m workbench.evaluation.job EVALUATION_FOLDER`.
+
+Base and adapter answer the same held-out rows in one load: the adapter is switched off
+for the base. The folder ends with `outputs.jsonl` (a row an item) and `metrics.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+
+from workbench import base_models
+from workbench.config.schema import RunConfig
+from workbench.data import versions
+from workbench.data.example import Example
+from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
+from workbench.evaluation.generate import answer, row_losses
+from workbench.evaluation.request import BASE, OUTPUTS, SCORES, SYSTEMS, read_request
+from workbench.evaluation.scoring import system_scores
+from workbench.files import write_json, write_text
+from workbench.jobs.control import Control
+from workbench.jobs.events import Finished, Progress
+from workbench.jobs.log import LogWriter
+from workbench.jobs.runner import run_job
+from workbench.tracking import manifest, runs
+from workbench.training import batches, model
+from workbench.training.batches import Row
+from workbench.workspace import Workspace
+
+
+def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Evaluate base and adapter as the folder's request says."""
+    request = read_request(folder)
+    run = folder.parent.parent
+    workspace = Workspace(run.parent.parent)
+    config = runs.load_config(run)
+    base_folder = base_models.resolve(workspace, config.model.base)
+    template = ChatTemplate.load(base_folder)
+    model.offline()
+    log.write(Progress("loading the models", 0, 1))
+    base = model.load_base(base_folder, config.model, model.pick_device())
+    adapted = model.load_adapter(base, run / "adapter")
+    examples = _held_out(workspace, config)
+    rows = batches.encode(examples, template, config.data, config.data.validation_rows).rows
+    asked = examples[: request.rows]
+    losses: dict[str, list[float]] = {}
+    answers: dict[str, list[str]] = {}
+    for system in SYSTEMS:
+        with _as_system(adapted, system):
+            losses[system] = row_losses(
+                adapted,
+                rows,
+                batch_size=config.evaluation.batch_size,
+                pad_id=template.pad_id,
+                on_rows=_progress(log, f"loss of the {system}", len(rows)),
+            )
+            answers[system] = answer(
+                base,
+                template,
+                asked,
+                max_new_tokens=request.max_new_tokens,
+                batch_size=config.evaluation.batch_size,
+                on_rows=_progress(log, f"answers of the {system}", len(asked)),
+            )
+    _write(folder, config, template, request.to_json(), asked, rows, losses, answers)
+    return Finished(stopped=False, result=SCORES)
+
+
+def _held_out(workspace: Workspace, config: RunConfig) -> list[Example]:
+    version = versions.resolve(workspace, config.data.dataset)
+    examples = list(versions.read(version, "validation"))
+    if not examples:
+        raise WorkbenchError(
+            f"{version.reference} has no validation split to evaluate on.",
+            "Import it again with --validation 0.1.",
+        )
+    return examples
+
+
+def _as_system(adapted: PeftModel, system: str) -> Any:
+    return adapted.disable_adapter() if system == BASE else nullcontext()
+
+
+def _progress(log: LogWriter, phase: str, total: int) -> Callable[[int], None]:
+    return lambda done: log.write(Progress(phase, done, total, "rows"))
+
+
+def _write(
+    folder: Path,
+    config: RunConfig,
+    template: ChatTemplate,
+    request: dict[str, Any],
+    asked: list[Example],
+    rows: list[Row],
+    losses: dict[str, list[float]],
+    answers: dict[str, list[str]],
+) -> None:
+    lines = [
+        {
+            "key": f"validation-{place}",
+            "prompt": [message.to_json() for message in example.prompt],
+            "reference": example.response,
+            "task": example.task,
+            "source": example.source,
+            "outputs": {system: answers[system][place] for system in SYSTEMS},
+        }
+        for place, example in enumerate(asked)
+    ]
+    write_text(
+        folder / OUTPUTS, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    )
+    references = [example.response for example in asked]
+    tokens = [row.trained_tokens for row in rows]
+    write_json(
+        folder / SCORES,
+        {
+            "v": 1,
+            "request": request,
+            "dataset": config.data.dataset,
+            "template": template.fingerprint(),
+            "rows": {"loss": len(rows), "answers": len(asked)},
+            "trained_tokens": sum(tokens),
+            "environment": manifest.environment(),
+            "systems": {
+                system: system_scores(answers[system], references, losses[system], tokens)
+                for system in SYSTEMS
+            },
+        },
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(evaluate, sys.argv[1:]))

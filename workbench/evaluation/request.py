@@ -1,0 +1,70 @@
+"""What an evaluation is asked to do, where it is kept, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error, read_json, write_json
+from workbench.jobs import launch
+from workbench.workspace import check_name
+
+BASE = "base"
+ADAPTER = "adapter"
+SYSTEMS = (BASE, ADAPTER)
+OUTPUTS = "outputs.jsonl"
+SCORES = "metrics.json"
+_REQUEST = "request.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    rows: int
+    """Validation rows that are answered, the first ones."""
+    max_new_tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def start(run: Path, request: Request, name: str = "") -> Path:
+    """Start an evaluation of `run` as a job of its own; returns its folder.
+
+    `name` defaults to a number. Raises WorkbenchError when the run has no adapter yet or
+    the name is taken.
+    """
+    if not (run / "adapter").exists():
+        raise WorkbenchError(
+            f"The run {run.name} has no adapter yet.", "Evaluate it once training has finished."
+        )
+    parent = run / "evaluations"
+    name = check_name(name or _next_name(parent), "evaluation")
+    folder = parent / name
+    if folder.exists():
+        raise WorkbenchError(f"There is an evaluation {name} already.", "Choose another --name.")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise explain_os_error(error, f"create {folder}") from error
+    write_json(folder / _REQUEST, request.to_json())
+    launch.start(folder, "workbench.evaluation.job")
+    return folder
+
+
+def read_request(folder: Path) -> Request:
+    return Request(**read_json(folder / _REQUEST))
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """What a finished evaluation measured. Raises WorkbenchError before it has finished."""
+    if not (folder / SCORES).exists():
+        raise WorkbenchError(f"The evaluation in {folder} has not finished.")
+    scores: dict[str, Any] = read_json(folder / SCORES)
+    return scores
+
+
+def _next_name(parent: Path) -> str:
+    numbers = [int(p.name) for p in parent.glob("*") if p.name.isdigit()]
+    return f"{max(numbers, default=0) + 1:02d}"

@@ -1,0 +1,105 @@
+"""Merge an adapter into its base: `python -m workbench.export.merge FOLDER`.
+
+Always into the base in its own number format, never into quantised weights. The merged
+model is compared with base plus adapter on held-out prompts, and what was found is kept
+beside it as `merge.json`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from workbench import base_models
+from workbench.data import versions
+from workbench.data.template import ChatTemplate
+from workbench.export.request import CERTIFICATE, read_request
+from workbench.files import building_folder, write_json
+from workbench.jobs.control import Control
+from workbench.jobs.events import Finished, Progress
+from workbench.jobs.log import LogWriter
+from workbench.jobs.runner import run_job
+from workbench.tracking import runs
+from workbench.training import model
+from workbench.workspace import Workspace
+
+_PROMPTS = 8
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Merge as the folder's request says."""
+    request = read_request(folder)
+    run, target = Path(request.run), Path(request.target)
+    workspace = Workspace(run.parent.parent)
+    config = runs.load_config(run)
+    base_folder = base_models.resolve(workspace, config.model.base)
+    template = ChatTemplate.load(base_folder)
+    version = versions.resolve(workspace, config.data.dataset)
+    examples = [e for _, e in zip(range(_PROMPTS), versions.read(version), strict=False)]
+    prompts = [template.encode(example).ids for example in examples]
+
+    model.offline()
+    log.write(Progress("loading the models", 0, 3))
+    whole = config.model.model_copy(update={"quantization": "none"})
+    base = model.load_base(base_folder, whole, torch.device("cpu"))
+    adapted = model.load_adapter(base, run / "adapter")
+    log.write(Progress("comparing", 1, 3))
+    before = [_logits(adapted, prompt) for prompt in prompts]
+    merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
+    after = [_logits(merged, prompt) for prompt in prompts]
+    certificate = {
+        "run": run.name,
+        "base": config.model.base,
+        "dtype": str(next(merged.parameters()).dtype).removeprefix("torch."),
+        "trained_on_quantized_base": config.model.quantization != "none",
+        **compare(before, after),
+    }
+    log.write(Progress("saving", 2, 3))
+    merged.config.use_cache = True
+    with building_folder(target) as building:
+        merged.save_pretrained(building)
+        for name in _TOKENIZER_FILES:
+            if (base_folder / name).exists():
+                shutil.copy(base_folder / name, building / name)
+        write_json(building / CERTIFICATE, certificate)
+    return Finished(stopped=False, result=str(target))
+
+
+def compare(before: list[torch.Tensor], after: list[torch.Tensor]) -> dict[str, Any]:
+    """How far two models' logits are apart, over each position of some prompts.
+
+    Each tensor is (tokens, vocabulary). Gives the largest logit difference, the mean
+    Kullback-Leibler divergence in nats and the share of positions where the most likely
+    token is the same.
+    """
+    largest, divergence, same, positions = 0.0, 0.0, 0, 0
+    for first, second in zip(before, after, strict=True):
+        largest = max(largest, float((first - second).abs().max()))
+        p, q = first.log_softmax(-1), second.log_softmax(-1)
+        divergence += float((p.exp() * (p - q)).sum())
+        same += int((first.argmax(-1) == second.argmax(-1)).sum())
+        positions += len(first)
+    return {
+        "prompts": len(before),
+        "positions": positions,
+        "largest_logit_difference": largest,
+        "mean_kl_nats": divergence / max(1, positions),
+        "same_top_token": same / max(1, positions),
+    }
+
+
+def _logits(network: Any, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        output = network(input_ids=torch.tensor([ids]), use_cache=False)
+    logits: torch.Tensor = output.logits[0].float()
+    return logits
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(merge, sys.argv[1:]))

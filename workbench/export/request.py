@@ -1,0 +1,62 @@
+"""Take a run's result away: the adapter alone, or merged into its base."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.files import building_folder, explain_os_error, read_json, write_json
+from workbench.jobs import launch
+from workbench.tracking import manifest
+
+CERTIFICATE = "merge.json"
+_REQUEST = "request.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    run: str
+    """The run's folder."""
+    target: str
+    """Where the merged model goes."""
+
+
+def adapter_folder(run: Path) -> Path:
+    """The run's adapter. Raises WorkbenchError when it has none yet."""
+    folder = run / "adapter"
+    if not (folder / "adapter_config.json").exists():
+        raise WorkbenchError(
+            f"The run {run.name} has no adapter yet.", "Export it once training has finished."
+        )
+    return folder
+
+
+def export_adapter(run: Path, target: Path) -> Path:
+    """Copy the adapter to `target`, whole, with the manifest that says what made it."""
+    adapter = adapter_folder(run)
+    with building_folder(target) as building:
+        shutil.copytree(adapter, building, dirs_exist_ok=True)
+        shutil.copy(run / manifest.MANIFEST, building / "workbench-manifest.json")
+    return target
+
+
+def start_merge(run: Path, target: Path) -> Path:
+    """Start merging the adapter into its base as a job; returns the job's folder."""
+    adapter_folder(run)
+    if target.exists():
+        raise WorkbenchError(f"{target} exists already.", "Remove it, or choose another folder.")
+    parent = run / "exports"
+    folder = parent / f"merge-{len(list(parent.glob('merge-*'))) + 1:02d}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise explain_os_error(error, f"create {folder}") from error
+    write_json(folder / _REQUEST, asdict(Request(str(run), str(target.absolute()))))
+    launch.start(folder, "workbench.export.merge")
+    return folder
+
+
+def read_request(folder: Path) -> Request:
+    return Request(**read_json(folder / _REQUEST))

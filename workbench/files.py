@@ -1,0 +1,110 @@
+"""Files that are whole or absent: temporary file, fsync, then rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from workbench.errors import WorkbenchError
+
+_OS_HINTS = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or name another workspace."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or name another workspace."),
+    errno.EROFS: ("the file system is read-only", "Name a workspace that can be written."),
+    errno.EACCES: ("permission denied", "Check who owns it, or name another workspace."),
+    errno.EPERM: ("permission denied", "Check who owns it, or name another workspace."),
+    errno.ENOENT: ("no such file or folder", "Check the path."),
+    errno.EISDIR: ("it is a folder", "Name a file."),
+    errno.ENOTDIR: ("part of the path is a file", "Check the path."),
+}
+
+
+def explain_os_error(error: OSError, doing: str) -> WorkbenchError:
+    """One sentence for an operating system error met while `doing` something."""
+    reason, hint = _OS_HINTS.get(error.errno or 0, (error.strerror or str(error), ""))
+    place = f" ({error.filename})" if error.filename and str(error.filename) not in doing else ""
+    return WorkbenchError(f"Could not {doing}{place}: {reason}.", hint)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """Write `path` whole: the old file stays until the new one is on disk.
+
+    Raises WorkbenchError on a full disk, a read-only file system and the like, with
+    nothing half-written left behind.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+        temporary = None
+    except OSError as error:
+        raise explain_os_error(error, f"write {path}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole."""
+    with writing(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises WorkbenchError naming the file when it can't."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    except ValueError as error:
+        raise WorkbenchError(f"{path} is not valid JSON: {error}.") from error
+
+
+@contextmanager
+def building_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder whole: yields a hidden sibling that becomes `path` at the end.
+
+    Raises WorkbenchError when `path` exists already or can't be written; a failure
+    inside leaves nothing behind.
+    """
+    if path.exists():
+        raise WorkbenchError(f"{path} exists already.", "Remove it first, or choose another name.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise explain_os_error(error, f"write {path}") from error
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except OSError as error:
+        raise explain_os_error(error, f"write {path}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,85 @@
+"""How a job ended, in words."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.jobs.events import Failed, Finished
+from workbench.jobs.log import read_all
+
+_MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    status: str
+    """`finished`, `stopped` or `failed`."""
+    text: str
+    cause: str = ""
+    hint: str = ""
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed in this control group for memory; 0 if it won't say."""
+    try:
+        lines = _MEMORY_EVENTS.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def tell_ending(
+    folder: Path, log: str, *, exit_code: int, stopped_by_person: bool, oom_kills: int
+) -> Ending:
+    """The ending of a job from its log, its exit code (negative: a signal) and the kernel."""
+    last = next(iter(deque(read_all(folder / log), maxlen=1)), None)
+    event = last.event if last else None
+    if exit_code == 0 and isinstance(event, Finished):
+        if event.stopped:
+            return Ending(
+                "stopped", f"Stopped by a person after step {event.step}, with a checkpoint."
+            )
+        return Ending("finished", "Finished.")
+    if isinstance(event, Failed):
+        return Ending("failed", event.text, cause=event.cause, hint=event.hint)
+    if stopped_by_person:
+        return Ending("stopped", "Stopped at once by a person, without a new checkpoint.")
+    if exit_code < 0:
+        return _killed(-exit_code, oom_kills)
+    last_words = _last_line(folder / "stderr.log")
+    return Ending(
+        "failed",
+        f"The process ended with exit code {exit_code}. {last_words}".strip(),
+        cause="error",
+        hint=f"See {folder / 'stderr.log'}.",
+    )
+
+
+def _killed(number: int, oom_kills: int) -> Ending:
+    name = signal.Signals(number).name
+    if number == signal.SIGKILL and oom_kills > 0:
+        return Ending(
+            "failed",
+            "Killed by the kernel because the machine's memory ran out.",
+            cause="out_of_host_memory",
+            hint="Use a shorter max_length, a smaller batch or a smaller base model.",
+        )
+    guess = (
+        " The kernel kept no word of it; a lack of memory is the usual cause."
+        if number == signal.SIGKILL
+        else ""
+    )
+    return Ending("failed", f"Killed by signal {number} ({name}).{guess}", cause="killed")
+
+
+def _last_line(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 4096))
+            lines = stream.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]

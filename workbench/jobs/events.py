@@ -1,0 +1,191 @@
+"""Every event that a job writes, typed; and its line in the log.
+
+A line is `{"v":1,"seq":N,"t":unix seconds,"type":"step",…}`. `seq` counts from 0
+without a gap in one log. JSON has no NaN: a number that isn't finite is written as
+null and named in `"nan":[…]`, so that a strict parser reads every line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The job's process is up; what it is about to do, in numbers."""
+
+    type: ClassVar[str] = "started"
+    total_steps: int
+    epochs: float
+    train_rows: int
+    validation_rows: int
+    train_tokens: int
+    """Tokens of one epoch, prompts included."""
+    trainable_parameters: int
+    parameters: int
+    device: str
+    dtype: str
+    resumed_from: int = 0
+    """The step that a checkpoint gave back; 0 for a fresh start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimiser step."""
+
+    type: ClassVar[str] = "step"
+    step: int
+    epoch: float
+    loss: float
+    """Mean negative log-likelihood a trained token, in nats, over the whole step."""
+    learning_rate: float
+    gradient_norm: float
+    tokens: int
+    """Tokens that went through the model in this step, prompts included, padding not."""
+    trained_tokens: int
+    seconds: float
+    memory: int | None = None
+    """Peak bytes that torch held on the device so far; None without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Loss on the validation split."""
+
+    type: ClassVar[str] = "evaluated"
+    step: int
+    loss: float
+    rows: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    type: ClassVar[str] = "checkpoint"
+    step: int
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long phase has come; the same for every kind of job."""
+
+    type: ClassVar[str] = "progress"
+    phase: str
+    done: int
+    total: int
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence for a person."""
+
+    type: ClassVar[str] = "notice"
+    text: str
+    level: str = "info"
+    """`info`, `warning` or `error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHandled:
+    """A command from a client, acted on between two steps."""
+
+    type: ClassVar[str] = "command"
+    id: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job ended by itself, or because a person stopped it (`stopped`)."""
+
+    type: ClassVar[str] = "finished"
+    stopped: bool
+    step: int = 0
+    result: str = ""
+    """The path of what it made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended by an error of its own; a kill leaves no such line."""
+
+    type: ClassVar[str] = "failed"
+    cause: str
+    """A short name: `out_of_gpu_memory`, `disk_full`, `bad_input`, `loss_not_finite`, `error`."""
+    text: str
+    hint: str = ""
+
+
+Event = (
+    Started
+    | Step
+    | Evaluated
+    | CheckpointSaved
+    | Progress
+    | Notice
+    | CommandHandled
+    | Finished
+    | Failed
+)
+_KINDS: tuple[type[Event], ...] = (
+    Started,
+    Step,
+    Evaluated,
+    CheckpointSaved,
+    Progress,
+    Notice,
+    CommandHandled,
+    Finished,
+    Failed,
+)
+TYPES: dict[str, type[Event]] = {kind.type: kind for kind in _KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as it stands in a log."""
+
+    seq: int
+    time: float
+    """Unix time in seconds."""
+    event: Event
+
+
+def encode(event: Event, seq: int, time: float) -> bytes:
+    """The event's line, newline included."""
+    body: dict[str, Any] = asdict(event)
+    lost = [k for k, v in body.items() if isinstance(v, float) and not math.isfinite(v)]
+    line: dict[str, Any] = {"v": VERSION, "seq": seq, "t": round(time, 3), "type": event.type}
+    line.update(body)
+    line.update(dict.fromkeys(lost))
+    if lost:
+        line["nan"] = lost
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """The record of a line; None for a type or a version that this release doesn't know.
+
+    Unknown fields are passed over, so that a newer writer's log can be read.
+    Raises ValueError on a line that isn't an event at all.
+    """
+    body = json.loads(line)
+    kind = TYPES.get(body.get("type", ""))
+    if kind is None or body.get("v") != VERSION:
+        return None
+    for name in body.get("nan", ()):
+        body[name] = math.nan
+    known = {f.name for f in fields(kind)}
+    try:
+        event = kind(**{k: v for k, v in body.items() if k in known})
+    except TypeError as error:
+        raise ValueError(f"event {body.get('seq')}: {error}") from error
+    return Record(seq=body["seq"], time=body["t"], event=event)

@@ -1,0 +1,135 @@
+"""Append to an event log, and follow one.
+
+One writer, any number of readers. A line is one `os.write` to a file opened with
+O_APPEND; a reader stops at the last newline, so a torn tail is never parsed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+from workbench.jobs.events import Event, Record, decode, encode
+
+
+class LogWriter:
+    """The one writer of a log. Goes on with the numbering of a log that exists."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending; cuts off a torn last line that a crash left.
+
+        Raises WorkbenchError when the file can't be written.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._next = self._recover()
+        except OSError as error:
+            raise explain_os_error(error, f"write {path}") from error
+
+    def _recover(self) -> int:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.ftruncate(self._handle, whole)
+        return content.count(b"\n", 0, whole)
+
+    def write(self, event: Event) -> None:
+        """Append one event. Raises WorkbenchError on a full disk and the like."""
+        line = encode(event, self._next, time.time())
+        try:
+            written = os.write(self._handle, line)
+        except OSError as error:
+            raise explain_os_error(error, f"write {self.path}") from error
+        if written < len(line):
+            # A disk that filled up in the middle of a line; the torn tail is never read.
+            raise WorkbenchError(f"Could not write {self.path}: the disk is full.")
+        self._next += 1
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def __enter__(self) -> LogWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LogReader:
+    """Follows a log from its first event; reading again gives only what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        """Bytes read so far; always at the start of a line."""
+        self._identity: tuple[int, int] | None = None
+
+    def read(self, limit: int = 1 << 20) -> list[Record]:
+        """The events that came since the last call, at most about `limit` bytes of them.
+
+        An empty list means that nothing whole is there yet. A log that was replaced or
+        cut short is read again from its start.
+        """
+        try:
+            with self.path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                identity = (status.st_dev, status.st_ino)
+                if identity != self._identity or status.st_size < self.offset:
+                    self.offset = 0
+                    self._identity = identity
+                stream.seek(self.offset)
+                chunk = stream.read(limit)
+                if chunk and b"\n" not in chunk:
+                    chunk += stream.readline()
+        except FileNotFoundError:
+            return []
+        whole = chunk.rfind(b"\n") + 1
+        self.offset += whole
+        records = (_decode(line) for line in chunk[:whole].splitlines())
+        return [record for record in records if record is not None]
+
+
+def _decode(line: bytes) -> Record | None:
+    try:
+        return decode(line)
+    except (ValueError, KeyError, AttributeError):
+        # Another program's line in our log: readers go on, the file still shows it.
+        return None
+
+
+def read_all(path: Path) -> Iterator[Record]:
+    """Every event of a log, in order."""
+    reader = LogReader(path)
+    while records := reader.read():
+        yield from records
+
+
+def ends(path: Path, size: int = 1 << 16) -> list[Record]:
+    """The events in the first and the last `size` bytes of a log: a summary's worth."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(size)
+            length = os.fstat(stream.fileno()).st_size
+            start = max(len(head), length - size)
+            stream.seek(start)
+            tail = stream.read(size)
+    except FileNotFoundError:
+        return []
+    if start > len(head):
+        head = head[: head.rfind(b"\n") + 1]
+        tail = tail[tail.find(b"\n") + 1 :]
+    whole = head + tail
+    lines = whole[: whole.rfind(b"\n") + 1].splitlines()
+    return [record for line in lines if (record := _decode(line)) is not None]

@@ -1,0 +1,67 @@
+"""What every job's process does around its work: log it, and say how it failed."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+from workbench.jobs.control import Control
+from workbench.jobs.events import Failed, Finished
+from workbench.jobs.launch import read_job
+from workbench.jobs.log import LogWriter
+
+Work = Callable[[Path, LogWriter, Control], Finished]
+
+
+def run_job(work: Work, arguments: list[str]) -> int:
+    """Do `work` in the folder that `arguments` name; returns the process's exit code.
+
+    0 when it finished or was stopped, 2 for a person's to mend, 1 for anything else;
+    the last line of the log says which, and a traceback goes to stderr.log alone.
+    """
+    folder = Path(arguments[0])
+    _, log_name = read_job(folder)
+    with LogWriter(folder / log_name) as log:
+        try:
+            log.write(work(folder, log, Control()))
+        except Exception as error:
+            traceback.print_exc()
+            failure = _explain(error)
+            print(failure.text, file=sys.stderr)
+            log.write(failure)
+            return 2 if failure.cause == "bad_input" else 1
+    return 0
+
+
+class NonFiniteLoss(Exception):
+    """The loss became NaN or infinite."""
+
+
+def _explain(error: Exception) -> Failed:
+    if isinstance(error, WorkbenchError):
+        cause = "disk_full" if "disk is full" in error.message else "bad_input"
+        return Failed(cause, error.message, error.hint)
+    if isinstance(error, NonFiniteLoss):
+        return Failed(
+            "loss_not_finite",
+            str(error),
+            "Lower training.learning_rate or training.max_gradient_norm; the newest checkpoint "
+            "is from before.",
+        )
+    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch may not be imported here
+        first = str(error).strip().splitlines()[0]
+        return Failed(
+            "out_of_gpu_memory",
+            f"Out of GPU memory. {first}",
+            "Lower training.batch_size or data.max_length, set training.gradient_checkpointing, "
+            "or hold the base in 4 bits (model.quantization: nf4).",
+        )
+    if isinstance(error, OSError):
+        explained = explain_os_error(error, "go on")
+        cause = "disk_full" if "disk is full" in explained.message else "error"
+        return Failed(cause, explained.message, explained.hint)
+    return Failed("error", f"{type(error).__name__}: {error}", "See stderr.log for where.")

@@ -1,0 +1,105 @@
+"""What a job is doing, as its folder says: `state.json` and the process table."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.files import read_json, write_json
+
+STATE = "state.json"
+STALLED_AFTER = 30.0
+"""Seconds without a heartbeat (one comes every 2 s) after which a job counts as stalled."""
+
+ENDED = ("finished", "stopped", "failed", "dead")
+
+
+def start_ticks(pid: int) -> int | None:
+    """When `pid` started, in clock ticks since boot; None when there is no such process.
+
+    With the pid it names a process for good: pids are used again, the pair is not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # Field 22; the name in field 2 may hold spaces and brackets, so count from its end.
+    after_name = stat[stat.rindex(b")") + 2 :].split()
+    return None if after_name[0] == b"Z" else int(after_name[19])
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """`state.json`: written whole by the supervisor, its time stamp is the heartbeat."""
+
+    status: str
+    """`running`, `finished`, `stopped` or `failed`."""
+    log: str
+    """The event log's name in the job's folder."""
+    pid: int
+    start_ticks: int
+    supervisor_pid: int
+    supervisor_start_ticks: int
+    socket: str
+    started: float
+    """Unix seconds."""
+    ended: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    cause: str = ""
+    """A short name, as in `events.Failed`; empty unless the job failed."""
+    text: str = ""
+    """How it ended, in words."""
+    hint: str = ""
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / STATE, {"v": 1, **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> JobState | None:
+        """The state of the job in `folder`; None before it has one."""
+        path = folder / STATE
+        if not path.exists():
+            return None
+        body: dict[str, Any] = read_json(path)
+        return cls(**{k: v for k, v in body.items() if k in cls.__dataclass_fields__})
+
+    def supervisor_alive(self) -> bool:
+        return start_ticks(self.supervisor_pid) == self.supervisor_start_ticks
+
+    def job_alive(self) -> bool:
+        return start_ticks(self.pid) == self.start_ticks
+
+
+def beat(folder: Path) -> None:
+    """Move the heartbeat on."""
+    os.utime(folder / STATE)
+
+
+def describe(folder: Path) -> tuple[str, str]:
+    """The job's state as a word and a sentence.
+
+    The word is `queued`, `running`, `stalled`, `finished`, `stopped`, `failed` or
+    `dead` (its processes are gone and nothing recorded how it ended).
+    """
+    state = JobState.read(folder)
+    if state is None:
+        return "queued", "It has not started."
+    if state.status in ENDED:
+        return state.status, state.text
+    if not state.job_alive():
+        if state.supervisor_alive():
+            return "running", "It is ending."
+        return (
+            "dead",
+            "Its processes are gone and left no word: the machine went down, or both were killed.",
+        )
+    age = time.time() - (folder / STATE).stat().st_mtime
+    if age > STALLED_AFTER:
+        if not state.supervisor_alive():
+            return "running", "Its supervisor is gone; training goes on, but takes no commands."
+        return "stalled", f"No heartbeat for {age:.0f} s."
+    return "running", "It is running."

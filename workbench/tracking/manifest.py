@@ -1,0 +1,108 @@
+"""What produced a run: written before its first step, closed at its end.
+
+Values of environment variables never go in, and neither does the command's environment.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from workbench import __version__
+from workbench.data.versions import Version
+from workbench.files import read_json, sha256_file, write_json
+
+MANIFEST = "manifest.json"
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+)
+
+
+def begin(
+    folder: Path, *, run_id: str, config: dict[str, Any], dataset: Version, base: str, command: str
+) -> None:
+    """Write what is known when a run is asked for."""
+    body = {
+        "v": 1,
+        "run": run_id,
+        "created": time.time(),
+        "workbench": __version__,
+        "command": command,
+        "config": config,
+        "dataset": {
+            "name": dataset.name,
+            "version": dataset.version,
+            "sha256": dataset.sha256,
+            "rows": dataset.rows,
+        },
+        "base": {"name": base},
+        "git": git_state(Path.cwd()),
+    }
+    write_json(folder / MANIFEST, body)
+
+
+def update(folder: Path, **sections: Any) -> None:
+    """Add or replace sections of a run's manifest."""
+    write_json(folder / MANIFEST, {**read(folder), **sections})
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A run's manifest. Raises WorkbenchError when it has none."""
+    body: dict[str, Any] = read_json(folder / MANIFEST)
+    return body
+
+
+def environment() -> dict[str, Any]:
+    """Python, the machine and the versions of the packages that decide a result."""
+    versions: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": versions,
+    }
+
+
+def model_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a base model that decides what it computes."""
+    kinds = ("*.safetensors", "*.json", "*.jinja")
+    paths = sorted(p for kind in kinds for p in folder.glob(kind))
+    return {path.name: sha256_file(path) for path in paths}
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and cleanliness of the git checkout around `folder`; None without one."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": dirty}

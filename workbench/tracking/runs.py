@@ -1,0 +1,212 @@
+"""Runs: create, start, find, list, stop."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench import base_models
+from workbench.base_models import Say
+from workbench.config import loading
+from workbench.config.schema import RunConfig
+from workbench.data import versions
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error, read_json
+from workbench.jobs import launch
+from workbench.jobs.log import ends
+from workbench.jobs.socket import Connection, Message
+from workbench.jobs.state import ENDED, JobState, describe
+from workbench.tracking import manifest
+from workbench.tracking.view import RunView
+from workbench.workspace import Workspace
+
+LOG = "train.jsonl"
+HOST_LOG = "host.jsonl"
+CONFIG = "config.yaml"
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run's line in a list."""
+
+    id: str
+    status: str
+    """`queued`, `running`, `stalled`, `finished`, `stopped`, `failed` or `dead`."""
+    text: str
+    """The status in words."""
+    created: float
+    """Unix seconds."""
+    base: str
+    dataset: str
+    step: int
+    total_steps: int
+    loss: float | None
+    first_validation_loss: float | None
+    best_validation_loss: float | None
+    scores: dict[str, dict[str, float]]
+    """The newest evaluation's metrics by system (`base`, `adapter`); empty before one."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def create(workspace: Workspace, config: RunConfig, *, command: str, say: Say) -> Path:
+    """Make the folder of a new run, ready to start, and return it.
+
+    Fetches or converts the base model if need be. Raises WorkbenchError for whatever
+    would stop the run: no such dataset version, no such base model, a full disk.
+    """
+    if not config.data.dataset:
+        raise WorkbenchError(
+            "The config names no dataset version.",
+            "Set data.dataset; `workbench data list` shows what there is.",
+        )
+    workspace.ensure()
+    dataset = versions.resolve(workspace, config.data.dataset)
+    base_models.prepare(workspace, config.model.base, say)
+    pinned = loading.changed(config, "data.dataset", dataset.reference)
+    with workspace.lock("runs"):
+        run_id = _next_id(workspace, config.name)
+        folder = workspace.runs / run_id
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise explain_os_error(error, f"create the run {folder}") from error
+    loading.save(pinned, folder / CONFIG)
+    manifest.begin(
+        folder,
+        run_id=run_id,
+        config=pinned.model_dump(),
+        dataset=dataset,
+        base=config.model.base,
+        command=command,
+    )
+    return folder
+
+
+def start(folder: Path) -> None:
+    """Start a run, or go on with it from its newest checkpoint, and return at once.
+
+    Raises WorkbenchError when it is running already.
+    """
+    status, _ = describe(folder)
+    if status in ("running", "stalled"):
+        raise WorkbenchError(f"The run {folder.name} is running already.")
+    launch.start(folder, "workbench.training.job", log=LOG)
+
+
+def command(folder: Path, name: str) -> Message:
+    """Send a command to a run's supervisor; returns its ack.
+
+    Raises WorkbenchError when the run isn't running.
+    """
+    state = JobState.read(folder)
+    status, text = describe(folder)
+    if state is None or status in ENDED or not state.supervisor_alive():
+        raise WorkbenchError(f"The run {folder.name} takes no commands: {status}. {text}")
+    connection = Connection(Path(state.socket))
+    try:
+        return connection.command(name)
+    finally:
+        connection.close()
+
+
+def find(workspace: Workspace, reference: str = LATEST) -> Path:
+    """The folder of a run by its id, the start of it, or `latest`.
+
+    Raises WorkbenchError with the nearest ids when there is none, or several.
+    """
+    ids = [folder.name for folder in _folders(workspace)]
+    if not ids:
+        raise WorkbenchError(
+            f"There are no runs in {workspace.root} yet.", "`workbench train CONFIG` starts one."
+        )
+    if reference == LATEST:
+        return workspace.runs / ids[0]
+    if reference in ids:
+        return workspace.runs / reference
+    matches = [i for i in ids if i.startswith(reference)]
+    if len(matches) == 1:
+        return workspace.runs / matches[0]
+    near = matches or difflib.get_close_matches(reference, ids, 3, 0.4) or ids[:3]
+    raise WorkbenchError(
+        f"{'Several runs start with' if matches else 'There is no run'} {reference}.",
+        f"Did you mean {', '.join(near)}?",
+    )
+
+
+def list_runs(workspace: Workspace) -> list[RunSummary]:
+    """Every run, the newest first."""
+    return [summarise(folder) for folder in _folders(workspace)]
+
+
+def running(workspace: Workspace) -> list[str]:
+    """The ids of the runs that are going on."""
+    return [f.name for f in _folders(workspace) if describe(f)[0] in ("running", "stalled")]
+
+
+def summarise(folder: Path) -> RunSummary:
+    """A run's line, from its manifest, its state and both ends of its log."""
+    made = manifest.read(folder)
+    view = RunView()
+    view.feed(ends(folder / LOG))
+    status, text = describe(folder)
+    losses = [e.loss for e in view.evaluations]
+    return RunSummary(
+        id=folder.name,
+        status=status,
+        text=text,
+        created=made["created"],
+        base=made["base"]["name"],
+        dataset=f"{made['dataset']['name']}@{made['dataset']['version']}",
+        step=view.step,
+        total_steps=view.total_steps,
+        loss=view.steps[-1].loss if view.steps else None,
+        first_validation_loss=losses[0] if losses else None,
+        best_validation_loss=min(losses, default=None),
+        scores=newest_scores(folder),
+    )
+
+
+def newest_evaluation(folder: Path) -> Path | None:
+    """The folder of the run's newest finished evaluation."""
+    found = [p.parent for p in (folder / "evaluations").glob("*/metrics.json")]
+    return max(found, key=lambda p: (p / "metrics.json").stat().st_mtime, default=None)
+
+
+def newest_scores(folder: Path) -> dict[str, dict[str, float]]:
+    """Metric values by system of the newest evaluation; empty before one."""
+    newest = newest_evaluation(folder)
+    if newest is None:
+        return {}
+    systems = read_json(newest / "metrics.json")["systems"]
+    return {
+        system: {name: metric["value"] for name, metric in metrics.items()}
+        for system, metrics in systems.items()
+    }
+
+
+def load_config(folder: Path) -> RunConfig:
+    return loading.load(folder / CONFIG)
+
+
+def _folders(workspace: Workspace) -> list[Path]:
+    """Folders of runs, the newest first."""
+    found = list(workspace.runs.glob(f"*/{manifest.MANIFEST}"))
+    found.sort(key=lambda p: (_number(p.parent.name), p.stat().st_mtime), reverse=True)
+    return [p.parent for p in found]
+
+
+def _next_id(workspace: Workspace, name: str) -> str:
+    """`NAME-0007`: the number counts all runs of the workspace, so that ids sort by age."""
+    taken = [_number(p.name) for p in workspace.runs.glob("*")]
+    return f"{name}-{max(taken, default=0) + 1:04d}"
+
+
+def _number(run_id: str) -> int:
+    match = re.search(r"-(\d+)$", run_id)
+    return int(match.group(1)) if match else 0

@@ -1,0 +1,160 @@
+"""What a log says so far, folded into the figures that a person looks at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from workbench.jobs.events import (
+    CheckpointSaved,
+    Evaluated,
+    Failed,
+    Finished,
+    Notice,
+    Progress,
+    Record,
+    Started,
+    Step,
+)
+
+_RECENT = 20
+"""Steps that the rate and the time left are taken from."""
+
+
+@dataclass
+class RunView:
+    """One run as its log tells it; feed it the log, in order, as it grows."""
+
+    started: Started | None = None
+    started_at: float | None = None
+    steps: list[Step] = field(default_factory=list)
+    step_times: list[float] = field(default_factory=list)
+    """When each step was logged, unix seconds."""
+    evaluations: list[Evaluated] = field(default_factory=list)
+    checkpoints: list[CheckpointSaved] = field(default_factory=list)
+    progress: Progress | None = None
+    """The phase under way; None while steps are taken."""
+    phase_began: float = 0.0
+    """When the phase under way was first heard of, unix seconds."""
+    notices: list[tuple[float, Notice]] = field(default_factory=list)
+    finished: Finished | None = None
+    failed: Failed | None = None
+    last_time: float | None = None
+    """When the newest event was written, unix seconds."""
+
+    def feed(self, records: Iterable[Record]) -> None:
+        """Take in more of the log."""
+        for record in records:
+            self.last_time = record.time
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
+        event = record.event
+        match event:
+            case Started():
+                self._begin(event, record.time)
+            case Step():
+                self.steps.append(event)
+                self.step_times.append(record.time)
+                self.progress = None
+            case Evaluated():
+                self.evaluations.append(event)
+                self.progress = None
+            case CheckpointSaved():
+                self.checkpoints.append(event)
+            case Progress():
+                if self.progress is None or self.progress.phase != event.phase:
+                    self.phase_began = record.time
+                self.progress = event
+            case Notice():
+                self.notices.append((record.time, event))
+            case Finished():
+                self.finished, self.progress = event, None
+            case Failed():
+                self.failed, self.progress = event, None
+
+    def _begin(self, event: Started, at: float) -> None:
+        self.started = event
+        self.started_at = self.started_at or at
+        self.finished = self.failed = None
+        # A resumed run takes up its checkpoint: what came after it is done again.
+        while self.steps and self.steps[-1].step > event.resumed_from:
+            self.steps.pop()
+            self.step_times.pop()
+        self.evaluations = [e for e in self.evaluations if e.step <= event.resumed_from]
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        if self.steps:
+            return self.steps[-1].step
+        return self.started.resumed_from if self.started else 0
+
+    @property
+    def total_steps(self) -> int:
+        return self.started.total_steps if self.started else 0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Over the last steps: tokens through the model, prompts included, padding not."""
+        recent = self.steps[-_RECENT:]
+        seconds = sum(step.seconds for step in recent)
+        return sum(step.tokens for step in recent) / seconds if seconds else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the phase under way, at its rate so far; of all steps while steps are taken."""
+        if self.finished or self.failed:
+            return None
+        if self.progress is not None and self.last_time is not None:
+            spent = self.last_time - self.phase_began
+            if not self.progress.done or not spent:
+                return None
+            return spent / self.progress.done * (self.progress.total - self.progress.done)
+        recent = self.steps[-_RECENT:]
+        if not recent:
+            return None
+        mean = sum(step.seconds for step in recent) / len(recent)
+        return mean * (self.total_steps - self.step)
+
+    @property
+    def best_evaluation(self) -> Evaluated | None:
+        return min(self.evaluations, key=lambda e: e.loss, default=None)
+
+    def line(self) -> str:
+        """One line: where the run is, its loss, its rate, the time left."""
+        parts = [f"step {self.step}/{self.total_steps}"] if self.started else ["starting"]
+        if self.progress is not None:
+            parts.append(
+                f"{self.progress.phase} {self.progress.done}/{self.progress.total}"
+                f" {self.progress.unit}".rstrip()
+            )
+        if self.steps:
+            parts.append(f"loss {self.steps[-1].loss:.4f}")
+        if self.evaluations:
+            parts.append(f"validation {self.evaluations[-1].loss:.4f}")
+        if (rate := self.tokens_per_second) is not None:
+            parts.append(f"{rate:.0f} tokens/s")
+        if (left := self.seconds_left) is not None:
+            parts.append(f"{duration(left)} left")
+        return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def ago(then: float) -> str:
+    """How long ago a unix time was."""
+    return f"{duration(time.time() - then)} ago"

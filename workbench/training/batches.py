@@ -1,0 +1,165 @@
+"""From examples to batches: encoded rows, a repeatable order, padding."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.config.schema import Data, Training
+from workbench.data.example import Example
+from workbench.data.template import ChatTemplate, MaskError
+from workbench.errors import WorkbenchError
+
+_LISTED = 5
+"""Bad rows that an error names; the count says how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One encoded example."""
+
+    ids: Tensor
+    """Token ids, int32, shape (tokens,)."""
+    trained: Tensor
+    """Which tokens are learnt, bool, shape (tokens,)."""
+    trained_tokens: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSplit:
+    """The rows of a split that are used, and what was left out."""
+
+    rows: list[Row]
+    dropped: int
+    """Examples over max_length that `too_long: drop` left out."""
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(row) for row in self.rows)
+
+
+def encode(
+    examples: Iterable[Example], template: ChatTemplate, data: Data, limit: int | None = None
+) -> EncodedSplit:
+    """Encode examples until `limit` rows are kept.
+
+    Raises WorkbenchError listing the rows whose trained tokens can't be proved, and those
+    over max_length unless they are to be dropped: nothing is ever cut in silence.
+    """
+    rows: list[Row] = []
+    unproved: list[str] = []
+    too_long: list[str] = []
+    for number, example in enumerate(examples):
+        if limit is not None and len(rows) >= limit:
+            break
+        where = example.source or f"row {number}"
+        try:
+            encoded = template.encode(example)
+        except MaskError as error:
+            unproved.append(f"  {where}: {error.message}")
+            continue
+        if len(encoded.ids) > data.max_length:
+            too_long.append(f"  {where}: {len(encoded.ids)} tokens")
+            continue
+        trained = torch.tensor(encoded.trained, dtype=torch.bool)
+        ids = torch.tensor(encoded.ids, dtype=torch.int32)
+        rows.append(Row(ids, trained, int(trained.sum())))
+    _refuse(unproved, "whose trained tokens can't be told from the prompt", "Mend or remove them.")
+    if data.too_long == "refuse":
+        hint = "Raise data.max_length, or set data.too_long to drop."
+        _refuse(too_long, f"longer than data.max_length ({data.max_length} tokens)", hint)
+    return EncodedSplit(rows, dropped=len(too_long))
+
+
+def _refuse(problems: list[str], what: str, hint: str) -> None:
+    if not problems:
+        return
+    more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    count = f"{len(problems)} row{'s' if len(problems) > 1 else ''}"
+    raise WorkbenchError(f"{count} {what}:\n" + "\n".join(problems[:_LISTED]) + more, hint)
+
+
+def sample(examples: list[Example], count: int, seed: int) -> list[Example]:
+    """`count` of the examples, chosen by the seed, in their order; all if there are fewer."""
+    if count >= len(examples):
+        return examples
+    chosen = sorted(random.Random(seed).sample(range(len(examples)), count))  # noqa: S311
+    return [examples[i] for i in chosen]
+
+
+class Schedule:
+    """Which rows each optimiser step takes: a function of the seed alone.
+
+    So a sampler's state is one number, the step, and a resumed run takes the very rows
+    that the uninterrupted one would have taken.
+    """
+
+    def __init__(self, rows: int, training: Training) -> None:
+        """`rows` is the size of the training split, at least 1."""
+        self._rows = rows
+        self._seed = training.seed
+        self._a_step = training.batch_size * training.accumulation
+        self.steps_per_epoch = math.ceil(rows / self._a_step)
+        by_epochs = math.ceil(training.epochs * self.steps_per_epoch)
+        self.total_steps = training.max_steps or by_epochs
+
+    def epoch_after(self, step: int) -> float:
+        """Passes over the data that are done after `step` steps."""
+        return step / self.steps_per_epoch
+
+    def rows_of(self, step: int) -> list[int]:
+        """The row numbers of step `step`, counted from 0."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = list(range(self._rows))
+        random.Random(f"{self._seed}/{epoch}").shuffle(order)  # noqa: S311
+        return order[position * self._a_step : (position + 1) * self._a_step]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded to one length; padding is never attended to and never learnt."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    trained: Tensor
+    rows: list[int]
+    """The rows' places in the sequence that was batched."""
+    tokens: int
+    trained_tokens: int
+
+
+def batches(
+    rows: Sequence[Row], batch_size: int, pad_id: int, device: torch.device
+) -> Iterator[Batch]:
+    """Batches of at most `batch_size` rows, like lengths together so that little is padded."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)
+    for start in range(0, len(order), batch_size):
+        yield _collate(rows, order[start : start + batch_size], pad_id, device)
+
+
+def _collate(rows: Sequence[Row], picked: list[int], pad_id: int, device: torch.device) -> Batch:
+    width = max(len(rows[i]) for i in picked)
+    input_ids = torch.full((len(picked), width), pad_id, dtype=torch.long)
+    attention_mask = torch.zeros((len(picked), width), dtype=torch.long)
+    trained = torch.zeros((len(picked), width), dtype=torch.bool)
+    for place, i in enumerate(picked):
+        length = len(rows[i])
+        input_ids[place, :length] = rows[i].ids
+        attention_mask[place, :length] = 1
+        trained[place, :length] = rows[i].trained
+    return Batch(
+        input_ids=input_ids.to(device, non_blocking=True),
+        attention_mask=attention_mask.to(device, non_blocking=True),
+        trained=trained.to(device, non_blocking=True),
+        rows=picked,
+        tokens=int(attention_mask.sum()),
+        trained_tokens=int(trained.sum()),
+    )

@@ -1,0 +1,150 @@
+"""The training process: `python -m workbench.training.job RUN_FOLDER`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from workbench import base_models
+from workbench.config.schema import RunConfig
+from workbench.data import versions
+from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
+from workbench.files import building_folder, sha256_file
+from workbench.jobs.control import Control
+from workbench.jobs.events import Finished, Notice, Progress, Started
+from workbench.jobs.log import LogWriter
+from workbench.jobs.runner import run_job
+from workbench.tracking import manifest, runs
+from workbench.training import batches, checkpoint, model
+from workbench.training.batches import EncodedSplit
+from workbench.training.loop import Loop
+from workbench.workspace import Workspace
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+
+
+def train(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Train the run in `folder`, from the start or from its newest checkpoint."""
+    workspace = Workspace(folder.parent.parent)
+    config = runs.load_config(folder)
+    base_folder = base_models.resolve(workspace, config.model.base)
+    template = ChatTemplate.load(base_folder)
+    log.write(Progress("encoding the data", 0, 1))
+    train_split, validation_split = encode_splits(workspace, config, template, log)
+
+    model.offline()
+    device = model.pick_device()
+    log.write(Progress("loading the base model", 0, 1))
+    adapted = model.add_adapter(model.load_base(base_folder, config.model, device), config)
+    loop = Loop(
+        config,
+        adapted,
+        train_split.rows,
+        validation_split.rows,
+        pad_id=template.pad_id,
+        folder=folder,
+        log=log,
+        control=control,
+    )
+    first_step = loop.resume()
+    dtype = str(model.pick_dtype(config.model, device)).removeprefix("torch.")
+    trainable, total = model.count_parameters(adapted)
+    _record_origin(folder, base_folder, template, device, dtype)
+    log.write(
+        Started(
+            total_steps=loop.schedule.total_steps,
+            epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
+            train_rows=len(train_split.rows),
+            validation_rows=len(validation_split.rows),
+            train_tokens=train_split.tokens,
+            trainable_parameters=trainable,
+            parameters=total,
+            device=_device_name(device),
+            dtype=dtype,
+            resumed_from=first_step,
+        )
+    )
+    outcome = loop.run(first_step)
+    if outcome.stopped:
+        return Finished(stopped=True, step=outcome.step)
+    adapter = folder / "adapter"
+    _save_final(loop, adapter, base_folder)
+    manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
+    return Finished(stopped=False, step=outcome.step, result=str(adapter.name))
+
+
+def encode_splits(
+    workspace: Workspace, config: RunConfig, template: ChatTemplate, log: LogWriter
+) -> tuple[EncodedSplit, EncodedSplit]:
+    """Both splits, encoded. Raises WorkbenchError when there is nothing to train on."""
+    version = versions.resolve(workspace, config.data.dataset)
+    examples = list(versions.read(version, "train"))
+    if config.data.train_rows is not None:
+        examples = batches.sample(examples, config.data.train_rows, config.training.seed)
+    train_split = batches.encode(examples, template, config.data)
+    validation_split = batches.encode(
+        versions.read(version, "validation"),
+        template,
+        config.data,
+        config.data.validation_rows,
+    )
+    for name, split in (("training", train_split), ("validation", validation_split)):
+        if split.dropped:
+            limit = config.data.max_length
+            text = f"{split.dropped} {name} rows over {limit} tokens are left out."
+            log.write(Notice(text, "warning"))
+    if not any(row.trained_tokens for row in train_split.rows):
+        raise WorkbenchError(
+            f"The dataset version {version.reference} has no row to train on.",
+            "`workbench data show` prints its rows; data.max_length may be too small.",
+        )
+    if not validation_split.rows:
+        log.write(Notice("There is no validation split: overfitting can't be seen.", "warning"))
+    return train_split, validation_split
+
+
+def _record_origin(
+    folder: Path, base: Path, template: ChatTemplate, device: torch.device, dtype: str
+) -> None:
+    made = manifest.read(folder)
+    manifest.update(
+        folder,
+        base={**made["base"], "files": manifest.model_files(base)},
+        template={"sha256": template.fingerprint()},
+        environment={
+            **manifest.environment(),
+            "device": _device_name(device),
+            "dtype": dtype,
+            "cuda": torch.version.cuda,
+            "threads": torch.get_num_threads(),
+        },
+    )
+
+
+def _save_final(loop: Loop, adapter: Path, base: Path) -> None:
+    """The adapter's folder, with the tokenizer and the template that it was trained with."""
+    if adapter.exists():
+        shutil.rmtree(adapter)
+    with building_folder(adapter) as building:
+        checkpoint.save_adapter(loop.peft_model, building)
+        for name in _TOKENIZER_FILES:
+            if (base / name).exists():
+                shutil.copy(base / name, building / name)
+
+
+def _weights(adapter: Path) -> list[Path]:
+    return sorted(adapter.glob("*.safetensors"))
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(train, sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""Base model, quantisation, LoRA: from a config to a model that can be trained."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from workbench.config.schema import Lora, Model, RunConfig
+from workbench.errors import WorkbenchError
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""/proc/cpuinfo flags (x86, then Arm) of processors that multiply bfloat16 natively."""
+
+
+def offline() -> None:
+    """Keep the libraries from asking a hub: a job reads local files only."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_dtype(model: Model, device: torch.device) -> torch.dtype:
+    """The number format that `auto` stands for on this machine.
+
+    bfloat16 where the processor computes in it (on a CPU with avx512_bf16 a step takes
+    about half of float32's time), else float32. A 4-bit base on a CPU computes in
+    float32, since bitsandbytes is far slower in bfloat16 there.
+    """
+    if model.dtype != "auto":
+        return torch.float32 if model.dtype == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if model.quantization != "none":
+        return torch.float32
+    return torch.bfloat16 if _cpu_flags() & _BFLOAT16_FLAGS else torch.float32
+
+
+def load_base(folder: Path, model: Model, device: torch.device) -> PreTrainedModel:
+    """The base model of `folder` on `device`, quantised if the config says so.
+
+    Raises WorkbenchError when transformers can't load it without running its own code.
+    """
+    dtype = pick_dtype(model, device)
+    options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    if model.quantization != "none":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=model.quantization,
+            bnb_4bit_use_double_quant=model.double_quantization,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    try:
+        base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, device_map={"": device}, trust_remote_code=False, **options
+        )
+    except (ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
+    base.config.use_cache = False
+    return base
+
+
+def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
+    """`base` frozen, with a fresh adapter in float32 on it.
+
+    Raises WorkbenchError when no module has one of the wanted names.
+    """
+    torch.manual_seed(config.training.seed)
+    checkpointing = config.training.gradient_checkpointing
+    if config.model.quantization != "none":
+        base = prepare_model_for_kbit_training(
+            base,
+            use_gradient_checkpointing=checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+    elif checkpointing:
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+        base.enable_input_require_grads()
+    try:
+        return get_peft_model(base, _lora_config(config.lora))
+    except ValueError as error:
+        names = sorted({name.rpartition(".")[2] for name, _ in _linears(base)})
+        raise WorkbenchError(
+            f"lora.target_modules: {config.lora.target_modules} can't be used: "
+            f"{' '.join(str(error).split())[:200]}",
+            f"The base model's linear layers are {', '.join(names)}.",
+        ) from error
+
+
+def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """`base` with the saved adapter of `folder`, for inference.
+
+    Raises WorkbenchError when the folder holds no adapter.
+    """
+    if not (folder / "adapter_config.json").exists():
+        raise WorkbenchError(
+            f"There is no adapter in {folder}.", "Has the run finished? `workbench runs list`."
+        )
+    model: PeftModel = PeftModel.from_pretrained(base, folder, is_trainable=False)
+    return model.eval()
+
+
+def count_parameters(model: PeftModel) -> tuple[int, int]:
+    """Trainable and all parameters; a 4-bit weight counts as the numbers it stands for."""
+    trainable, total = model.get_nb_trainable_parameters()
+    return trainable, total
+
+
+def _lora_config(lora: Lora) -> LoraConfig:
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _linears(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
+    head = model.get_output_embeddings()
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    ]
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return set(next(flags, "").split())

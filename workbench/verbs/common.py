@@ -1,0 +1,107 @@
+"""What every verb shares: its options, and how a table is printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.workspace import Workspace
+
+
+def leaf(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    *,
+    help: str,
+    run: Callable[[argparse.Namespace], Any],
+    show: Callable[[Any], None],
+) -> argparse.ArgumentParser:
+    """Add the command `name`.
+
+    `run(args)` does the work and returns what `--json` prints; `show(result)` prints
+    the same result for a person.
+    """
+    parser = subparsers.add_parser(name, help=help, description=help)
+    parser.add_argument(
+        "--workspace",
+        metavar="DIR",
+        help="folder that holds everything (default: $WORKBENCH_HOME, else ./workbench-data)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run, show=show)
+    return parser
+
+
+def group(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, *, help: str
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """Add the command `name` that has commands of its own."""
+    parser = subparsers.add_parser(name, help=help, description=help)
+    return parser.add_subparsers(metavar="COMMAND", required=True)
+
+
+def visible(text: str) -> str:
+    """`text` with its control characters shown, not executed, by a terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A plain text table: columns as wide as their longest cell, numbers to the right."""
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
+    widths = [
+        max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)
+    ]
+    numeric = [
+        all(isinstance(row[i], int | float) or row[i] in ("", "–") for row in rows)
+        for i in range(len(headers))
+    ]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(headers), *(line(row) for row in cells)])
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApp:
+    """What a verb returns to have the app opened instead of a result printed."""
+
+    workspace: Workspace
+    mode: str
+    run_id: str | None = None
+    dataset: str | None = None
+    mouse: bool = True
+    ascii: bool = False
+
+
+def open_app(
+    args: argparse.Namespace,
+    mode: str,
+    *,
+    run_id: str | None = None,
+    dataset: str | None = None,
+) -> OpenApp:
+    """The app on screen `mode`, with the options of the command line."""
+    return OpenApp(
+        workspace=Workspace.find(args.workspace),
+        mode=mode,
+        run_id=run_id,
+        dataset=dataset,
+        mouse=not getattr(args, "no_mouse", False),
+        ascii=getattr(args, "ascii", False),
+    )
+
+
+def say(text: str) -> None:
+    """Progress in words goes to stderr, so that stdout holds the result alone."""
+    print(text, file=sys.stderr, flush=True)

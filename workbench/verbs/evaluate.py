@@ -1,0 +1,58 @@
+"""`workbench eval`: base against adapter on held-out rows."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.evaluation.request import Request, read_scores, start
+from workbench.tracking import runs
+from workbench.verbs.common import leaf, say, table
+from workbench.verbs.following import follow_run
+from workbench.workspace import Workspace
+
+_FIGURES = ("loss", "perplexity", "rouge_l", "exact_match", "token_f1")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = leaf(
+        subparsers,
+        "eval",
+        help="measure base and adapter on the validation split",
+        run=_evaluate,
+        show=show_scores,
+    )
+    parser.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    parser.add_argument("--rows", type=int, metavar="N", help="validation rows to answer")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer")
+    parser.add_argument("--name", default="", help="name of the evaluation (default: a number)")
+
+
+def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    run = runs.find(Workspace.find(args.workspace), args.reference)
+    config = runs.load_config(run).evaluation
+    request = Request(
+        rows=args.rows or config.generate_rows,
+        max_new_tokens=args.max_new_tokens or config.max_new_tokens,
+    )
+    folder = start(run, request, args.name)
+    follow_run(folder, say)
+    return {"run": run.name, "folder": str(folder), **read_scores(folder)}
+
+
+def show_scores(result: dict[str, Any]) -> None:
+    """A table of figures by system, with their 95 % intervals."""
+    systems = result["systems"]
+    rows = [
+        [name.replace("_", " "), *(_interval(systems[system][name]) for system in systems)]
+        for name in _FIGURES
+    ]
+    print(table(["figure", *systems], rows))
+    counts = result["rows"]
+    print(f"loss over {counts['loss']} rows, answers to {counts['answers']}; 95 % intervals")
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "–"
+    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -1,0 +1,42 @@
+"""Progress of jobs as lines of text, for terminals without the app and for logs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from workbench.base_models import Say
+from workbench.jobs.events import CheckpointSaved, Notice, Record
+from workbench.jobs.waiting import wait
+from workbench.tracking.view import RunView
+
+_EVERY = 5.0
+"""Seconds between two lines while nothing but progress happens."""
+
+
+class Reporter:
+    """Turns a log's events into a few lines."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._view = RunView()
+        self._next = 0.0
+
+    def __call__(self, records: list[Record]) -> None:
+        self._view.feed(records)
+        for record in records:
+            if isinstance(record.event, Notice):
+                self._say(record.event.text)
+            elif isinstance(record.event, CheckpointSaved):
+                self._say(f"saved {record.event.path} ({record.event.reason})")
+        if records and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _EVERY
+            self._say(self._view.line())
+
+
+def follow_run(folder: Path, say: Say) -> str:
+    """Print a job's progress until it has ended; returns its state's word.
+
+    Raises WorkbenchError in the job's own words when it failed.
+    """
+    return wait(folder, Reporter(say))

@@ -1,0 +1,188 @@
+"""`workbench review`: make blind sessions, judge them from the shell, report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workbench.files import sha256_file
+from workbench.review import items, sessions
+from workbench.review.sessions import CHOICES, Comparison, Session
+from workbench.review.wording import progress_line, report_lines
+from workbench.verbs.common import group, leaf, table, visible
+from workbench.workspace import Workspace
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `review` and its commands."""
+    review = group(subparsers, "review", help="compare two systems blind, side by side")
+
+    parser = leaf(review, "create", help="make a session", run=_create, show=_show_created)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--from",
+        dest="evaluation",
+        metavar="EVALUATION_DIR",
+        type=Path,
+        required=True,
+        help="evaluation folder: its outputs.jsonl is what is compared",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the order and the sides (default: 0)"
+    )
+
+    leaf(review, "list", help="list the sessions", run=_list, show=_show_list)
+
+    parser = leaf(review, "next", help="show the next comparison", run=_next, show=_show_next)
+    _add_session(parser)
+
+    parser = leaf(review, "judge", help="give a verdict on an item", run=_judge, show=_show_judged)
+    _add_session(parser)
+    parser.add_argument("item", metavar="ITEM", help="the item's key, as `next` shows it")
+    parser.add_argument("choice", choices=CHOICES)
+    parser.add_argument("--note", default="", help="why, in a few words")
+
+    parser = leaf(review, "undo", help="take the last verdict back", run=_undo, show=_show_undone)
+    _add_session(parser)
+
+    parser = leaf(
+        review,
+        "report",
+        help="progress, and who won when unblinded",
+        run=_report,
+        show=_show_report,
+    )
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--unblind", action="store_true", help="say which system won, once all is judged"
+    )
+    parser.add_argument("--anyway", action="store_true", help="unblind although some is not judged")
+
+
+def _add_session(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--annotator", metavar="A", help="who judges (default: your login name)", default=None
+    )
+
+
+def _session(args: argparse.Namespace) -> Session:
+    return sessions.open(Workspace.find(args.workspace), args.name)
+
+
+def _annotator(args: argparse.Namespace) -> str:
+    return args.annotator or sessions.default_annotator()
+
+
+def _create(args: argparse.Namespace) -> dict[str, Any]:
+    folder = args.evaluation.absolute()
+    found = items.read_evaluation(folder)
+    source = {"evaluation": str(folder), "sha256": sha256_file(folder / "outputs.jsonl")}
+    session = sessions.create(
+        Workspace.find(args.workspace), args.name, found, seed=args.seed, source=source
+    )
+    return {
+        "name": session.name,
+        "path": str(session.path),
+        "items": len(session.keys),
+        "identical": len(session.identical),
+    }
+
+
+def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
+    return [asdict(listed) for listed in sessions.list_sessions(Workspace.find(args.workspace))]
+
+
+def _next(args: argparse.Namespace) -> dict[str, Any]:
+    session, annotator = _session(args), _annotator(args)
+    return _state(session, annotator, session.next(annotator))
+
+
+def _judge(args: argparse.Namespace) -> dict[str, Any]:
+    session, annotator = _session(args), _annotator(args)
+    comparison = session.comparison(annotator, args.item)
+    session.judge(annotator, comparison, args.choice, note=args.note)
+    return {
+        "item": args.item,
+        "choice": args.choice,
+        "progress": asdict(session.progress(annotator)),
+    }
+
+
+def _undo(args: argparse.Namespace) -> dict[str, Any]:
+    session, annotator = _session(args), _annotator(args)
+    return _state(session, annotator, session.undo(annotator))
+
+
+def _report(args: argparse.Namespace) -> dict[str, Any]:
+    return _session(args).report(unblind=args.unblind, anyway=args.anyway).to_json()
+
+
+def _state(session: Session, annotator: str, comparison: Comparison | None) -> dict[str, Any]:
+    return {
+        "comparison": comparison and asdict(comparison),
+        "progress": asdict(session.progress(annotator)),
+    }
+
+
+def _show_created(result: dict[str, Any]) -> None:
+    print(f"Review session {result['name']}: {result['items']} comparisons to judge.")
+    if result["identical"]:
+        print(f"{result['identical']} more have identical outputs and count as ties.")
+    print(result["path"])
+
+
+def _show_list(result: list[dict[str, Any]]) -> None:
+    if not result:
+        print("No review sessions. Make one with `workbench review create NAME --from DIR`.")
+        return
+    rows = [
+        (
+            row["name"],
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])),
+            row["items"],
+            row["problem"]
+            or ", ".join(f"{who['annotator']} {who['judged']}" for who in row["annotators"]),
+        )
+        for row in result
+    ]
+    print(table(("NAME", "MADE", "ITEMS", "JUDGED"), rows))
+
+
+def _show_next(result: dict[str, Any]) -> None:
+    print(progress_line(result["progress"]))
+    if result["comparison"] is None:
+        print("Nothing is left to judge. `workbench review report` says how it stands.")
+    else:
+        _show_comparison(result["comparison"])
+
+
+def _show_undone(result: dict[str, Any]) -> None:
+    print(progress_line(result["progress"]))
+    if result["comparison"] is None:
+        print("There is no verdict to take back.")
+    else:
+        _show_comparison(result["comparison"])
+
+
+def _show_comparison(comparison: dict[str, Any]) -> None:
+    print(f"Item {visible(comparison['item'])}")
+    for title, field in (
+        ("PROMPT", "prompt"),
+        ("REFERENCE", "reference"),
+        ("LEFT", "left"),
+        ("RIGHT", "right"),
+    ):
+        if comparison[field] or field != "reference":
+            print(f"\n{title}\n{visible(comparison[field])}")
+
+
+def _show_judged(result: dict[str, Any]) -> None:
+    print(progress_line(result["progress"]))
+
+
+def _show_report(result: dict[str, Any]) -> None:
+    print(visible("\n".join(report_lines(result))))

@@ -1,0 +1,98 @@
+"""`workbench runs`: what was trained, and what came of it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.tracking import manifest, report, runs
+from workbench.tracking.view import ago
+from workbench.verbs.common import group, leaf, table
+from workbench.workspace import Workspace
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verbs = group(subparsers, "runs", help="list runs, show one, write its report")
+    leaf(verbs, "list", help="every run, the newest first", run=_list, show=_show_list)
+    show = leaf(verbs, "show", help="what produced a run", run=_show_run, show=_print_run)
+    show.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    written = leaf(
+        verbs,
+        "report",
+        help="write a run's report as Markdown",
+        run=_report,
+        show=lambda result: print(result["text"]),
+    )
+    written.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+
+
+def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
+    return [run.to_json() for run in runs.list_runs(Workspace.find(args.workspace))]
+
+
+def _show_list(result: list[dict[str, Any]]) -> None:
+    if not result:
+        print("There are no runs yet. `workbench train CONFIG` starts one.")
+        return
+    rows = [
+        [
+            run["id"],
+            run["status"],
+            f"{run['step']}/{run['total_steps']}",
+            _figure(run["loss"]),
+            _figure(run["first_validation_loss"]),
+            _figure(run["best_validation_loss"]),
+            run["dataset"],
+            run["base"],
+            ago(run["created"]),
+        ]
+        for run in result
+    ]
+    headers = [
+        "run",
+        "state",
+        "step",
+        "loss",
+        "val first",
+        "val best",
+        "dataset",
+        "base",
+        "started",
+    ]
+    print(table(headers, rows))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _show_run(args: argparse.Namespace) -> dict[str, Any]:
+    folder = runs.find(Workspace.find(args.workspace), args.reference)
+    return {"summary": runs.summarise(folder).to_json(), "manifest": manifest.read(folder)}
+
+
+def _print_run(result: dict[str, Any]) -> None:
+    for section, values in {**result["manifest"], **result["summary"]}.items():
+        if not isinstance(values, dict):
+            print(f"{section:22} {values}")
+            continue
+        print(section)
+        for name, value in _flat(values):
+            print(f"  {name:40} {value}")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat += _flat(value, f"{prefix}{name}.")
+        else:
+            flat.append((prefix + name, value))
+    return flat
+
+
+def _report(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.find(args.workspace)
+    folder = runs.find(workspace, args.reference)
+    path = report.write(workspace, folder)
+    return {"run": folder.name, "path": str(path), "text": path.read_text(encoding="utf-8")}

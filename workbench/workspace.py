@@ -1,0 +1,81 @@
+"""Where things live on disk, and how they are named and locked."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def check_name(name: str, what: str) -> str:
+    """Return `name` if it can be a file's name, else raise WorkbenchError."""
+    if not _NAME.fullmatch(name):
+        raise WorkbenchError(
+            f"{name!r} can't be the name of a {what}.",
+            "Use letters, digits, '.', '_' and '-', starting with a letter or a digit.",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds everything: data, configs, runs, reviews, base models."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, root: str | Path | None = None) -> Workspace:
+        """The named workspace, else $WORKBENCH_HOME, else ./workbench-data."""
+        chosen = root or os.environ.get("WORKBENCH_HOME") or "workbench-data"
+        return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def configs(self) -> Path:
+        return self.root / "configs"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def reviews(self) -> Path:
+        return self.root / "reviews"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def ensure(self) -> Workspace:
+        """Create the workspace and prove that it can be written.
+
+        Raises WorkbenchError on a read-only or full file system.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}"
+            probe.write_bytes(b"workbench")
+            probe.unlink()
+        except OSError as error:
+            raise explain_os_error(error, f"write in the workspace {self.root}") from error
+        return self
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the workspace's lock `name`; waits while another process holds it."""
+        self.ensure()
+        with (self.root / f".{name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
