@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, write_text
+from workbench.workspace import Workspace
 
 _OTHER_NAMES = {
     "lr": "training.learning_rate",
@@ -80,6 +81,21 @@ class ConfigError(WorkbenchError):
 def fields() -> list[ConfigField]:
     """Every field of RunConfig, in the order of the schema."""
     return [_describe(path, info) for path, info in _leaves(RunConfig, "")]
+
+
+def config_path(workspace: Workspace, reference: str) -> Path:
+    """The file of a config named by its path, or by its name in the workspace.
+
+    Raises WorkbenchError with the names that there are.
+    """
+    for path in (Path(reference).expanduser(), workspace.configs / f"{reference}.yaml"):
+        if path.is_file():
+            return path
+    names = sorted(path.stem for path in workspace.configs.glob("*.yaml"))
+    raise WorkbenchError(
+        f"There is no config {reference}, neither as a file nor in {workspace.configs}.",
+        f"There are: {', '.join(names)}." if names else "`workbench config new NAME` writes one.",
+    )
 
 
 def default_config(settings: Iterable[str] = ()) -> RunConfig:

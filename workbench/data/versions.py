@@ -1,0 +1,220 @@
+"""Content-addressed dataset versions: `datasets/NAME/VERSION/`.
+
+`VERSION` is the SHA-256 of `data.jsonl`, shown by its first 12 digits, so the same rows
+have the same version wherever they are made. `version.json` says where the rows come
+from and what was done to them, `removed.jsonl` holds each row that is not among them,
+with the step and the reason.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.data.example import Example
+from workbench.errors import WorkbenchError
+from workbench.files import building_folder, read_json, sha256_file, write_json, write_text
+from workbench.workspace import Workspace, check_name
+
+DATA = "data.jsonl"
+REMOVED = "removed.jsonl"
+_VERSION = "version.json"
+SPLITS = ("train", "validation")
+_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was done to the rows, with how many there were before and after."""
+
+    name: str
+    before: int
+    after: int
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A row that is not in the version."""
+
+    step: str
+    source: str
+    """Where it stood: `FILE:LINE`."""
+    reason: str
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a dataset on disk."""
+
+    name: str
+    sha256: str
+    rows: int
+    splits: dict[str, int]
+    """Rows by split."""
+    tasks: dict[str, int]
+    """Rows by task."""
+    removed: int
+    created: float
+    """Unix seconds."""
+    folder: Path
+
+    @property
+    def version(self) -> str:
+        return self.sha256[:_DIGITS]
+
+    @property
+    def reference(self) -> str:
+        """`NAME@VERSION`, which names these very rows for good."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def data_path(self) -> Path:
+        return self.folder / DATA
+
+    def to_json(self) -> dict[str, Any]:
+        body = asdict(self)
+        return {"reference": self.reference, **body, "folder": str(self.folder)}
+
+
+def create(
+    workspace: Workspace,
+    name: str,
+    examples: Sequence[Example],
+    *,
+    sources: Sequence[dict[str, Any]],
+    steps: Sequence[Step],
+    removed: Iterable[Removed] = (),
+    parent: str | None = None,
+) -> Version:
+    """Write a version, whole, and return it; the one that is there if its rows are the same.
+
+    `sources` names what the rows came from, with hashes; `parent` is the version that
+    they were made from. Raises WorkbenchError when there is no row or it can't be written.
+    """
+    check_name(name, "dataset")
+    if not examples:
+        raise WorkbenchError("There are no rows to make a dataset version of.")
+    data = "".join(f"{example.to_line()}\n" for example in examples)
+    digest = hashlib.sha256(data.encode()).hexdigest()
+    folder = workspace.datasets / name / digest[:_DIGITS]
+    gone = [json.dumps(asdict(r), ensure_ascii=False, default=str) for r in removed]
+    with workspace.lock("datasets"):
+        if not folder.exists():
+            with building_folder(folder) as building:
+                write_text(building / DATA, data)
+                write_text(building / REMOVED, "".join(f"{line}\n" for line in gone))
+                write_json(
+                    building / _VERSION,
+                    {
+                        "v": 1,
+                        "name": name,
+                        "sha256": digest,
+                        "created": time.time(),
+                        "rows": len(examples),
+                        "splits": {
+                            s: n for s in SPLITS if (n := sum(e.split == s for e in examples))
+                        },
+                        "tasks": Counter(e.task for e in examples),
+                        "removed": len(gone),
+                        "parent": parent,
+                        "sources": list(sources),
+                        "steps": [asdict(step) for step in steps],
+                    },
+                )
+    return _read(folder)
+
+
+def resolve(workspace: Workspace, reference: str) -> Version:
+    """The version that `NAME` (its newest) or `NAME@VERSION` names; digits may be left out
+    at the end.
+
+    Raises WorkbenchError with the nearest names when there is none.
+    """
+    name, _, wanted = reference.partition("@")
+    known = list_versions(workspace)
+    found = [v for v in known if v.name == name and v.sha256.startswith(wanted)]
+    if not found:
+        raise _unknown(reference, name, known)
+    if wanted and len(found) > 1:
+        listed = ", ".join(v.reference for v in found)
+        raise WorkbenchError(f"{reference} fits several versions: {listed}.", "Add digits.")
+    return found[0]
+
+
+def _unknown(reference: str, name: str, known: Sequence[Version]) -> WorkbenchError:
+    if not known:
+        return WorkbenchError(
+            f"There is no dataset {reference}: the workspace has none yet.",
+            "`workbench data import FILE --name NAME` makes one; so does "
+            "`workbench data build-default`.",
+        )
+    versions = [v.reference for v in known if v.name == name]
+    if versions:
+        return WorkbenchError(
+            f"The dataset {name} has no version {reference.partition('@')[2]}.",
+            f"It has {', '.join(versions)}.",
+        )
+    names = list(dict.fromkeys(v.name for v in known))
+    near = difflib.get_close_matches(name, names, 3, 0.5) or names[:5]
+    return WorkbenchError(f"There is no dataset {name}.", f"Did you mean {', '.join(near)}?")
+
+
+def list_versions(workspace: Workspace) -> list[Version]:
+    """Every version, the newest first."""
+    found = [_read(path.parent) for path in workspace.datasets.glob(f"*/*/{_VERSION}")]
+    return sorted(found, key=lambda v: v.created, reverse=True)
+
+
+def describe(version: Version) -> dict[str, Any]:
+    """Sources, steps and parent of a version, as `version.json` has them."""
+    body: dict[str, Any] = read_json(version.folder / _VERSION)
+    return body
+
+
+def read(version: Version, split: str | None = None) -> Iterator[Example]:
+    """The examples of a version, or of one of its splits, in order."""
+    with version.data_path.open(encoding="utf-8", newline="\n") as stream:
+        for line in stream:
+            example = Example.from_json(json.loads(line))
+            if split is None or example.split == split:
+                yield example
+
+
+def read_removed(version: Version) -> Iterator[Removed]:
+    """The rows that were removed, each with its step and reason."""
+    with (version.folder / REMOVED).open(encoding="utf-8", newline="\n") as stream:
+        for line in stream:
+            yield Removed(**json.loads(line))
+
+
+def verify(version: Version) -> None:
+    """Raises WorkbenchError when the rows are not those that the version was made of."""
+    found = sha256_file(version.data_path)
+    if found != version.sha256:
+        raise WorkbenchError(
+            f"{version.data_path} was changed: its SHA-256 is {found}, not {version.sha256}.",
+            "Import it again: the changed rows are another version.",
+        )
+
+
+def _read(folder: Path) -> Version:
+    body = read_json(folder / _VERSION)
+    return Version(
+        name=body["name"],
+        sha256=body["sha256"],
+        rows=body["rows"],
+        splits=body["splits"],
+        tasks=body["tasks"],
+        removed=body["removed"],
+        created=body["created"],
+        folder=folder,
+    )

@@ -1,0 +1,136 @@
+"""What this machine has, and what would stand in the way of a run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench import base_models
+from workbench.errors import WorkbenchError
+from workbench.hardware.host import HostSampler
+from workbench.hardware.nvml import Nvml
+from workbench.jobs.socket import socket_folder
+from workbench.workspace import Workspace
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "accelerate",
+    "textual",
+    "nvidia-ml-py",
+    "rouge-score",
+)
+_ROOM = 2 << 30
+"""Bytes of free disk below which a run of the default model may not fit with its exports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    level: str
+    """`ok`, `note` (it works, with a limit) or `problem`."""
+    text: str
+    hint: str = ""
+
+
+def examine(workspace: Workspace) -> list[Finding]:
+    """Look at everything that a run needs; changes nothing but a probe in the workspace."""
+    return [
+        Finding("python", "ok", f"{sys.version.split()[0]} at {sys.executable}"),
+        *_packages(),
+        *_gpus(),
+        _host(workspace),
+        _workspace(workspace),
+        _disk(workspace),
+        _sockets(),
+        _default_model(workspace),
+        _tmux(),
+        _terminal(),
+    ]
+
+
+def _packages() -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "problem", "is not installed", f"pip install {name}")
+
+
+def _gpus() -> Iterator[Finding]:
+    nvml = Nvml()
+    if nvml.reason is not None:
+        yield Finding("gpu", "note", f"{nvml.reason} Training runs on the processor.")
+    for gpu in nvml.sample():
+        free = (
+            f"{(gpu.memory_total - gpu.memory_used) / 2**30:.1f} GiB of "
+            if (gpu.memory_total is not None and gpu.memory_used is not None)
+            else ""
+        )
+        total = f"{gpu.memory_total / 2**30:.1f} GiB free" if gpu.memory_total else "memory unknown"
+        text = f"{gpu.name or 'unknown'}, {free}{total}, driver {nvml.driver()}"
+        yield Finding(f"gpu {gpu.index}", "ok", text)
+
+
+def _host(workspace: Workspace) -> Finding:
+    host = HostSampler(workspace.root).sample()
+    total = host.memory_limit or host.memory_total
+    memory = f"{total / 2**30:.1f} GiB of memory" if total else "memory unknown"
+    limit = ", limited by its control group" if host.memory_limit else ""
+    return Finding("host", "ok", f"{host.cpus} processors, {memory}{limit}, load {host.load1}")
+
+
+def _workspace(workspace: Workspace) -> Finding:
+    try:
+        workspace.ensure()
+    except WorkbenchError as error:
+        return Finding("workspace", "problem", error.message, error.hint)
+    return Finding("workspace", "ok", str(workspace.root))
+
+
+def _disk(workspace: Workspace) -> Finding:
+    place = next((p for p in (workspace.root, *workspace.root.parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(place).free
+    text = f"{free / 2**30:.1f} GiB free at {place}"
+    if free < _ROOM:
+        return Finding("disk", "problem", text, "Free some space, or name another workspace.")
+    return Finding("disk", "ok", text)
+
+
+def _sockets() -> Finding:
+    try:
+        return Finding("sockets", "ok", str(socket_folder()))
+    except (WorkbenchError, OSError) as error:
+        return Finding("sockets", "problem", str(error))
+
+
+def _default_model(workspace: Workspace) -> Finding:
+    try:
+        folder = base_models.resolve(workspace, base_models.DEFAULT)
+    except WorkbenchError as error:
+        return Finding("default model", "note", error.message, error.hint)
+    return Finding("default model", "ok", str(folder))
+
+
+def _tmux() -> Finding:
+    if os.environ.get("TMUX"):
+        return Finding("tmux", "ok", "inside one")
+    return Finding("tmux", "note", "outside; runs go on without one all the same")
+
+
+def _terminal() -> Finding:
+    size = shutil.get_terminal_size()
+    text = f"{os.environ.get('TERM', 'unknown')}, {size.columns}x{size.lines}"
+    if size.columns < 80 or size.lines < 24:
+        return Finding("terminal", "note", text, "The screens want 80x24 at least.")
+    return Finding("terminal", "ok", text)

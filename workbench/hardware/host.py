@@ -1,0 +1,121 @@
+"""The host's memory, load and disk, from /proc and the control group."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_CGROUP = Path("/sys/fs/cgroup")
+_UNLIMITED = 1 << 60
+"""cgroup v1 writes a limit of nearly 2^63 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host at one moment; None is what it doesn't tell."""
+
+    memory_used: int | None
+    """Bytes that programs hold; caches are not counted."""
+    memory_total: int | None
+    memory_limit: int | None
+    """Bytes that this container or job may use; None without a limit below the total."""
+    load1: float | None
+    """Mean number of runnable processes over the last minute."""
+    cpus: int
+    """Processors that this process may use."""
+    cpu_percent: float | None
+    """Use of all processors since the sample before, 0 to 100."""
+    disk_free: int | None
+    """Bytes free where the run's folder is."""
+    rss: int | None
+    """Bytes of memory that the run's process holds."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class HostSampler:
+    """Samples the host; keeps what a difference needs."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is where the run writes."""
+        self._folder = folder
+        self._busy, self._all = _processor_times()
+
+    def sample(self, pid: int | None = None) -> Host:
+        """The host now; `pid` is the run's process."""
+        memory = _memory()
+        total, free = memory.get("MemTotal"), memory.get("MemAvailable")
+        limit = _limit()
+        return Host(
+            memory_used=total - free if total is not None and free is not None else None,
+            memory_total=total,
+            memory_limit=limit if limit and total and limit < total else None,
+            load1=_load(),
+            cpus=len(os.sched_getaffinity(0)),
+            cpu_percent=self._cpu_percent(),
+            disk_free=_disk_free(self._folder),
+            rss=_rss(pid) if pid else None,
+        )
+
+    def _cpu_percent(self) -> float | None:
+        busy, whole = _processor_times()
+        spent, passed = busy - self._busy, whole - self._all
+        self._busy, self._all = busy, whole
+        return round(100 * spent / passed, 1) if passed > 0 else None
+
+
+def _memory() -> dict[str, int]:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(":") for line in lines)
+    return {name: int(value.split()[0]) * 1024 for name, value in pairs}
+
+
+def _limit() -> int | None:
+    for path in (_CGROUP / "memory.max", _CGROUP / "memory/memory.limit_in_bytes"):
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit() and int(text) < _UNLIMITED:
+            return int(text)
+    return None
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None
+
+
+def _processor_times() -> tuple[int, int]:
+    """Busy and all ticks of all processors since boot."""
+    try:
+        first = Path("/proc/stat").read_text().split("\n", 1)[0]
+    except OSError:
+        return 0, 0
+    ticks = [int(value) for value in first.split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def _disk_free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _rss(pid: int) -> int | None:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

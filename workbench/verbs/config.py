@@ -1,0 +1,90 @@
+"""`workbench config`: make and check the configs of runs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workbench.config import loading
+from workbench.errors import WorkbenchError
+from workbench.verbs.common import group, leaf, table
+from workbench.workspace import Workspace, check_name
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verbs = group(subparsers, "config", help="make, show and check the configs of runs")
+    leaf(verbs, "fields", help="every field, with its default", run=_fields, show=_show_fields)
+    new = leaf(verbs, "new", help="write a config with every field", run=_new, show=_show_new)
+    new.add_argument("name", metavar="NAME")
+    _add_settings(new)
+    new.add_argument("--force", action="store_true", help="replace one that is there")
+    show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
+    check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
+    for parser in (show, check):
+        parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
+        _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="settings")
+
+
+def _fields(args: argparse.Namespace) -> list[dict[str, Any]]:
+    return [asdict(field) for field in loading.fields()]
+
+
+def _show_fields(result: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            field["path"],
+            "–" if field["default"] in (None, "") else field["default"],
+            field["unit"],
+            field["help"] + (f" [{' | '.join(field['choices'])}]" if field["choices"] else ""),
+        ]
+        for field in result
+    ]
+    print(table(["field", "default", "unit", "what"], rows))
+
+
+def _new(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.find(args.workspace)
+    path = workspace.configs / f"{check_name(args.name, 'config')}.yaml"
+    if path.exists() and not args.force:
+        raise WorkbenchError(f"There is a config {path} already.", "--force replaces it.")
+    config = loading.default_config([f"name={args.name}", *args.settings])
+    workspace.ensure()
+    loading.save(config, path)
+    return {"path": str(path), "config": config.model_dump()}
+
+
+def _show_new(result: dict[str, Any]) -> None:
+    print(f"Written to {result['path']}.")
+    name = Path(result["path"]).stem
+    if not result["config"]["data"]["dataset"]:
+        print("Set data.dataset in it; `workbench data list` shows what there is.")
+    print(f"Start it with: workbench train {name}")
+
+
+def _load(args: argparse.Namespace) -> tuple[Path, Any]:
+    path = loading.config_path(Workspace.find(args.workspace), args.config)
+    return path, loading.load(path, args.settings)
+
+
+def _show(args: argparse.Namespace) -> dict[str, Any]:
+    path, config = _load(args)
+    return {"path": str(path), "config": config.model_dump(), "yaml": loading.dump(config)}
+
+
+def _show_yaml(result: dict[str, Any]) -> None:
+    print(result["yaml"], end="")
+
+
+def _check(args: argparse.Namespace) -> dict[str, Any]:
+    path, config = _load(args)
+    return {"path": str(path), "config": config.model_dump()}
+
+
+def _show_checked(result: dict[str, Any]) -> None:
+    print(f"{result['path']} is in order.")

@@ -1,0 +1,248 @@
+"""`workbench data`: import, look, check."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from workbench.data import split, versions
+from workbench.verbs.common import group, leaf, say, table, visible
+from workbench.workspace import Workspace
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verbs = group(subparsers, "data", help="import, look at and check datasets")
+    _add_import(verbs)
+    leaf(
+        verbs,
+        "build-default",
+        help="make the default dataset from Python's own documentation",
+        run=_build_default,
+        show=_show_made,
+    )
+    leaf(verbs, "list", help="every dataset version, the newest first", run=_list, show=_show_list)
+    show = leaf(verbs, "show", help="rows in full, or as tokens", run=_look, show=_show_rows)
+    show.add_argument("reference", metavar="REF", help="NAME, NAME@VERSION or a JSONL file")
+    show.add_argument("--row", type=int, default=1, metavar="N", help="first row (default: 1)")
+    show.add_argument("--rows", type=int, default=1, metavar="N", help="how many (default: 1)")
+    show.add_argument("--tokens", action="store_true", help="each token, and whether it is trained")
+    show.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
+    check = leaf(
+        verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
+    )
+    check.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    removed = leaf(
+        verbs,
+        "removed",
+        help="rows that were left out, with the reason",
+        run=_removed,
+        show=_show_removed,
+    )
+    removed.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+
+
+def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = leaf(
+        verbs,
+        "import",
+        help="make a dataset version from JSONL, JSON, CSV, TSV, Parquet or a datasets folder",
+        run=_import,
+        show=_show_made,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--name", help="name of the dataset (default: the first file's)")
+    parser.add_argument(
+        "--validation", type=float, default=0.1, metavar="SHARE", help="held out (default: 0.1)"
+    )
+    parser.add_argument(
+        "--validation-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the validation split, instead of a share; may be given several times",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    parser.add_argument("--task", default="", help="the task of every row, such as summarise")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
+    )
+
+
+def _import(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.data.importing import Options, import_files
+
+    options = Options(
+        validation_share=args.validation,
+        validation_files=tuple(args.validation_file),
+        seed=args.seed,
+        task=args.task,
+        skip_bad=args.skip_bad,
+    )
+    name = args.name or args.files[0].name.partition(".")[0]
+    version = import_files(
+        Workspace.find(args.workspace),
+        args.files,
+        name,
+        options,
+        lambda rows: say(f"{rows:,} rows read"),
+    )
+    return _made(version)
+
+
+def _build_default(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.data import stdlib_docs
+
+    return _made(stdlib_docs.build(Workspace.find(args.workspace)))
+
+
+def _made(version: versions.Version) -> dict[str, Any]:
+    reasons = Counter(removed.step for removed in versions.read_removed(version))
+    steps = versions.describe(version)["steps"]
+    return {**version.to_json(), "steps": steps, "removed_by_step": reasons}
+
+
+def _show_made(result: dict[str, Any]) -> None:
+    print(
+        table(
+            ["step", "before", "after"],
+            [[s["name"], s["before"], s["after"]] for s in result["steps"]],
+        )
+    )
+    splits = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
+    print(f"\n{result['reference']}: {result['rows']:,} rows ({splits})")
+    print(f"in {result['folder']}")
+    if result["removed"]:
+        print(
+            f"{result['removed']:,} rows were left out; `workbench data removed "
+            f"{result['reference']}` says why."
+        )
+
+
+def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
+    return [v.to_json() for v in versions.list_versions(Workspace.find(args.workspace))]
+
+
+def _show_list(result: list[dict[str, Any]]) -> None:
+    if not result:
+        print("There are no datasets yet. `workbench data import FILE --name NAME` makes one.")
+        return
+    rows = [
+        [
+            version["reference"],
+            version["rows"],
+            version["splits"].get("train", 0),
+            version["splits"].get("validation", 0),
+            version["removed"],
+            ", ".join(task for task in version["tasks"] if task) or "–",
+        ]
+        for version in result
+    ]
+    print(table(["dataset", "rows", "train", "validation", "removed", "tasks"], rows))
+
+
+def _look(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from workbench.data.browse import locate, look
+    from workbench.data.rows import open_rows
+    from workbench.errors import WorkbenchError
+
+    workspace = Workspace.find(args.workspace)
+    rows = open_rows(locate(workspace, args.reference))
+    rows.index()
+    first = args.row - 1
+    if not 0 <= first < len(rows):
+        raise WorkbenchError(
+            f"{args.reference} has {len(rows):,} rows; there is no row {args.row}."
+        )
+    looked = [look(rows, n) for n in range(first, min(len(rows), first + args.rows))]
+    result = [row.to_json() for row in looked]
+    if args.tokens:
+        _add_tokens(workspace, args.model, result)
+    return result
+
+
+def _add_tokens(workspace: Workspace, base: str, result: list[dict[str, Any]]) -> None:
+    from workbench import base_models
+    from workbench.data.example import Example
+    from workbench.data.template import ChatTemplate, MaskError
+
+    template = ChatTemplate.load(base_models.resolve(workspace, base))
+    for row in result:
+        row["encoded"] = []
+        for body in row["examples"]:
+            try:
+                encoded = template.encode(Example.from_json(body))
+            except MaskError as error:
+                row["problem"] = error.message
+                continue
+            row["encoded"].append(
+                {
+                    "tokens": [asdict(token) for token in encoded.tokens],
+                    "trained": encoded.trained_tokens,
+                    "total": len(encoded.ids),
+                }
+            )
+
+
+def _show_rows(result: list[dict[str, Any]]) -> None:
+    for row in result:
+        print(f"── row {row['row']}" + (f": {row['problem']}" if row["problem"] else ""))
+        if "encoded" in row:
+            for encoded in row["encoded"]:
+                _show_tokens(encoded)
+            continue
+        for example in row["examples"]:
+            about = [example.get(key, "") for key in ("task", "split", "source")]
+            print(visible("  ".join(part for part in about if part)))
+            for message in example["messages"]:
+                print(f"{message['role']}:")
+                print(textwrap.indent(visible(message["content"]), "  "))
+
+
+def _show_tokens(encoded: dict[str, Any]) -> None:
+    rows = [
+        [token["id"], "trained" if token["trained"] else token["reason"], repr(token["text"])]
+        for token in encoded["tokens"]
+    ]
+    print(table(["id", "", "text"], rows))
+    print(f"{encoded['trained']} of {encoded['total']} tokens are trained")
+
+
+def _check(args: argparse.Namespace) -> dict[str, Any]:
+    version = versions.resolve(Workspace.find(args.workspace), args.reference)
+    versions.verify(version)
+    examples = list(versions.read(version))
+    leaks = split.leaking(examples)
+    repeats = len(examples) - len({e.messages for e in examples})
+    return {
+        "reference": version.reference,
+        "rows": len(examples),
+        "sha256": version.sha256,
+        "exact_duplicates": repeats,
+        "leaking_rows": [{"train": a.source, "validation": b.source} for a, b in leaks],
+    }
+
+
+def _show_check(result: dict[str, Any]) -> None:
+    print(f"{result['reference']}: {result['rows']:,} rows, SHA-256 as it should be")
+    print(f"exact duplicates: {result['exact_duplicates']:,}")
+    leaks = result["leaking_rows"]
+    print(f"training rows with a validation row's prompt: {len(leaks):,}")
+    for leak in leaks[:20]:
+        print(visible(f"  {leak['train']}  =  {leak['validation']}"))
+
+
+def _removed(args: argparse.Namespace) -> list[dict[str, Any]]:
+    version = versions.resolve(Workspace.find(args.workspace), args.reference)
+    return [asdict(removed) for removed in versions.read_removed(version)]
+
+
+def _show_removed(result: list[dict[str, Any]]) -> None:
+    if not result:
+        print("No row was left out.")
+        return
+    print(table(["step", "row", "reason"], [[r["step"], r["source"], r["reason"]] for r in result]))
