@@ -71,6 +71,7 @@ def _open_app(request: OpenApp) -> int:
         mode=request.mode,
         run_id=request.run_id,
         dataset=request.dataset,
+        session=request.session,
         mouse=request.mouse,
         ascii=request.ascii,
     )

@@ -80,6 +80,7 @@ class OpenApp:
     mode: str
     run_id: str | None = None
     dataset: str | None = None
+    session: str = ""
     mouse: bool = True
     ascii: bool = False
 
@@ -90,6 +91,7 @@ def open_app(
     *,
     run_id: str | None = None,
     dataset: str | None = None,
+    session: str = "",
 ) -> OpenApp:
     """The app on screen `mode`, with the options of the command line."""
     return OpenApp(
@@ -97,6 +99,7 @@ def open_app(
         mode=mode,
         run_id=run_id,
         dataset=dataset,
+        session=session,
         mouse=not getattr(args, "no_mouse", False),
         ascii=getattr(args, "ascii", False),
     )

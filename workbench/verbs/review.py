@@ -12,7 +12,7 @@ from workbench.files import sha256_file
 from workbench.review import items, sessions
 from workbench.review.sessions import CHOICES, Comparison, Session
 from workbench.review.wording import progress_line, report_lines
-from workbench.verbs.common import group, leaf, table, visible
+from workbench.verbs.common import OpenApp, group, leaf, open_app, table, visible
 from workbench.workspace import Workspace
 
 
@@ -33,6 +33,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--seed", type=int, default=0, help="of the order and the sides (default: 0)"
     )
+
+    parser = leaf(review, "open", help="judge in the app", run=_open, show=_show_list)
+    parser.add_argument("name", metavar="NAME")
 
     leaf(review, "list", help="list the sessions", run=_list, show=_show_list)
 
@@ -90,6 +93,10 @@ def _create(args: argparse.Namespace) -> dict[str, Any]:
         "items": len(session.keys),
         "identical": len(session.identical),
     }
+
+
+def _open(args: argparse.Namespace) -> OpenApp:
+    return open_app(args, "review", session=_session(args).name)
 
 
 def _list(args: argparse.Namespace) -> list[dict[str, Any]]:

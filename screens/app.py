@@ -1,0 +1,171 @@
+"""The app: five screens on keys 1 to 5 over one workspace."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from workbench.tracking import runs
+from workbench.workspace import Workspace
+
+_TERMINAL_GONE = 129
+"""Exit code after the terminal was lost: 128 and the number of SIGHUP."""
+
+
+def _datasets() -> Screen[None]:
+    from screens.datasets import DatasetsScreen
+
+    return DatasetsScreen()
+
+
+def _config() -> Screen[None]:
+    from screens.config import ConfigScreen
+
+    return ConfigScreen()
+
+
+def _monitor() -> Screen[None]:
+    from screens.monitor import MonitorScreen
+
+    return MonitorScreen()
+
+
+def _runs() -> Screen[None]:
+    from screens.runs import RunsScreen
+
+    return RunsScreen()
+
+
+class WorkbenchApp(App[None]):
+    """Imports a screen when it is first opened, and nothing heavy ever."""
+
+    TITLE = "workbench"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "datasets": _datasets,
+        "config": _config,
+        "monitor": _monitor,
+        "runs": _runs,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "go('datasets')", "Datasets", show=False, id="app.datasets"),
+        Binding("2", "go('config')", "Config", show=False, id="app.config"),
+        Binding("3", "go('monitor')", "Monitor", show=False, id="app.monitor"),
+        Binding("4", "go('review')", "Review", show=False, id="app.review"),
+        Binding("5", "go('runs')", "Runs", show=False, id="app.runs"),
+        Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
+        Binding("colon", "command_palette", "Commands", show=False, id="app.commands"),
+        Binding("q", "detach", "Detach", id="app.detach"),
+        Binding("ctrl+c", "detach", "Detach", show=False, id="app.interrupt"),
+    ]
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        mode: str = "datasets",
+        run_id: str | None = None,
+        dataset: str | None = None,
+        session: str = "",
+        ascii: bool = False,
+    ) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.run_id = run_id
+        """The run that the Monitor shows; None for the newest."""
+        self.dataset = dataset
+        """The dataset or file that the Datasets screen opens first."""
+        self.config_path: str | None = None
+        """The config that the Config screen opens next."""
+        self.chosen_dataset: str | None = None
+        """The dataset version that the Config screen takes over."""
+        self.ascii = ascii
+        self._first = mode
+        self._session = session
+        self._modes["review"] = self._review
+        if os.environ.get("TMUX") or os.environ.get("SSH_CONNECTION"):
+            # A scroll animation writes 250 KB a page over SSH, 10 KB without.
+            if "TEXTUAL_ANIMATIONS" not in os.environ:
+                self.animation_level = "none"
+
+    def _review(self) -> Screen[None]:
+        from screens.review import ReviewScreen
+
+        return ReviewScreen(self._session)
+
+    def on_mount(self) -> None:
+        self.switch_mode(self._first)
+
+    def action_go(self, mode: str) -> None:
+        """Open one of the five screens."""
+        if self.current_mode != mode:
+            self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        from screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen, self.current_mode.capitalize()))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        from screens.actions import commands
+
+        yield from commands(self, screen)
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
+
+    def action_detach(self) -> None:
+        """Leave. Runs are processes of their own and go on."""
+        going = runs.running(self.workspace)
+        if going:
+            message = (
+                f"Detached. Training goes on: {', '.join(going)}. "
+                "`workbench attach` shows it again, `workbench stop` ends it."
+            )
+        else:
+            message = "Detached. No training is running."
+        self.exit(message=message)
+
+
+def run_app(
+    workspace: Workspace,
+    *,
+    mode: str,
+    run_id: str | None,
+    dataset: str | None,
+    session: str,
+    mouse: bool,
+    ascii: bool,
+) -> int:
+    """Run the app until the person leaves; returns the exit code."""
+    encoding = (sys.stdout.encoding or "").lower()
+    app = WorkbenchApp(
+        workspace,
+        mode=mode,
+        run_id=run_id,
+        dataset=dataset,
+        session=session,
+        ascii=ascii or not encoding.startswith("utf"),
+    )
+    # Textual can't leave in order once its terminal is gone: it would wait, or spin.
+    signal.signal(signal.SIGHUP, lambda *_: os._exit(_TERMINAL_GONE))
+    threading.Thread(target=_leave_with_terminal, daemon=True).start()
+    app.run(mouse=mouse)
+    return app.return_code or 0
+
+
+def _leave_with_terminal() -> None:
+    """End the process when the terminal hangs up, also where SIGHUP is ignored (nohup)."""
+    watch = select.poll()
+    watch.register(sys.stdin.fileno(), 0)
+    while not any(event & (select.POLLHUP | select.POLLERR) for _, event in watch.poll(2000)):
+        pass
+    os._exit(_TERMINAL_GONE)

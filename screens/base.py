@@ -1,0 +1,100 @@
+"""What all five screens share: the line of tabs, the filter, the footer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Input, Static
+
+from workbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from screens.app import WorkbenchApp
+
+TABS = ("datasets", "config", "monitor", "review", "runs")
+
+
+class WorkbenchScreen(Screen[None]):
+    """One of the five screens. A subclass gives `compose_body`, and `apply_filter` if it
+    has something to filter."""
+
+    NAME: ClassVar[str] = ""
+    FILTER: ClassVar[str] = ""
+    """What `/` filters, in words; empty where there is nothing to."""
+    DEFAULT_CSS = """
+    WorkbenchScreen {
+        #tabs { height: 1; background: $panel; padding: 0 1; }
+        #body { height: 1fr; }
+        #filter { height: 1; border: none; padding: 0 1; display: none; }
+        #filter.-open { display: block; }
+        Footer { scrollbar-size: 0 0; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", id="base.filter", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._tabs(), id="tabs")
+        with Vertical(id="body"):
+            yield from self.compose_body()
+        yield Input(id="filter", placeholder=f"filter {self.FILTER}: enter applies, escape leaves")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def compose_body(self) -> ComposeResult:
+        """The screen's own widgets."""
+        raise NotImplementedError
+
+    @property
+    def workspace(self) -> Workspace:
+        return cast(Any, self.app).workspace  # type: ignore[no-any-return]
+
+    @property
+    def shell(self) -> WorkbenchApp:
+        """The app with what it was opened for."""
+        return cast("WorkbenchApp", self.app)
+
+    def _tabs(self) -> Content:
+        parts: list[Content] = []
+        for number, name in enumerate(TABS, start=1):
+            style = "bold reverse" if name == self.NAME else "dim"
+            parts.append(Content.styled(f" {number} {name.capitalize()} ", style))
+        return Content(" ").join(parts)
+
+    def action_filter(self) -> None:
+        """Open the filter's line."""
+        if not self.FILTER:
+            self.notify("There is nothing to filter on this screen.")
+            return
+        box = self.query_one("#filter", Input)
+        box.add_class("-open")
+        box.focus()
+
+    def close_filter(self) -> bool:
+        """Close the filter's line; whether it was open."""
+        box = self.query_one("#filter", Input)
+        was_open = box.has_class("-open")
+        box.remove_class("-open")
+        return was_open
+
+    def apply_filter(self, text: str) -> None:
+        """Show only what matches; an empty text shows all."""
+
+    @on(Input.Submitted, "#filter")
+    def _submit_filter(self, event: Input.Submitted) -> None:
+        self.close_filter()
+        self.focus_body()
+        self.apply_filter(event.value.strip())
+
+    def key_escape(self) -> None:
+        if self.close_filter():
+            self.focus_body()
+
+    def focus_body(self) -> None:
+        """Give the keys back to the screen's main widget."""

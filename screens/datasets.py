@@ -1,0 +1,295 @@
+"""Datasets: the rows of a file of any size, one example whole, its tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from screens.base import WorkbenchScreen
+from screens.widgets.row_table import Column, RowTable
+from screens.widgets.text import visible
+from workbench import base_models
+from workbench.data import browse, versions
+from workbench.data.browse import Looked
+from workbench.data.rows import RowFile, open_rows
+from workbench.data.template import ChatTemplate, MaskError
+from workbench.errors import WorkbenchError
+
+_EMPTY = """\
+There is no dataset here yet.
+
+    workbench data import FILE --name NAME      your own JSONL, JSON, CSV or Parquet
+    workbench data build-default                pairs from Python's own documentation
+
+`workbench --dataset FILE` looks at any JSONL file as it is.
+"""
+_LIST = (
+    Column("dataset", 36),
+    Column("rows", 10, right=True),
+    Column("train", 10, right=True),
+    Column("validation", 10, right=True),
+    Column("tasks", 10),
+)
+_ROWS = (
+    Column("row", 9, right=True),
+    Column("split", 6),
+    Column("task", 10),
+    Column("prompt", 34),
+    Column("response", 20),
+)
+
+
+class DatasetsScreen(WorkbenchScreen):
+    """The versions, then the rows of one beside the example under the cursor."""
+
+    NAME = "datasets"
+    FILTER = "rows by their text"
+    CSS_PATH = "datasets.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "tokens", "Tokens", id="datasets.tokens"),
+        Binding("o,backspace", "versions", "All datasets", id="datasets.versions"),
+        Binding("c", "configure", "Configure", id="datasets.configure"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._versions: list[versions.Version] = []
+        self._file: RowFile | None = None
+        self._name = ""
+        self._found: list[int] | None = None
+        """Numbers of the rows that the filter found; None without a filter."""
+        self._filter = ""
+        self._tokens = False
+        self._template: ChatTemplate | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="state", markup=False)
+        with Container(id="panes"):
+            yield RowTable(_LIST, id="rows")
+            with VerticalScroll(id="example"):
+                yield Static(id="text", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_interval(0.25, self._refresh_index)
+
+    def on_screen_resume(self) -> None:
+        if self._file is None:
+            self.action_versions()
+            if wanted := self.shell.dataset:
+                self.shell.dataset = None
+                self._open_reference(wanted)
+        self.focus_body()
+
+    def focus_body(self) -> None:
+        self.query_one(RowTable).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("tokens", "versions"):
+            return self._file is not None
+        return True
+
+    def action_versions(self) -> None:
+        """Back to the list of dataset versions."""
+        if self._file is not None:
+            self.workers.cancel_all()
+            self._file = None
+        self._versions = versions.list_versions(self.workspace)
+        table = self.query_one(RowTable)
+        table.columns = _LIST
+        table.cursor = 0
+        table.show_rows(len(self._versions), self._version_cells)
+        count = len(self._versions)
+        self._say(f"{count} dataset version{'s' * (count != 1)}: enter opens one")
+        self._show_version(0)
+        self.refresh_bindings()
+
+    def action_configure(self) -> None:
+        """Open the Config screen on this dataset."""
+        if self._name and "@" in self._name:
+            self.shell.chosen_dataset = self._name
+        self.shell.action_go("config")
+
+    def action_tokens(self) -> None:
+        """Show the tokens of the example, the trained ones marked, or its text again."""
+        self._tokens = not self._tokens
+        self._show_example(self.query_one(RowTable).cursor)
+
+    def apply_filter(self, text: str) -> None:
+        if self._file is None:
+            self.notify("Open a dataset first: enter.")
+            return
+        self.workers.cancel_group(self, "search")
+        self._filter = text
+        self._found = [] if text else None
+        self.query_one(RowTable).cursor = 0
+        if text:
+            self._search(self._file, text, self._found or [])
+        else:
+            self._resume_index()
+        self._refresh_rows()
+
+    @on(RowTable.Chosen)
+    def _open_chosen(self, event: RowTable.Chosen) -> None:
+        if self._file is None:
+            self._open_reference(self._versions[event.row].reference)
+        else:
+            self.query_one("#example").focus()
+
+    @on(RowTable.Moved)
+    def _show_moved(self, event: RowTable.Moved) -> None:
+        if self._file is None:
+            self._show_version(event.row)
+        else:
+            self._show_example(event.row)
+
+    def _open_reference(self, reference: str) -> None:
+        try:
+            path = browse.locate(self.workspace, reference)
+            self._file = open_rows(path)
+        except WorkbenchError as error:
+            self.notify(visible(str(error)), severity="error", markup=False)
+            return
+        inside = path.is_relative_to(self.workspace.datasets)
+        self._name = f"{path.parent.parent.name}@{path.parent.name}" if inside else str(path)
+        self._found, self._filter = None, ""
+        table = self.query_one(RowTable)
+        table.columns = _ROWS
+        table.cursor = 0
+        self._refresh_rows()
+        self._resume_index()
+        self._show_example(0)
+        self.refresh_bindings()
+
+    def _resume_index(self) -> None:
+        if self._file is not None and not self._file.complete:
+            self._index(self._file)
+
+    @work(thread=True, exclusive=True, group="index", exit_on_error=False)
+    def _index(self, file: RowFile) -> None:
+        worker = get_current_worker()
+        file.index(lambda: worker.is_cancelled)
+
+    @work(thread=True, exclusive=True, group="search", exit_on_error=False)
+    def _search(self, file: RowFile, text: str, found: list[int]) -> None:
+        worker = get_current_worker()
+        self.workers.cancel_group(self, "index")
+        for numbers in file.search(text, lambda: worker.is_cancelled):
+            found.extend(numbers)
+
+    def _refresh_index(self) -> None:
+        """Show what the workers have found since the last look."""
+        table = self.query_one(RowTable)
+        if self._file is not None and (table.count != self._count() or self._busy):
+            self._refresh_rows()
+
+    _busy = True
+
+    def _count(self) -> int:
+        if self._file is None:
+            return len(self._versions)
+        return len(self._file) if self._found is None else len(self._found)
+
+    def _refresh_rows(self) -> None:
+        if self._file is None:
+            return
+        table = self.query_one(RowTable)
+        first = table.count == 0
+        table.show_rows(self._count(), self._row_cells)
+        self._busy = not self._file.complete or bool(self._filter)
+        whole = f"{len(self._file):,}{'' if self._file.complete else '+'}"
+        count = f"{self._count():,} of {whole} rows" if self._filter else f"{whole} rows"
+        also = f"  with {self._filter!r}" if self._filter else ""
+        self._say(f"{self._name}  ·  {count}{also}")
+        if first and table.count:
+            self._show_example(0)
+
+    def _number(self, row: int) -> int:
+        return row if self._found is None else self._found[row]
+
+    def _version_cells(self, row: int) -> tuple[str, ...]:
+        version = self._versions[row]
+        counts = (version.splits.get(split, 0) for split in versions.SPLITS)
+        tasks = ", ".join(f"{n:,} {task}" for task, n in version.tasks.items() if task)
+        return (version.reference, f"{version.rows:,}", *(f"{n:,}" for n in counts), tasks)
+
+    def _row_cells(self, row: int) -> tuple[str, ...]:
+        looked = self._look(row)
+        if looked is None:
+            return ("",)
+        number = f"{looked.number + 1:,}"
+        if looked.problem:
+            return (number, "!", "", looked.problem, looked.text)
+        example = looked.examples[0]
+        return (number, example.split[:6], example.task, example.instruction, example.response)
+
+    def _look(self, row: int) -> Looked | None:
+        try:
+            return browse.look(self._file, self._number(row)) if self._file else None
+        except IndexError:
+            return None
+
+    def _show_version(self, row: int) -> None:
+        if not self._versions:
+            self.query_one("#text", Static).update(_EMPTY)
+            return
+        version = self._versions[row]
+        about = versions.describe(version)
+        lines = [version.reference, f"SHA-256 {version.sha256}", ""]
+        lines += [f"{s['name']}: {s['before']:,} -> {s['after']:,} rows" for s in about["steps"]]
+        lines += ["", *(f"from {source}" for source in map(_source, about["sources"]))]
+        self.query_one("#text", Static).update(visible("\n".join(lines)))
+
+    def _show_example(self, row: int) -> None:
+        looked = self._look(row)
+        pane = self.query_one("#example")
+        pane.scroll_home(animate=False)
+        text = Text("") if looked is None else self._text(looked)
+        self.query_one("#text", Static).update(text)
+
+    def _text(self, looked: Looked) -> Text:
+        if looked.problem:
+            return Text(visible(f"{looked.problem}\n\n{looked.text[:4000]}"))
+        if self._tokens:
+            return self._token_text(looked)
+        out = Text()
+        for example in looked.examples:
+            for message in example.messages:
+                out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
+                out.append(visible(message.content) + "\n\n")
+            out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
+        return out
+
+    def _token_text(self, looked: Looked) -> Text:
+        """Each token, the trained ones in reverse: it must be seen without colours, too."""
+        out = Text()
+        try:
+            if self._template is None:
+                folder = base_models.resolve(self.workspace, base_models.DEFAULT)
+                self._template = ChatTemplate.load(folder)
+            for example in looked.examples:
+                encoded = self._template.encode(example)
+                for token in encoded.tokens:
+                    style = Style(color="green", reverse=True) if token.trained else Style(dim=True)
+                    out.append(visible(token.text), style)
+                total, trained = len(encoded.ids), encoded.trained_tokens
+                out.append(f"\n\n{trained} of {total} tokens are trained (shown in reverse)\n")
+        except (MaskError, WorkbenchError) as error:
+            out.append(visible(str(error)))
+        return out
+
+    def _say(self, text: str) -> None:
+        self.query_one("#state", Static).update(visible(text))
+
+
+def _source(source: dict[str, object]) -> str:
+    return "  ".join(f"{name} {value}" for name, value in source.items())

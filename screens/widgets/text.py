@@ -1,0 +1,20 @@
+"""Text from data and models, made safe to show."""
+
+from __future__ import annotations
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """`text` with its control characters shown, not executed, by a terminal.
+
+    `one_line` shows line ends and tabs, too, for a cell of a table.
+    """
+    kept = "" if one_line else "\n\t"
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept else _SHORT.get(c) or c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+_SHORT = {"\n": "⏎", "\t": "⇥"}
