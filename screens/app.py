@@ -92,10 +92,10 @@ class WorkbenchApp(App[None]):
         self._first = mode
         self._session = session
         self._modes["review"] = self._review
-        if os.environ.get("TMUX") or os.environ.get("SSH_CONNECTION"):
+        remote = "TMUX" in os.environ or "SSH_CONNECTION" in os.environ
+        if remote and "TEXTUAL_ANIMATIONS" not in os.environ:
             # A scroll animation writes 250 KB a page over SSH, 10 KB without.
-            if "TEXTUAL_ANIMATIONS" not in os.environ:
-                self.animation_level = "none"
+            self.animation_level = "none"
 
     def _review(self) -> Screen[None]:
         from screens.review import ReviewScreen

@@ -43,8 +43,9 @@ def _keys(screen: Screen[object]) -> Table:
     keys: dict[str, list[str]] = {}
     for key, active in screen.active_bindings.items():
         if active.binding.description and not active.binding.system:
-            keys.setdefault(active.binding.description, []).append(screen.app.get_key_display(
-                active.binding) if active.binding.key_display else key)
+            keys.setdefault(active.binding.description, []).append(
+                screen.app.get_key_display(active.binding) if active.binding.key_display else key
+            )
     table = Table.grid(padding=(0, 2))
     for what, names in keys.items():
         table.add_row(" ".join(names), what)

@@ -13,12 +13,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from screens.base import WorkbenchScreen
+from screens.widgets.confirm import Confirm
 from screens.widgets.text import visible
 from workbench.errors import WorkbenchError
 from workbench.review import sessions
@@ -92,25 +92,10 @@ class Outputs(Container, can_focus=True):
             pane.scroll_to(y=line, animate=False, immediate=True)
 
 
-class Confirm(ModalScreen[bool]):
-    """A question; `y` agrees, anything else that closes it does not."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "dismiss(True)", "Yes"),
-        Binding("n,escape,q", "dismiss(False)", "No"),
-    ]
-
-    def __init__(self, question: str) -> None:
-        super().__init__()
-        self._question = question
-
-    def compose(self) -> ComposeResult:
-        yield Static(f"{self._question}\n\ny  yes      n  no", id="question", markup=False)
-
-
 class ReviewScreen(WorkbenchScreen):
     """The sessions, then the comparisons of one, then its report."""
 
+    NAME = "review"
     CSS_PATH = "review.tcss"
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012

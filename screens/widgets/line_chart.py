@@ -122,7 +122,9 @@ def _line(cells: list[list[tuple[str, str]]], one: Series, scale: _Scale, ascii:
     before: tuple[int, int] | None = None
     for x, top, bottom, end in _columns(one.points, scale, across, down):
         if before is not None and x - before[0] >= 1:
-            _join(bits, before, (x, top if abs(top - before[1]) < abs(bottom - before[1]) else bottom))
+            _join(
+                bits, before, (x, top if abs(top - before[1]) < abs(bottom - before[1]) else bottom)
+            )
         for y in range(top, bottom + 1):
             bits[(x, y)] = 1
         before = None if end is None else (x, end)

@@ -140,7 +140,11 @@ class RowTable(ScrollView, can_focus=True):
         for column, cell in zip(self.columns, cells, strict=False):
             shown = visible(cell[:500], one_line=True)
             last = column is self.columns[-1]
-            size = max(0, width - sum(c.width + 1 for c in self.columns[:-1])) if last else column.width
+            size = (
+                max(0, width - sum(c.width + 1 for c in self.columns[:-1]))
+                if last
+                else column.width
+            )
             shown = set_cell_size(shown.rjust(size) if column.right else shown, size)
             text += shown + ("" if last else " ")
         return Strip([Segment(set_cell_size(text, width), style)], width)  # type: ignore[arg-type]

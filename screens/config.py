@@ -1,0 +1,273 @@
+"""Config: a run's config as a form; save it as YAML, start it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from screens.base import WorkbenchScreen
+from screens.widgets.confirm import Confirm
+from screens.widgets.row_table import Column, RowTable
+from screens.widgets.text import visible
+from workbench.config import loading
+from workbench.config.loading import ConfigError, ConfigField
+from workbench.config.schema import RunConfig
+from workbench.data import versions
+from workbench.errors import WorkbenchError
+from workbench.tracking import runs
+
+_COLUMNS = (Column("field", 32), Column("value", 36), Column("unit", 8))
+_DATASET = "data.dataset"
+
+
+class ConfigScreen(WorkbenchScreen):
+    """Every field with its value; the help of the one under the cursor below."""
+
+    NAME = "config"
+    FILTER = "fields by name or help"
+    CSS_PATH = "config.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "next_choice", "Next choice", id="config.choice"),
+        Binding("d", "default", "Default", id="config.default"),
+        Binding("u", "undo", "Undo", id="config.undo"),
+        Binding("s", "save", "Save", id="config.save"),
+        Binding("o", "open", "Open", id="config.open"),
+        Binding("x", "start", "Start", id="config.start"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._config = loading.default_config()
+        self._before: list[RunConfig] = []
+        self._fields = loading.fields()
+        self._shown = self._fields
+        self._saved = False
+        self._asking = ""
+        """What the line at the bottom is for: a field's path, `save` or `open`."""
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="state", markup=False)
+        yield RowTable(_COLUMNS, id="fields")
+        with Vertical(id="about"):
+            yield Static(id="help", markup=False)
+            yield Input(id="value")
+
+    def on_mount(self) -> None:
+        self.query_one("#value").display = False
+        self._refresh()
+
+    def on_screen_resume(self) -> None:
+        if wanted := self.shell.config_path:
+            self.shell.config_path = None
+            self._load(Path(wanted))
+        if dataset := self.shell.chosen_dataset:
+            self.shell.chosen_dataset = None
+            self._set(_DATASET, dataset)
+        elif not self._config.data.dataset and (known := versions.list_versions(self.workspace)):
+            self._config = loading.changed(self._config, _DATASET, known[0].reference)
+        self._refresh()
+        self.focus_body()
+
+    def focus_body(self) -> None:
+        self.query_one(RowTable).focus()
+
+    def apply_filter(self, text: str) -> None:
+        wanted = text.casefold()
+        self._shown = [f for f in self._fields if wanted in f"{f.path} {f.help}".casefold()]
+        self._refresh()
+
+    @on(RowTable.Moved)
+    def _show_moved(self) -> None:
+        self._show_help()
+
+    @on(RowTable.Chosen)
+    def _edit(self) -> None:
+        """Edit the value in the line at the bottom."""
+        if field := self._field:
+            value = loading.value_at(self._config, field.path)
+            shown = ", ".join(value) if isinstance(value, list) else value
+            self._ask(field.path, "" if value is None else str(shown))
+
+    def action_next_choice(self) -> None:
+        """The next of a field's choices."""
+        if (field := self._field) is None:
+            return
+        choices = self._choices(field)
+        if not choices:
+            self._edit()
+            return
+        now = str(loading.value_at(self._config, field.path)).lower()
+        place = [c.lower() for c in choices].index(now) if now in map(str.lower, choices) else -1
+        self._set(field.path, choices[(place + 1) % len(choices)])
+
+    def action_default(self) -> None:
+        """Set the field back to its default."""
+        if field := self._field:
+            self._set(field.path, "" if field.default is None else str(field.default))
+
+    def action_undo(self) -> None:
+        """Take the last change back."""
+        if self._before:
+            self._config = self._before.pop()
+            self._refresh()
+        else:
+            self.notify("There is no change to take back.")
+
+    def action_save(self) -> None:
+        """Save as YAML, under a name."""
+        self._ask("save", self._config.name)
+
+    def action_open(self) -> None:
+        """Open a config by its name or path."""
+        names = ", ".join(sorted(p.stem for p in self.workspace.configs.glob("*.yaml")))
+        self.notify(f"There are: {visible(names)}" if names else "None is saved yet.", markup=False)
+        self._ask("open", "")
+
+    def action_start(self) -> None:
+        """Start a run with this config; asks first."""
+        config = self._config
+        rows = config.training.batch_size * config.training.accumulation
+        question = (
+            f"Start {config.name} on {config.data.dataset or '(no dataset)'}\n"
+            f"with {config.model.base}, {config.model.quantization} quantisation,\n"
+            f"rank {config.lora.rank}, {rows} rows a step?"
+        )
+        self.app.push_screen(Confirm(visible(question)), self._start_agreed)
+
+    def _start_agreed(self, agreed: bool | None) -> None:
+        if agreed:
+            self.notify("Preparing the run; a base model may have to be fetched first.")
+            self._start(self._config)
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _start(self, config: RunConfig) -> None:
+        def say(text: str) -> None:
+            self.app.call_from_thread(self.notify, visible(text), markup=False)
+
+        try:
+            run = runs.create(self.workspace, config, command="workbench (Config screen)", say=say)
+            runs.start(run)
+        except WorkbenchError as error:
+            text = visible(str(error))
+            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
+            return
+        self.shell.run_id = run.name
+        self.app.call_from_thread(self.shell.action_go, "monitor")
+
+    @on(Input.Submitted, "#value")
+    def _take(self, event: Input.Submitted) -> None:
+        asking, value = self._asking, event.value.strip()
+        self._close_line()
+        if asking == "save":
+            self._save(value)
+        elif asking == "open":
+            if value:
+                self._open(value)
+        else:
+            self._set(
+                asking, f"[{value}]" if asking == "lora.target_modules" and "," in value else value
+            )
+
+    def key_escape(self) -> None:
+        super().key_escape()
+        self._close_line()
+
+    def _ask(self, asking: str, value: str) -> None:
+        self._asking = asking
+        box = self.query_one("#value", Input)
+        box.placeholder = {"save": "name", "open": "name or path"}.get(asking, asking)
+        box.display = True
+        box.value = value
+        box.focus()
+
+    def _close_line(self) -> None:
+        self._asking = ""
+        self.query_one("#value").display = False
+        self.focus_body()
+
+    def _set(self, path: str, text: str) -> None:
+        try:
+            changed = loading.changed(self._config, path, text)
+        except WorkbenchError as error:
+            self._complain(error)
+            return
+        if changed != self._config:
+            self._before.append(self._config)
+            self._config, self._saved = changed, False
+        self._refresh()
+
+    def _save(self, name: str) -> None:
+        try:
+            config = loading.changed(self._config, "name", name)
+            self.workspace.ensure()
+            path = self.workspace.configs / f"{config.name}.yaml"
+            loading.save(config, path)
+        except WorkbenchError as error:
+            self._complain(error)
+            return
+        self._config, self._saved = config, True
+        self.notify(f"Saved to {visible(str(path))}", markup=False)
+        self._refresh()
+
+    def _open(self, reference: str) -> None:
+        try:
+            self._load(loading.config_path(self.workspace, reference))
+        except WorkbenchError as error:
+            self._complain(error)
+
+    def _load(self, path: Path) -> None:
+        try:
+            config = loading.load(path)
+        except WorkbenchError as error:
+            self._complain(error)
+            return
+        self._before.append(self._config)
+        self._config, self._saved = config, True
+        self._refresh()
+
+    def _complain(self, error: WorkbenchError) -> None:
+        first = error.problems[0] if isinstance(error, ConfigError) else None
+        text = f"{first.path}: {first.text}" if first else str(error)
+        self.notify(visible(text), severity="error", markup=False)
+
+    @property
+    def _field(self) -> ConfigField | None:
+        cursor = self.query_one(RowTable).cursor
+        return self._shown[cursor] if cursor < len(self._shown) else None
+
+    def _choices(self, field: ConfigField) -> tuple[str, ...]:
+        if field.path == _DATASET:
+            return tuple(v.reference for v in versions.list_versions(self.workspace))
+        return ("true", "false") if field.kind == "bool" else field.choices
+
+    def _refresh(self) -> None:
+        state = "saved" if self._saved else "not saved"
+        text = f"{self._config.name}  ·  {state}  ·  enter edits, space takes the next choice"
+        self.query_one("#state", Static).update(visible(text))
+        self.query_one(RowTable).show_rows(len(self._shown), self._cells)
+        self._show_help()
+
+    def _cells(self, row: int) -> tuple[str, ...]:
+        field = self._shown[row]
+        value = loading.value_at(self._config, field.path)
+        shown = (
+            ", ".join(value) if isinstance(value, list) else "–" if value in (None, "") else value
+        )
+        mark = "" if value == field.default else "* "
+        return (field.path, f"{mark}{shown}", field.unit)
+
+    def _show_help(self) -> None:
+        field = self._field
+        text = "No field matches." if field is None else field.help
+        if field is not None:
+            if choices := self._choices(field):
+                text += f"\nchoices: {', '.join(choices[:6])}"
+            if field.source:
+                text += f"\nsource: {field.source}"
+        self.query_one("#help", Static).update(visible(text))

@@ -1,0 +1,316 @@
+"""Monitor: a run live or past, read from its logs alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from screens.base import WorkbenchScreen
+from screens.widgets.confirm import Confirm
+from screens.widgets.gauge import bar, size
+from screens.widgets.line_chart import LineChart, Series
+from screens.widgets.text import visible
+from workbench.errors import WorkbenchError
+from workbench.jobs.events import (
+    CheckpointSaved,
+    CommandHandled,
+    Evaluated,
+    Failed,
+    Finished,
+    Notice,
+    Record,
+    Step,
+)
+from workbench.jobs.log import LogReader
+from workbench.jobs.state import describe
+from workbench.tracking import runs
+from workbench.tracking.view import RunView, duration
+
+_EMPTY = """\
+There are no runs yet.
+
+Press 2 to make a config and start one, or run: workbench train CONFIG
+"""
+_FIGURES = ("learning rate", "tokens/s", "gradient norm", "memory")
+_SAMPLES = 2000
+"""Host samples that are kept: over an hour at one every 2 s."""
+
+
+@dataclass
+class News(Message):
+    """What the follower of a run has read."""
+
+    run: Path
+    records: list[Record]
+    samples: list[dict[str, Any]]
+    status: str
+    text: str
+
+
+class MonitorScreen(WorkbenchScreen):
+    """Loss, one more figure, the machine, and the log of one run."""
+
+    NAME = "monitor"
+    FILTER = "the log by its text"
+    CSS_PATH = "monitor.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("m,right,l", "figure(1)", "Next figure", id="monitor.figure"),
+        Binding("left,h", "figure(-1)", "Figure before", show=False, id="monitor.figure_back"),
+        Binding("j,down,right_square_bracket", "run(1)", "Older run", id="monitor.older"),
+        Binding("k,up,left_square_bracket", "run(-1)", "Newer run", id="monitor.newer"),
+        Binding("s", "save", "Save now", id="monitor.save"),
+        Binding("S", "stop", "Stop", id="monitor.stop"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run: Path | None = None
+        self._view = RunView()
+        self._samples: list[dict[str, Any]] = []
+        self._log: list[str] = []
+        self._status, self._text = "", ""
+        self._figure = 0
+        self._filter = ""
+        self._stale = False
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="state", markup=False)
+        with Container(id="charts"):
+            yield LineChart(id="loss", ascii=self.shell.ascii)
+            yield LineChart(id="figure", ascii=self.shell.ascii)
+        yield Static(id="machine", markup=False)
+        yield Static(id="log", markup=False)
+
+    def on_mount(self) -> None:
+        # At most four redraws a second, and none without news.
+        self.set_interval(0.25, self._redraw)
+
+    def on_screen_resume(self) -> None:
+        wanted, self.shell.run_id = self.shell.run_id, None
+        if wanted is None and self._run is not None:
+            return
+        try:
+            self._follow_run(runs.find(self.workspace, wanted or runs.LATEST))
+        except WorkbenchError as error:
+            self.query_one("#state", Static).update(visible(str(error)) if wanted else _EMPTY)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("save", "stop"):
+            return self._status in ("running", "stalled")
+        return True
+
+    def action_figure(self, by: int) -> None:
+        """Show the next figure beside the loss."""
+        self._figure = (self._figure + by) % len(_FIGURES)
+        self._stale = True
+
+    def action_run(self, by: int) -> None:
+        """Show the run before or after this one."""
+        ids = [run.id for run in runs.list_runs(self.workspace)]
+        if self._run is not None and self._run.name in ids:
+            place = ids.index(self._run.name) + by
+            if 0 <= place < len(ids):
+                self._follow_run(self.workspace.runs / ids[place])
+
+    def action_save(self) -> None:
+        """Save a checkpoint after this step."""
+        self._command("save_now", "A checkpoint is saved after this step.")
+
+    def action_stop(self) -> None:
+        """Stop after this step, with a checkpoint; asks first."""
+        if self._run is not None:
+            question = f"Stop {self._run.name} after this step, with a checkpoint?"
+            self.app.push_screen(Confirm(question), self._stop)
+
+    def _stop(self, agreed: bool | None) -> None:
+        if agreed:
+            self._command("stop", "It stops after this step.")
+
+    def apply_filter(self, text: str) -> None:
+        self._filter = text.casefold()
+        self._stale = True
+
+    @work(thread=True, group="command", exit_on_error=False)
+    def _command(self, name: str, said: str) -> None:
+        try:
+            if self._run is not None:
+                runs.command(self._run, name)
+                self.app.call_from_thread(self.notify, said)
+        except WorkbenchError as error:
+            text = visible(str(error))
+            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
+
+    def _follow_run(self, run: Path) -> None:
+        self._run = run
+        self._view, self._samples, self._log = RunView(), [], []
+        self._status = self._text = ""
+        self._follow(run)
+
+    @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
+    def _follow(self, run: Path) -> None:
+        """Read the run's logs as they grow, until another run is shown."""
+        worker = get_current_worker()
+        log, host = LogReader(run / runs.LOG), _Tail(run / runs.HOST_LOG)
+        while not worker.is_cancelled:
+            status, text = describe(run)
+            records, samples = log.read(), host.read()
+            self.post_message(News(run, records, samples, status, text))
+            if not records:
+                time.sleep(0.25)
+
+    @on(News)
+    def _take(self, news: News) -> None:
+        if news.run != self._run:
+            return
+        self._view.feed(news.records)
+        self._samples = (self._samples + news.samples)[-_SAMPLES:]
+        self._log.extend(filter(None, map(_log_line, news.records)))
+        if news.records or news.samples or news.status != self._status:
+            self._stale = True
+        if news.status != self._status:
+            self._status = news.status
+            self.refresh_bindings()
+        self._text = news.text
+
+    def _redraw(self) -> None:
+        if not self._stale or self._run is None:
+            return
+        self._stale = False
+        self.query_one("#state", Static).update(self._state())
+        steps = self._view.steps
+        train = [(s.step, s.loss) for s in steps]
+        held_out = [(e.step, e.loss) for e in self._view.evaluations]
+        self.query_one("#loss", LineChart).show(
+            "loss",
+            [
+                Series("train", train, "cyan"),
+                Series("validation", held_out, "yellow", marks=True),
+            ],
+        )
+        name = _FIGURES[self._figure]
+        self.query_one("#figure", LineChart).show("", [Series(name, self._points(name), "green")])
+        self.query_one("#machine", Static).update(self._machine())
+        box = self.query_one("#log", Static)
+        kept = [line for line in self._log if self._filter in line.casefold()]
+        box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
+
+    def _points(self, name: str) -> list[tuple[float, float]]:
+        if name == "memory":
+            first = self._samples[0]["t"] if self._samples else 0
+            return [(s["t"] - first, _memory(s) / 2**30) for s in self._samples]
+        return [(step.step, _figure_of(step, name)) for step in self._view.steps]
+
+    def _state(self) -> Text:
+        view = self._view
+        out = Text(no_wrap=True)
+        out.append(self._run.name if self._run else "", "bold")
+        out.append(f"  {self._status}  ", "reverse")
+        out.append(f"  {view.line()}")
+        if best := view.best_evaluation:
+            out.append(f"  best {best.loss:.4f} at step {best.step}")
+        if self._status not in ("running", ""):
+            out.append(f"\n{visible(self._text)}")
+        elif view.started is not None:
+            spent = (view.last_time or 0) - (view.started_at or 0)
+            share = view.step / max(1, view.total_steps)
+            drawn = bar(share, 30, ascii=self.shell.ascii)
+            out.append(f"\n{drawn} {share:.0%} after {duration(spent)}  ")
+            out.append(f"{visible(view.started.device)}, {view.started.dtype}")
+        return out
+
+    def _machine(self) -> Text:
+        """GPUs, or why there are none; then the host. N/A is what isn't told."""
+        out = Text(no_wrap=True)
+        if not self._samples:
+            return out
+        sample = self._samples[-1]
+        for gpu in sample["gpus"]:
+            used, total = gpu["memory_used"], gpu["memory_total"]
+            share = used / total if used is not None and total else 0
+            power = "N/A" if gpu["power"] is None else f"{gpu['power']:.0f} W"
+            busy = "N/A" if gpu["utilization"] is None else f"{gpu['utilization']} %"
+            heat = "N/A" if gpu["temperature"] is None else f"{gpu['temperature']} °C"
+            drawn = bar(share, 12, ascii=self.shell.ascii)
+            memory = f"{drawn} {size(used)} of {size(total)} (run {size(gpu['memory_of_run'])})"
+            name = visible(gpu["name"] or "N/A")
+            out.append(f"GPU {gpu['index']} {name}  {memory}  {busy}  {power}  {heat}\n")
+        if sample["gpu_reason"]:
+            out.append(f"{visible(sample['gpu_reason'])}\n", "dim")
+        host = sample["host"]
+        total = host["memory_limit"] or host["memory_total"]
+        share = host["memory_used"] / total if host["memory_used"] and total else 0
+        drawn = bar(share, 12, ascii=self.shell.ascii)
+        load = "N/A" if host["load1"] is None else host["load1"]
+        out.append(
+            f"host {drawn} {size(host['memory_used'])} of {size(total)}, run {size(host['rss'])}"
+            f"  load {load} on {host['cpus']}  disk {size(host['disk_free'])} free"
+        )
+        return out
+
+
+class _Tail:
+    """New whole lines of a JSON lines file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                chunk = stream.read(1 << 20)
+        except OSError:
+            return []
+        whole = chunk[: chunk.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def _memory(sample: dict[str, Any]) -> float:
+    """Bytes used on the first GPU, else by the run's process on the host."""
+    for gpu in sample["gpus"]:
+        return float("nan") if gpu["memory_used"] is None else gpu["memory_used"]
+    rss = sample["host"]["rss"]
+    return float("nan") if rss is None else rss
+
+
+def _figure_of(step: Step, name: str) -> float:
+    if name == "learning rate":
+        return step.learning_rate
+    if name == "gradient norm":
+        return step.gradient_norm
+    return step.tokens / step.seconds if step.seconds else float("nan")
+
+
+def _log_line(record: Record) -> str:
+    event = record.event
+    at = time.strftime("%H:%M:%S", time.localtime(record.time))
+    match event:
+        case Notice():
+            return f"{at}  {visible(event.text, one_line=True)}"
+        case CheckpointSaved():
+            return f"{at}  checkpoint {event.path} saved ({event.reason})"
+        case CommandHandled():
+            return f"{at}  command {event.command}"
+        case Finished():
+            return f"{at}  {'stopped' if event.stopped else 'finished'}"
+        case Failed():
+            return f"{at}  failed: {visible(event.text, one_line=True)}"
+        case Evaluated():
+            return f"{at}  validation loss {event.loss:.4f} after step {event.step}"
+        case _:
+            return ""

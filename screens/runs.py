@@ -1,0 +1,183 @@
+"""Runs: what was trained, its state and its main figures."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Static
+
+from screens.base import WorkbenchScreen
+from screens.widgets.row_table import Column, RowTable
+from screens.widgets.text import visible
+from workbench.errors import WorkbenchError
+from workbench.evaluation import request
+from workbench.jobs.waiting import wait
+from workbench.review import items, sessions
+from workbench.tracking import runs
+from workbench.tracking.runs import RunSummary
+from workbench.tracking.view import ago
+
+_COLUMNS = (
+    Column("run", 16),
+    Column("state", 9),
+    Column("step", 9, right=True),
+    Column("loss", 7, right=True),
+    Column("val first", 9, right=True),
+    Column("val best", 8, right=True),
+    Column("ROUGE-L", 13, right=True),
+    Column("dataset", 30),
+    Column("started", 10),
+)
+_EMPTY = "There are no runs yet. Press 2 to make a config and start one."
+
+
+class Listed(Message):
+    """The runs as they are now."""
+
+    def __init__(self, summaries: list[RunSummary]) -> None:
+        super().__init__()
+        self.summaries = summaries
+
+
+class RunsScreen(WorkbenchScreen):
+    """A line a run, the newest first; enter watches one."""
+
+    NAME = "runs"
+    FILTER = "runs by id, state, dataset or base"
+    CSS_PATH = "runs.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "configure", "Same config", id="runs.configure"),
+        Binding("e", "evaluate", "Evaluate", id="runs.evaluate"),
+        Binding("v", "review", "Make review", id="runs.review"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all: list[RunSummary] = []
+        self._shown: list[RunSummary] = []
+        self._filter = ""
+
+    def compose_body(self) -> ComposeResult:
+        yield Static(id="state", markup=False)
+        yield RowTable(_COLUMNS, id="runs")
+        yield Static(id="about", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_interval(2.0, self._reload)
+
+    def on_screen_resume(self) -> None:
+        self._reload()
+        self.focus_body()
+
+    def focus_body(self) -> None:
+        self.query_one(RowTable).focus()
+
+    def apply_filter(self, text: str) -> None:
+        self._filter = text.casefold()
+        self._refresh()
+
+    @on(RowTable.Chosen)
+    def _watch(self, event: RowTable.Chosen) -> None:
+        self.shell.run_id = self._shown[event.row].id
+        self.shell.action_go("monitor")
+
+    @on(RowTable.Moved)
+    def _moved(self) -> None:
+        self._show_about()
+
+    def action_configure(self) -> None:
+        """Open this run's config, to change and start it."""
+        if run := self._run:
+            self.shell.config_path = str(self.workspace.runs / run.id / runs.CONFIG)
+            self.shell.action_go("config")
+
+    def action_evaluate(self) -> None:
+        """Evaluate base and adapter on the validation split, as a job of its own."""
+        if run := self._run:
+            self.notify(f"Evaluating {visible(run.id)}: its figures come here.", markup=False)
+            self._evaluate(run.id)
+
+    def action_review(self) -> None:
+        """Make a blind review session of the newest evaluation."""
+        if (run := self._run) is None:
+            return
+        evaluation = runs.newest_evaluation(self.workspace.runs / run.id)
+        if evaluation is None:
+            self.notify("It has not been evaluated yet: e.")
+            return
+        try:
+            found = items.read_evaluation(evaluation)
+            source = {"evaluation": str(evaluation)}
+            sessions.create(self.workspace, run.id, found, seed=0, source=source)
+        except WorkbenchError as error:
+            self.notify(visible(str(error)), severity="error", markup=False)
+            return
+        self.shell.action_go("review")
+
+    @work(thread=True, group="evaluate", exit_on_error=False)
+    def _evaluate(self, run_id: str) -> None:
+        run = self.workspace.runs / run_id
+        try:
+            config = runs.load_config(run).evaluation
+            asked = request.Request(config.generate_rows, config.max_new_tokens)
+            wait(request.start(run, asked))
+            self.app.call_from_thread(self.notify, f"{run_id} is evaluated.", markup=False)
+        except WorkbenchError as error:
+            text = visible(str(error))
+            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
+
+    @work(thread=True, exclusive=True, group="list", exit_on_error=False)
+    def _reload(self) -> None:
+        if self.is_current:
+            self.post_message(Listed(runs.list_runs(self.workspace)))
+
+    @on(Listed)
+    def _take(self, message: Listed) -> None:
+        self._all = message.summaries
+        self._refresh()
+
+    @property
+    def _run(self) -> RunSummary | None:
+        cursor = self.query_one(RowTable).cursor
+        return self._shown[cursor] if cursor < len(self._shown) else None
+
+    def _refresh(self) -> None:
+        self._shown = [
+            run
+            for run in self._all
+            if self._filter in f"{run.id} {run.status} {run.dataset} {run.base}".casefold()
+        ]
+        count = f"{len(self._shown)} of {len(self._all)} runs: enter watches one"
+        self.query_one("#state", Static).update(count if self._all else _EMPTY)
+        self.query_one(RowTable).show_rows(len(self._shown), self._cells)
+        self._show_about()
+
+    def _cells(self, row: int) -> tuple[str, ...]:
+        run = self._shown[row]
+        return (
+            run.id,
+            run.status,
+            f"{run.step}/{run.total_steps}",
+            _figure(run.loss),
+            _figure(run.first_validation_loss),
+            _figure(run.best_validation_loss),
+            " > ".join(_figure(run.scores[s].get("rouge_l"), 3) for s in run.scores) or "–",
+            run.dataset,
+            ago(run.created),
+        )
+
+    def _show_about(self) -> None:
+        run = self._run
+        text = "" if run is None else f"{run.id}  ·  base {run.base}  ·  {run.dataset}\n{run.text}"
+        for system, scores in run.scores.items() if run else ():
+            figures = "  ".join(f"{n.replace('_', ' ')} {_figure(v)}" for n, v in scores.items())
+            text += f"\n{system:8} {figures}"
+        self.query_one("#about", Static).update(visible(text))
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
