@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,11 +10,6 @@ from workbench.review.sessions import Session
 from workbench.workspace import Workspace
 
 Make = Callable[..., Session]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path / "ws")
 
 
 @pytest.fixture

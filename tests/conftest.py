@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from workbench.workspace import Workspace
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_machine() -> Iterator[None]:
+    """Sockets in a folder of this test run, no hub, and none of the person's own settings."""
+    with tempfile.TemporaryDirectory(prefix="wb-") as runtime:
+        kept = dict(os.environ)
+        os.environ["XDG_RUNTIME_DIR"] = runtime
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        for name in ("WORKBENCH_HOME", "TMUX", "SSH_CONNECTION", "NO_COLOR"):
+            os.environ.pop(name, None)
+        yield
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def _tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.make_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_model(_tiny_model: Path, tmp_path: Path) -> Path:
+    """A model folder of the test's own, which it may spoil."""
+    return Path(shutil.copytree(_tiny_model, tmp_path / "tiny-model"))
+
+
+@pytest.fixture
+def write_rows(tmp_path: Path) -> Callable[..., Path]:
+    """Writes rows to a JSONL file: dicts as JSON, strings as they are."""
+
+    def write(*rows: dict[str, Any] | str, name: str = "rows.jsonl") -> Path:
+        path = tmp_path / name
+        lines = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cli(workspace: Workspace, tmp_path: Path) -> Cli:
+    """Runs `workbench ARGUMENTS` as a process of its own, in the test's workspace."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "workbench", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=tmp_path,
+            env={**os.environ, "WORKBENCH_HOME": str(workspace.root), **environment},
+            timeout=240,
+        )
+
+    return run
