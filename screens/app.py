@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from workbench import base_models
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 
@@ -88,6 +89,8 @@ class WorkbenchApp(App[None]):
         """The config that the Config screen opens next."""
         self.chosen_dataset: str | None = None
         """The dataset version that the Config screen takes over."""
+        self.base = base_models.DEFAULT
+        """The base model of the config in work: whose tokens the Datasets screen shows."""
         self.ascii = ascii
         self._first = mode
         self._session = session
@@ -121,6 +124,10 @@ class WorkbenchApp(App[None]):
         yield from commands(self, screen)
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
+
+    async def action_quit(self) -> None:
+        """Textual's own ctrl+q: no other way out than `q`."""
+        self.action_detach()
 
     def action_detach(self) -> None:
         """Leave. Runs are processes of their own and go on."""

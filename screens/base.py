@@ -24,6 +24,7 @@ class WorkbenchScreen(Screen[None]):
     """One of the five screens. A subclass gives `compose_body`, and `apply_filter` if it
     has something to filter."""
 
+    AUTO_FOCUS = ""
     NAME: ClassVar[str] = ""
     FILTER: ClassVar[str] = ""
     """What `/` filters, in words; empty where there is nothing to."""
@@ -37,14 +38,15 @@ class WorkbenchScreen(Screen[None]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="base.filter", show=False),
+        Binding("slash", "filter", "Filter", id="base.filter", key_display="/"),
     ]
 
     def compose(self) -> ComposeResult:
         yield Static(self._tabs(), id="tabs")
         with Vertical(id="body"):
             yield from self.compose_body()
-        yield Input(id="filter", placeholder=f"filter {self.FILTER}: enter applies, escape leaves")
+        placeholder = f"filter {self.FILTER}: enter applies, escape leaves"
+        yield Input(id="filter", placeholder=placeholder, disabled=True)
         yield Footer(compact=True, show_command_palette=False)
 
     def compose_body(self) -> ComposeResult:
@@ -67,13 +69,14 @@ class WorkbenchScreen(Screen[None]):
             parts.append(Content.styled(f" {number} {name.capitalize()} ", style))
         return Content(" ").join(parts)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self.FILTER) if action == "filter" else True
+
     def action_filter(self) -> None:
         """Open the filter's line."""
-        if not self.FILTER:
-            self.notify("There is nothing to filter on this screen.")
-            return
         box = self.query_one("#filter", Input)
         box.add_class("-open")
+        box.disabled = False
         box.focus()
 
     def close_filter(self) -> bool:
@@ -81,6 +84,7 @@ class WorkbenchScreen(Screen[None]):
         box = self.query_one("#filter", Input)
         was_open = box.has_class("-open")
         box.remove_class("-open")
+        box.disabled = True
         return was_open
 
     def apply_filter(self, text: str) -> None:

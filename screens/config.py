@@ -22,7 +22,7 @@ from workbench.data import versions
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
 
-_COLUMNS = (Column("field", 32), Column("value", 36), Column("unit", 8))
+_COLUMNS = (Column("field", 32), Column("value", 30, grow=1), Column("unit", 8))
 _DATASET = "data.dataset"
 
 
@@ -33,7 +33,7 @@ class ConfigScreen(WorkbenchScreen):
     FILTER = "fields by name or help"
     CSS_PATH = "config.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "next_choice", "Next choice", id="config.choice"),
+        Binding("space", "next_choice", "Next", id="config.choice"),
         Binding("d", "default", "Default", id="config.default"),
         Binding("u", "undo", "Undo", id="config.undo"),
         Binding("s", "save", "Save", id="config.save"),
@@ -90,9 +90,7 @@ class ConfigScreen(WorkbenchScreen):
     def _edit(self) -> None:
         """Edit the value in the line at the bottom."""
         if field := self._field:
-            value = loading.value_at(self._config, field.path)
-            shown = ", ".join(value) if isinstance(value, list) else value
-            self._ask(field.path, "" if value is None else str(shown))
+            self._ask(field.path, _shown(loading.value_at(self._config, field.path)))
 
     def action_next_choice(self) -> None:
         """The next of a field's choices."""
@@ -247,6 +245,7 @@ class ConfigScreen(WorkbenchScreen):
         return ("true", "false") if field.kind == "bool" else field.choices
 
     def _refresh(self) -> None:
+        self.shell.base = self._config.model.base
         state = "saved" if self._saved else "not saved"
         text = f"{self._config.name}  ·  {state}  ·  enter edits, space takes the next choice"
         self.query_one("#state", Static).update(visible(text))
@@ -256,11 +255,8 @@ class ConfigScreen(WorkbenchScreen):
     def _cells(self, row: int) -> tuple[str, ...]:
         field = self._shown[row]
         value = loading.value_at(self._config, field.path)
-        shown = (
-            ", ".join(value) if isinstance(value, list) else "–" if value in (None, "") else value
-        )
         mark = "" if value == field.default else "* "
-        return (field.path, f"{mark}{shown}", field.unit)
+        return (field.path, f"{mark}{_shown(value) or '–'}", field.unit)
 
     def _show_help(self) -> None:
         field = self._field
@@ -271,3 +267,12 @@ class ConfigScreen(WorkbenchScreen):
             if field.source:
                 text += f"\nsource: {field.source}"
         self.query_one("#help", Static).update(visible(text))
+
+
+def _shown(value: object) -> str:
+    """A value as one writes it in the form."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(value)
+    return "" if value is None else str(value)

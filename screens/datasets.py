@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.style import Style
@@ -10,6 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
+from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -23,6 +25,11 @@ from workbench.data.rows import RowFile, open_rows
 from workbench.data.template import ChatTemplate, MaskError
 from workbench.errors import WorkbenchError
 
+_TOKEN_STYLES = {
+    True: (Style(color="green", reverse=True), Style(color="bright_green", reverse=True)),
+    False: (Style(color="cyan", dim=True), Style(dim=True)),
+}
+"""Of trained tokens and of the others; two each, so that one sees where a token ends."""
 _EMPTY = """\
 There is no dataset here yet.
 
@@ -32,19 +39,28 @@ There is no dataset here yet.
 `workbench --dataset FILE` looks at any JSONL file as it is.
 """
 _LIST = (
-    Column("dataset", 36),
+    Column("dataset", 34, grow=1),
     Column("rows", 10, right=True),
     Column("train", 10, right=True),
     Column("validation", 10, right=True),
-    Column("tasks", 10),
+    Column("tasks", 8, grow=3),
 )
 _ROWS = (
     Column("row", 9, right=True),
-    Column("split", 6),
+    Column("split", 5),
     Column("task", 10),
-    Column("prompt", 34),
-    Column("response", 20),
+    Column("prompt", 20, grow=1),
+    Column("response", 20, grow=1),
 )
+
+
+@dataclass
+class TemplateLoaded(Message):
+    """A base model's chat template, or why there is none."""
+
+    base: str
+    template: ChatTemplate | None
+    problem: str = ""
 
 
 class DatasetsScreen(WorkbenchScreen):
@@ -70,6 +86,9 @@ class DatasetsScreen(WorkbenchScreen):
         self._filter = ""
         self._tokens = False
         self._template: ChatTemplate | None = None
+        self._template_of = ""
+        """The base model that the template is of, or is being loaded for."""
+        self._template_problem = ""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -95,7 +114,7 @@ class DatasetsScreen(WorkbenchScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("tokens", "versions"):
             return self._file is not None
-        return True
+        return super().check_action(action, parameters)
 
     def action_versions(self) -> None:
         """Back to the list of dataset versions."""
@@ -121,7 +140,27 @@ class DatasetsScreen(WorkbenchScreen):
     def action_tokens(self) -> None:
         """Show the tokens of the example, the trained ones marked, or its text again."""
         self._tokens = not self._tokens
+        if self._tokens and (self._template_of != self.shell.base or self._template_problem):
+            self._template, self._template_of = None, self.shell.base
+            self._template_problem = ""
+            self._load_template(self._template_of)
         self._show_example(self.query_one(RowTable).cursor)
+
+    @work(thread=True, exclusive=True, group="template", exit_on_error=False)
+    def _load_template(self, base: str) -> None:
+        """In a thread: a vocabulary of 262,000 tokens takes seconds to read."""
+        try:
+            template = ChatTemplate.load(base_models.resolve(self.workspace, base))
+        except WorkbenchError as error:
+            self.post_message(TemplateLoaded(base, None, str(error)))
+        else:
+            self.post_message(TemplateLoaded(base, template))
+
+    @on(TemplateLoaded)
+    def _take_template(self, message: TemplateLoaded) -> None:
+        if message.base == self._template_of:
+            self._template, self._template_problem = message.template, message.problem
+            self._show_example(self.query_one(RowTable).cursor)
 
     def apply_filter(self, text: str) -> None:
         if self._file is None:
@@ -129,10 +168,11 @@ class DatasetsScreen(WorkbenchScreen):
             return
         self.workers.cancel_group(self, "search")
         self._filter = text
-        self._found = [] if text else None
+        self._found = None
         self.query_one(RowTable).cursor = 0
         if text:
-            self._search(self._file, text, self._found or [])
+            self._found = []
+            self._search(self._file, text, self._found)
         else:
             self._resume_index()
         self._refresh_rows()
@@ -229,7 +269,7 @@ class DatasetsScreen(WorkbenchScreen):
         if looked.problem:
             return (number, "!", "", looked.problem, looked.text)
         example = looked.examples[0]
-        return (number, example.split[:6], example.task, example.instruction, example.response)
+        return (number, example.split[:5], example.task, example.instruction, example.response)
 
     def _look(self, row: int) -> Looked | None:
         try:
@@ -270,20 +310,21 @@ class DatasetsScreen(WorkbenchScreen):
 
     def _token_text(self, looked: Looked) -> Text:
         """Each token, the trained ones in reverse: it must be seen without colours, too."""
+        if self._template is None:
+            waiting = f"Loading the tokenizer of {self._template_of} …"
+            return Text(visible(self._template_problem or waiting))
         out = Text()
-        try:
-            if self._template is None:
-                folder = base_models.resolve(self.workspace, base_models.DEFAULT)
-                self._template = ChatTemplate.load(folder)
-            for example in looked.examples:
+        for example in looked.examples:
+            try:
                 encoded = self._template.encode(example)
-                for token in encoded.tokens:
-                    style = Style(color="green", reverse=True) if token.trained else Style(dim=True)
-                    out.append(visible(token.text), style)
-                total, trained = len(encoded.ids), encoded.trained_tokens
-                out.append(f"\n\n{trained} of {total} tokens are trained (shown in reverse)\n")
-        except (MaskError, WorkbenchError) as error:
-            out.append(visible(str(error)))
+            except MaskError as error:
+                out.append(visible(f"Not a row to train on: {error}\n\n"))
+                continue
+            for place, token in enumerate(encoded.tokens):
+                out.append(visible(token.text), _TOKEN_STYLES[token.trained][place % 2])
+            total, trained = len(encoded.ids), encoded.trained_tokens
+            out.append(f"\n\n{trained} of {total} tokens are trained (in reverse)")
+            out.append(visible(f", by the template of {self._template_of}\n\n"))
         return out
 
     def _say(self, text: str) -> None:

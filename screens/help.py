@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import inspect
+from typing import Any, ClassVar
 
 from rich.table import Table
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
+
+_DISPLAY = {"slash": "/", "colon": ":", "question_mark": "?", "equals_sign": "="}
 
 
 class HelpScreen(ModalScreen[None]):
@@ -24,10 +27,13 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1", "dismiss", "Close"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
     ]
 
-    def __init__(self, about: Screen[object], title: str) -> None:
+    def __init__(self, about: Screen[Any], title: str) -> None:
         super().__init__()
+        self._about = inspect.cleandoc(about.__doc__ or "")
         self._table = _keys(about)
         self._title = title
 
@@ -35,18 +41,26 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as box:
             box.border_title = f"Keys: {self._title}"
             box.border_subtitle = "escape closes"
+            yield Static(f"{self._about}\n", markup=False)
             yield Static(self._table)
 
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#help").scroll_relative(y=lines, animate=False)
 
-def _keys(screen: Screen[object]) -> Table:
-    """Keys by what they do, those of the focused widget first."""
-    keys: dict[str, list[str]] = {}
+
+def _keys(screen: Screen[Any]) -> Table:
+    """Keys by what they do: the screen's own, those of the focused widget, the app's.
+
+    Ours have an id; those without one are the toolkit's, for scroll bars and the like.
+    """
+    groups: dict[int, dict[str, list[str]]] = {0: {}, 1: {}, 2: {}}
     for key, active in screen.active_bindings.items():
-        if active.binding.description and not active.binding.system:
-            keys.setdefault(active.binding.description, []).append(
-                screen.app.get_key_display(active.binding) if active.binding.key_display else key
-            )
+        if active.binding.id and active.binding.description:
+            place = 0 if active.node is screen else 2 if isinstance(active.node, App) else 1
+            names = groups[place].setdefault(active.binding.description, [])
+            names.append(_DISPLAY.get(key, key))
     table = Table.grid(padding=(0, 2))
-    for what, names in keys.items():
-        table.add_row(" ".join(names), what)
+    for group in groups.values():
+        for what, names in group.items():
+            table.add_row(" ".join(names), what)
     return table

@@ -34,7 +34,7 @@ from workbench.jobs.events import (
     Step,
 )
 from workbench.jobs.log import LogReader
-from workbench.jobs.state import describe
+from workbench.jobs.state import ENDED, describe
 from workbench.tracking import runs
 from workbench.tracking.view import RunView, duration
 
@@ -106,11 +106,7 @@ class MonitorScreen(WorkbenchScreen):
             self._follow_run(runs.find(self.workspace, wanted or runs.LATEST))
         except WorkbenchError as error:
             self.query_one("#state", Static).update(visible(str(error)) if wanted else _EMPTY)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("save", "stop"):
-            return self._status in ("running", "stalled")
-        return True
+        self.set_class(self._run is None, "-empty")
 
     def action_figure(self, by: int) -> None:
         """Show the next figure beside the loss."""
@@ -131,7 +127,9 @@ class MonitorScreen(WorkbenchScreen):
 
     def action_stop(self) -> None:
         """Stop after this step, with a checkpoint; asks first."""
-        if self._run is not None:
+        if self._run is None or self._status not in ("running", "stalled"):
+            self.notify("It isn't running, so there is nothing to stop.")
+        else:
             question = f"Stop {self._run.name} after this step, with a checkpoint?"
             self.app.push_screen(Confirm(question), self._stop)
 
@@ -199,9 +197,12 @@ class MonitorScreen(WorkbenchScreen):
                 Series("train", train, "cyan"),
                 Series("validation", held_out, "yellow", marks=True),
             ],
+            x="step",
         )
         name = _FIGURES[self._figure]
-        self.query_one("#figure", LineChart).show("", [Series(name, self._points(name), "green")])
+        self.query_one("#figure", LineChart).show(
+            "", [Series(name, self._points(name), "green")], x="s" if name == "memory" else "step"
+        )
         self.query_one("#machine", Static).update(self._machine())
         box = self.query_one("#log", Static)
         kept = [line for line in self._log if self._filter in line.casefold()]
@@ -214,21 +215,20 @@ class MonitorScreen(WorkbenchScreen):
         return [(step.step, _figure_of(step, name)) for step in self._view.steps]
 
     def _state(self) -> Text:
+        """Three lines: where it is, its figures, how it goes on or how it ended."""
         view = self._view
-        out = Text(no_wrap=True)
+        out = Text()
         out.append(self._run.name if self._run else "", "bold")
-        out.append(f"  {self._status}  ", "reverse")
-        out.append(f"  {view.line()}")
-        if best := view.best_evaluation:
-            out.append(f"  best {best.loss:.4f} at step {best.step}")
-        if self._status not in ("running", ""):
-            out.append(f"\n{visible(self._text)}")
-        elif view.started is not None:
-            spent = (view.last_time or 0) - (view.started_at or 0)
-            share = view.step / max(1, view.total_steps)
-            drawn = bar(share, 30, ascii=self.shell.ascii)
-            out.append(f"\n{drawn} {share:.0%} after {duration(spent)}  ")
-            out.append(f"{visible(view.started.device)}, {view.started.dtype}")
+        out.append(f"  {self._status.upper()} ", "reverse")
+        out.append(f"  {view.place()}\n{view.figures()}\n")
+        if self._status in ENDED or view.started is None:
+            out.append(visible(self._text, one_line=True))
+            return out
+        spent = (view.last_time or 0) - (view.started_at or 0)
+        share = view.step / max(1, view.total_steps)
+        drawn = bar(share, 20, ascii=self.shell.ascii)
+        out.append(f"{drawn} {share:.0%} after {duration(spent)}  ")
+        out.append(f"{visible(view.started.device)}, {view.started.dtype}")
         return out
 
     def _machine(self) -> Text:

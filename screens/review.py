@@ -35,6 +35,7 @@ names, and you say which is better. It needs an evaluation of a run:
     workbench eval RUN
     workbench review create NAME --from EVALUATION_DIR
 """
+_BETTER = Binding.Group("Better ", compact=True)
 _MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–"}
 
 
@@ -100,15 +101,15 @@ class ReviewScreen(WorkbenchScreen):
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a,h,left", "judge('left')", "A better", id="review.left"),
-        Binding("b,l,right", "judge('right')", "B better", id="review.right"),
+        Binding("a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
+        Binding("b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
         Binding("t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
         Binding("s,space", "judge('skip')", "Skip", id="review.skip"),
         Binding("u", "undo", "Undo", id="review.undo"),
         Binding("n", "note", "Note", id="review.note"),
         Binding("r", "reference", "Reference", id="review.reference"),
-        Binding("U", "unblind", "Unblind", id="review.unblind"),
-        Binding("escape", "back", "Sessions", id="review.back"),
+        Binding("U", "unblind", "Unblind", show=False, id="review.unblind"),
+        Binding("escape", "back", "Back", id="review.back"),
         Binding("j,down", "scroll(1)", "Down", show=False, id="review.down"),
         Binding("k,up", "scroll(-1)", "Up", show=False, id="review.up"),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="review.page_down"),
@@ -167,7 +168,7 @@ class ReviewScreen(WorkbenchScreen):
             return self._view == "judging"
         if action in ("undo", "unblind", "back"):
             return self._session is not None
-        return True
+        return super().check_action(action, parameters)
 
     def action_judge(self, choice: str) -> None:
         """Write the verdict, then show the next comparison."""

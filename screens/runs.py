@@ -22,15 +22,15 @@ from workbench.tracking.runs import RunSummary
 from workbench.tracking.view import ago
 
 _COLUMNS = (
-    Column("run", 16),
+    Column("run", 16, grow=1),
     Column("state", 9),
     Column("step", 9, right=True),
     Column("loss", 7, right=True),
     Column("val first", 9, right=True),
     Column("val best", 8, right=True),
     Column("ROUGE-L", 13, right=True),
-    Column("dataset", 30),
-    Column("started", 10),
+    Column("dataset", 20, grow=1),
+    Column("started", 14),
 )
 _EMPTY = "There are no runs yet. Press 2 to make a config and start one."
 
@@ -173,9 +173,11 @@ class RunsScreen(WorkbenchScreen):
     def _show_about(self) -> None:
         run = self._run
         text = "" if run is None else f"{run.id}  ·  base {run.base}  ·  {run.dataset}\n{run.text}"
-        for system, scores in run.scores.items() if run else ():
-            figures = "  ".join(f"{n.replace('_', ' ')} {_figure(v)}" for n, v in scores.items())
-            text += f"\n{system:8} {figures}"
+        if run is not None and run.scores:
+            names = [name.replace("_", " ") for name in next(iter(run.scores.values()))]
+            text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)
+            for system, scores in run.scores.items():
+                text += f"\n{system:8}" + "".join(f"{_figure(v):>13}" for v in scores.values())
         self.query_one("#about", Static).update(visible(text))
 
 

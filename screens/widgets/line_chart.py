@@ -41,27 +41,33 @@ class LineChart(Widget):
     def __init__(self, *, id: str | None = None, ascii: bool = False) -> None:
         super().__init__(id=id)
         self._series: Sequence[Series] = ()
-        self._title = ""
+        self._title = self._x = ""
         self._ascii = ascii
 
-    def show(self, title: str, series: Sequence[Series]) -> None:
-        """Draw these series."""
-        self._title, self._series = title, series
+    def show(self, title: str, series: Sequence[Series], *, x: str) -> None:
+        """Draw these series; `x` names the x axis."""
+        self._title, self._series, self._x = title, series, x
         self.refresh()
 
     def render(self) -> Text:
         width, height = self.size.width - _MARGIN, self.size.height - 2
         if width < 4 or height < 2:
             return Text("")
-        return draw(self._title, self._series, width, height, ascii=self._ascii)
+        return draw(self._title, self._series, width, height, x=self._x, ascii=self._ascii)
 
 
 def draw(
-    title: str, series: Sequence[Series], width: int, height: int, *, ascii: bool = False
+    title: str,
+    series: Sequence[Series],
+    width: int,
+    height: int,
+    *,
+    x: str = "",
+    ascii: bool = False,
 ) -> Text:
     """The chart as text: a title line, `height` lines of `width` cells with the y axis
     before them, and the x axis. Values that aren't finite are gaps."""
-    finite = [(x, y) for s in series for x, y in s.points if math.isfinite(y)]
+    finite = [point for s in series for point in s.points if math.isfinite(point[1])]
     out = Text(no_wrap=True)
     out.append(title, Style(bold=True))
     for one in series:
@@ -72,8 +78,8 @@ def draw(
     if not finite:
         out.append("\n\n" + " " * _MARGIN + "nothing to draw yet", Style(dim=True))
         return out
-    left, right = min(x for x, _ in finite), max(x for x, _ in finite)
-    low, high = min(y for _, y in finite), max(y for _, y in finite)
+    left, right = min(p[0] for p in finite), max(p[0] for p in finite)
+    low, high = min(p[1] for p in finite), max(p[1] for p in finite)
     if high - low < 1e-12 * max(1.0, abs(high)):
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     scale = _Scale(left, right if right > left else left + 1, low, high, width, height)
@@ -86,7 +92,8 @@ def draw(
         out.append(f"\n{label:>{_MARGIN - 2}} {'|' if ascii else '│'}", Style(dim=True))
         for text, colour in line:
             out.append(text, Style(color=colour) if colour else None)
-    axis = f"{number(left)}{number(right):>{max(1, width - len(number(left)))}}"
+    begin, end = f"{x} {number(left)}".strip(), number(right)
+    axis = f"{begin}{end:>{max(1, width - len(begin))}}"
     out.append("\n" + " " * _MARGIN + axis, Style(dim=True))
     return out
 

@@ -21,11 +21,13 @@ from screens.widgets.text import visible
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's title and its width in cells; the last one takes what is left."""
+    """A column's title and its width in cells."""
 
     title: str
     width: int
     right: bool = False
+    grow: int = 0
+    """Its part of the cells that the columns leave over; those with 0 take none."""
 
 
 Cells = Callable[[int], Sequence[str]]
@@ -35,13 +37,13 @@ class RowTable(ScrollView, can_focus=True):
     """Rows by number from a function. The first line is the header."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
-        Binding("home,g", "to_start", "First", show=False),
-        Binding("end,G", "to_end", "Last", show=False),
-        Binding("enter", "choose", "Open", show=False),
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("home,g", "to_start", "First", show=False, id="table.first"),
+        Binding("end,G", "to_end", "Last", show=False, id="table.last"),
+        Binding("enter", "choose", "Open", show=False, id="table.open"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"row-table--header", "row-table--cursor"}
     DEFAULT_CSS = """
@@ -136,15 +138,19 @@ class RowTable(ScrollView, can_focus=True):
         return self._strip(self._cells(row), style, width)
 
     def _strip(self, cells: Sequence[str], style: object, width: int) -> Strip:
-        text = ""
-        for column, cell in zip(self.columns, cells, strict=False):
+        parts = []
+        for column, size, cell in zip(self.columns, self._sizes(width), cells, strict=False):
             shown = visible(cell[:500], one_line=True)
-            last = column is self.columns[-1]
-            size = (
-                max(0, width - sum(c.width + 1 for c in self.columns[:-1]))
-                if last
-                else column.width
-            )
-            shown = set_cell_size(shown.rjust(size) if column.right else shown, size)
-            text += shown + ("" if last else " ")
-        return Strip([Segment(set_cell_size(text, width), style)], width)  # type: ignore[arg-type]
+            parts.append(set_cell_size(shown.rjust(size) if column.right else shown, size))
+        return Strip([Segment(set_cell_size(" ".join(parts), width), style)], width)  # type: ignore[arg-type]
+
+    def _sizes(self, width: int) -> list[int]:
+        """Widths of the columns that fit, with what is left over shared among those that grow."""
+        left, fitting = width + 1, []
+        for column in self.columns:
+            if column.width + 1 > left:
+                break
+            left -= column.width + 1
+            fitting.append(column)
+        parts = max(1, sum(column.grow for column in fitting))
+        return [column.width + left * column.grow // parts for column in fitting]

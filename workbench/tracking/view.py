@@ -124,20 +124,31 @@ class RunView:
 
     def line(self) -> str:
         """One line: where the run is, its loss, its rate, the time left."""
-        parts = [f"step {self.step}/{self.total_steps}"] if self.started else ["starting"]
+        return "  ".join(part for part in (self.place(), self.figures()) if part)
+
+    def place(self) -> str:
+        """Where the run is: the step, the phase under way, the time left."""
+        parts = [f"step {self.step}/{self.total_steps}"] if self.started else []
         if self.progress is not None:
+            count = f"{self.progress.done}/{self.progress.total} {self.progress.unit}".rstrip()
             parts.append(
-                f"{self.progress.phase} {self.progress.done}/{self.progress.total}"
-                f" {self.progress.unit}".rstrip()
+                f"{self.progress.phase} {count}" if self.progress.unit else self.progress.phase
             )
+        if (left := self.seconds_left) is not None:
+            parts.append(f"{duration(left)} left")
+        return "  ".join(parts) or "starting"
+
+    def figures(self) -> str:
+        """Losses and the rate, as far as there are any."""
+        parts = []
         if self.steps:
             parts.append(f"loss {self.steps[-1].loss:.4f}")
         if self.evaluations:
             parts.append(f"validation {self.evaluations[-1].loss:.4f}")
+        if (best := self.best_evaluation) is not None and best is not self.evaluations[-1]:
+            parts.append(f"best {best.loss:.4f} at step {best.step}")
         if (rate := self.tokens_per_second) is not None:
             parts.append(f"{rate:.0f} tokens/s")
-        if (left := self.seconds_left) is not None:
-            parts.append(f"{duration(left)} left")
         return "  ".join(parts)
 
 
