@@ -131,10 +131,11 @@ class ConfigScreen(WorkbenchScreen):
         """Start a run with this config; asks first."""
         config = self._config
         rows = config.training.batch_size * config.training.accumulation
+        method = "LoRA" if config.model.quantization == "none" else "QLoRA"
         question = (
-            f"Start {config.name} on {config.data.dataset or '(no dataset)'}\n"
-            f"with {config.model.base}, {config.model.quantization} quantisation,\n"
-            f"rank {config.lora.rank}, {rows} rows a step?"
+            f"Start {config.name}: {method} of rank {config.lora.rank} on {config.model.base},\n"
+            f"trained on {config.data.dataset or 'no dataset yet'},\n"
+            f"{rows} rows a step?"
         )
         self.app.push_screen(Confirm(visible(question)), self._start_agreed)
 

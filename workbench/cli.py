@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from workbench import __version__
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
-from workbench.verbs.common import OpenApp, open_app
+from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app
 
 _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it opens the app."
 
@@ -94,11 +94,12 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="workbench", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
-    parser.add_argument("--workspace", metavar="DIR", help="folder that holds everything")
-    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
-    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    add_workspace(parser)
+    add_app_options(parser)
     parser.add_argument("--dataset", metavar="REF", help="dataset version or JSONL file to browse")
-    parser.set_defaults(run=_app, show=None, json=False)
+    parser.set_defaults(
+        run=_app, show=None, json=False, workspace=None, no_mouse=False, ascii=False
+    )
     verbs = parser.add_subparsers(metavar="VERB")
     for module in (demo, data, config, model, train, runs, evaluate, review, export, doctor):
         module.add_parser(verbs)

@@ -34,6 +34,15 @@ def explain_os_error(error: OSError, doing: str) -> WorkbenchError:
     return WorkbenchError(f"Could not {doing}{place}: {reason}.", hint)
 
 
+def user_path(text: str | Path) -> Path:
+    """A path that a person wrote; `~` is their home, and stays where there is no such home."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Write `path` whole: the old file stays until the new one is on disk.
@@ -76,8 +85,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorkbenchError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object. Raises WorkbenchError naming the file otherwise."""
+    body = read_json(path)
+    if not isinstance(body, dict):
+        raise WorkbenchError(f"{path} holds no JSON object.")
+    return body
 
 
 @contextmanager
@@ -105,6 +122,9 @@ def building_folder(path: Path) -> Iterator[Path]:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hexadecimal. Raises WorkbenchError when it can't be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
+from workbench.files import explain_os_error, user_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
@@ -36,7 +37,7 @@ class Workspace:
     def find(cls, root: str | Path | None = None) -> Workspace:
         """The named workspace, else $WORKBENCH_HOME, else ./workbench-data."""
         chosen = root or os.environ.get("WORKBENCH_HOME") or "workbench-data"
-        return cls(Path(chosen).expanduser().absolute())
+        return cls(user_path(chosen).absolute())
 
     @property
     def datasets(self) -> Path:
@@ -65,17 +66,31 @@ class Workspace:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            probe = self.root / f".probe-{os.getpid()}"
-            probe.write_bytes(b"workbench")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.root, prefix=".probe-") as probe:
+                probe.write(b"workbench")
+                probe.flush()
         except OSError as error:
             raise explain_os_error(error, f"write in the workspace {self.root}") from error
         return self
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the workspace's lock `name`; waits while another process holds it."""
+        """Hold the workspace's lock `name`; waits while another process holds it.
+
+        Raises WorkbenchError when the workspace can't be written or its file system knows
+        no locks.
+        """
         self.ensure()
-        with (self.root / f".{name}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        path = self.root / f".{name}.lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise explain_os_error(error, f"open the lock {path}") from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                raise explain_os_error(error, f"take the lock {path}") from error
             yield
+        finally:
+            os.close(handle)

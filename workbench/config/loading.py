@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, write_text
+from workbench.files import explain_os_error, user_path, write_text
 from workbench.workspace import Workspace
 
 _OTHER_NAMES = {
@@ -37,6 +39,9 @@ _OTHER_NAMES = {
     "max_seq_length": "data.max_length",
 }
 """What other trainers call these fields."""
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def config_path(workspace: Workspace, reference: str) -> Path:
 
     Raises WorkbenchError with the names that there are.
     """
-    for path in (Path(reference).expanduser(), workspace.configs / f"{reference}.yaml"):
+    for path in (user_path(reference), workspace.configs / f"{reference}.yaml"):
         if path.is_file():
             return path
     names = sorted(path.stem for path in workspace.configs.glob("*.yaml"))
@@ -110,19 +115,24 @@ def load(path: Path, settings: Iterable[str] = ()) -> RunConfig:
     file can't be read or is no YAML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         body = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+        keys = list(_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        raise WorkbenchError(f"{path}{line}: it is not valid YAML: {reason}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A ValueError: no UTF-8, or a date such as 2024-13-45.
         where = " ".join(str(error).split())
-        raise WorkbenchError(f"{path} is not valid YAML: {where}") from error
+        raise WorkbenchError(f"{path} is not valid YAML: {where}.") from error
     if body is None:
         body = {}
     if not isinstance(body, dict):
         raise WorkbenchError(f"{path} holds no config: its top level must be `field: value` pairs.")
-    return parse(body, settings, origin=str(path), lines=lines)
+    return parse(body, settings, origin=str(path), keys=keys)
 
 
 def parse(
@@ -130,27 +140,51 @@ def parse(
     settings: Iterable[str] = (),
     *,
     origin: str,
-    lines: dict[str, int] | None = None,
+    keys: Sequence[tuple[str, int]] = (),
 ) -> RunConfig:
-    """A config from plain values. Raises ConfigError with every problem."""
+    """A config from plain values. Raises ConfigError with every problem.
+
+    `keys` are the paths that a file names, each with its line, in its order.
+    """
+    lines: dict[str, int] = {}
+    problems: list[ConfigProblem] = []
+    for path, line in keys:
+        if path in lines:
+            text = f"it stands on line {lines[path]} already."
+            problems.append(ConfigProblem(path, text, line))
+        lines.setdefault(path, line)
     for setting in settings:
         path, equals, value = setting.partition("=")
+        path = path.strip()
         if not equals:
             raise WorkbenchError(f"--set {setting}: write it as path=value.")
-        body = _with(body, path.strip(), parse_value(value))
+        body = _with(body, path, parse_value(value, text_wanted=_kind_at(path) == "text"))
+        lines.pop(path, None)
     try:
-        return RunConfig.model_validate(body)
+        config = RunConfig.model_validate(_without_empty_sections(body))
     except ValidationError as error:
-        problems = sorted(_problems(error, lines or {}), key=lambda p: p.line or 0)
-        raise ConfigError(origin, problems) from error
+        problems += _problems(error, lines)
+        raise ConfigError(origin, sorted(problems, key=lambda p: p.line or 0)) from error
+    if problems:
+        raise ConfigError(origin, problems)
+    return config
 
 
-def parse_value(text: str) -> Any:
-    """A value as YAML reads it, so that 2e-4 is a number, too, and an empty text is null."""
+def parse_value(text: str, *, text_wanted: bool = False) -> Any:
+    """A value as YAML reads it, but 2e-4 is a number, too, and an empty text is null.
+
+    Where text is wanted, it stays text: `2024`, `true` and nothing at all. What is no
+    YAML is text as well; the schema says whether that can be.
+    """
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return yaml.safe_load(text) if ":" not in text else text
+        value = yaml.safe_load(text)
+        if isinstance(value, str) and not text_wanted and "e" in value.lower():
+            value = float(value)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return text.strip()
+    if text_wanted and not isinstance(value, str | list):
+        return text.strip()
+    return value
 
 
 def changed(config: RunConfig, path: str, text: str) -> RunConfig:
@@ -167,7 +201,7 @@ def dump(config: RunConfig) -> str:
         if head != section:
             section = head
             out.append(f"\n{head}:")
-        value = yaml.safe_dump(value_at(config, item.path), default_flow_style=True, width=1000)
+        value = yaml.safe_dump(value_at(config, item.path), default_flow_style=True, width=math.inf)
         unit = f" [{item.unit}]" if item.unit else ""
         shown = value.removesuffix("\n").removesuffix("...").strip()
         out.append(f"{'  ' if head else ''}{name}: {shown}  # {item.help}{unit}")
@@ -228,6 +262,16 @@ def _with(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return {**body, head: _with(inner if isinstance(inner, dict) else {}, rest, value)}
 
 
+def _kind_at(path: str) -> str:
+    return next((item.kind for item in fields() if item.path == path), "")
+
+
+def _without_empty_sections(body: dict[str, Any]) -> dict[str, Any]:
+    """A section whose fields are all commented out is one with its defaults."""
+    sections = {item.path.partition(".")[0] for item in fields() if "." in item.path}
+    return {k: v for k, v in body.items() if not (v is None and k in sections)}
+
+
 def _problems(error: ValidationError, lines: dict[str, int]) -> Iterator[ConfigProblem]:
     seen: set[str] = set()
     for item in error.errors():
@@ -254,10 +298,13 @@ def _explain(item: Any, path: str) -> str:
         return "there is no such field." + (f" Did you mean {near}?" if near else "")
     if item["type"] == "string_pattern_mismatch":
         return f"use letters, digits, '.', '_' and '-' only, not {item['input']!r}."
-    text = str(item["msg"])
+    shown = _repr.repr(item.get("input"))
+    if item["type"] == "model_type":
+        names = [f.path for f in fields() if f.path.startswith(f"{path}.")]
+        return f"it has fields of its own, such as {names[0]}; it can't be {shown}."
+    text = str(item["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    shown = item.get("input")
-    return f"{text}, not {shown!r}." if not isinstance(shown, dict) else f"{text}."
+    return f"{text}, not {shown}." if not isinstance(item.get("input"), dict) else f"{text}."
 
 
 def _nearest(path: str) -> str:
@@ -267,6 +314,8 @@ def _nearest(path: str) -> str:
     name = path.rpartition(".")[2]
     if name in _OTHER_NAMES:
         return _OTHER_NAMES[name]
+    if name in by_name:
+        return by_name[name]
     for wanted in (path, name):
         near = difflib.get_close_matches(wanted, by_name, 1, 0.7)
         if near:
@@ -274,11 +323,11 @@ def _nearest(path: str) -> str:
     return ""
 
 
-def _lines(node: yaml.Node | None, prefix: str = "") -> dict[str, int]:
-    found: dict[str, int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            path = f"{prefix}{key.value}"
-            found[path] = key.start_mark.line + 1
-            found.update(_lines(value, f"{path}."))
-    return found
+def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Every key of a YAML file as a path, with its line, as deep as a config goes."""
+    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > 2:
+        return
+    for key, value in node.value:
+        path = f"{prefix}{key.value}"
+        yield path, key.start_mark.line + 1
+        yield from _keys(value, f"{path}.")

@@ -6,15 +6,17 @@ names one that can be looked up.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 ALL_LINEAR = "all-linear"
 
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
 Schedule = Literal["cosine", "linear", "constant"]
 Quantization = Literal["none", "nf4", "fp4"]
+_Name = Annotated[str, Field(min_length=1)]
 
 
 def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
@@ -30,6 +32,15 @@ class Section(BaseModel):
     """A group of fields; an unknown one is an error, never passed over."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`learning_rate: yes` is a slip, not 1.0."""
+        wanted = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError("true and false are no value for it")
+        return value
 
 
 class Model(Section):
@@ -83,11 +94,22 @@ class Lora(Section):
         source="2 x rank: LLaMA-Factory, TRL",
     )
     dropout: float = _field(0.0, "Dropout before the adapter.", ge=0, lt=1, source="PEFT")
-    target_modules: str | list[str] = _field(
+    target_modules: _Name | Annotated[list[_Name], Field(min_length=1)] = _field(
         ALL_LINEAR,
         "Modules that get an adapter: all-linear, or names such as q_proj, v_proj.",
         source="QLoRA, 2023: all linear layers match full fine-tuning",
     )
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """`q_proj, v_proj` are names; PEFT would take bare text for a regular expression."""
+        if isinstance(value, str):
+            bare = value != ALL_LINEAR and re.fullmatch(r"[\w.]+(\s*,\s*[\w.]+)*", value.strip())
+            return [name.strip() for name in value.split(",")] if bare else value
+        if not isinstance(value, list):
+            raise ValueError(f"give {ALL_LINEAR}, or names such as [q_proj, v_proj]")
+        return value
 
 
 class Training(Section):
@@ -119,7 +141,11 @@ class Training(Section):
     )
     weight_decay: float = _field(0.0, "Decoupled weight decay.", ge=0, le=1)
     max_gradient_norm: float = _field(
-        1.0, "Gradients are scaled down to this norm; 0 leaves them.", ge=0, source="transformers"
+        1.0,
+        "Gradients are scaled down to this norm; 0 leaves them.",
+        ge=0,
+        allow_inf_nan=False,
+        source="transformers",
     )
     gradient_checkpointing: bool = _field(
         False, "Recompute activations: less memory, about a third slower."

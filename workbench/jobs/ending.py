@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.jobs.events import Failed, Finished
 from workbench.jobs.log import read_all
 
+DISK_FULL_EXIT = 28
+"""A job's exit code when the disk is too full for its last words; ENOSPC's number."""
 _MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
@@ -31,20 +32,50 @@ def oom_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
+def own_words(log: Path, first_event: int = 0) -> tuple[Ending | None, int]:
+    """What the job itself said of its ending, if it did, and the seq of the next event.
+
+    `first_event` is the seq that the log had reached when the job was started: what a
+    start before it said doesn't count.
+    """
+    last = None
+    for record in read_all(log):
+        last = record
+    if last is None:
+        return None, 0
+    event, following = last.event, last.seq + 1
+    if last.seq < first_event:
+        return None, following
+    if isinstance(event, Failed):
+        return Ending("failed", event.text, cause=event.cause, hint=event.hint), following
+    if not isinstance(event, Finished):
+        return None, following
+    if event.stopped:
+        text = f"Stopped by a person after step {event.step}, with a checkpoint."
+        return Ending("stopped", text), following
+    return Ending("finished", "Finished."), following
+
+
 def tell_ending(
-    folder: Path, log: str, *, exit_code: int, stopped_by_person: bool, oom_kills: int
+    folder: Path,
+    log: str,
+    *,
+    exit_code: int,
+    stopped_by_person: bool,
+    oom_kills: int,
+    first_event: int = 0,
 ) -> Ending:
     """The ending of a job from its log, its exit code (negative: a signal) and the kernel."""
-    last = next(iter(deque(read_all(folder / log), maxlen=1)), None)
-    event = last.event if last else None
-    if exit_code == 0 and isinstance(event, Finished):
-        if event.stopped:
-            return Ending(
-                "stopped", f"Stopped by a person after step {event.step}, with a checkpoint."
-            )
-        return Ending("finished", "Finished.")
-    if isinstance(event, Failed):
-        return Ending("failed", event.text, cause=event.cause, hint=event.hint)
+    said, _ = own_words(folder / log, first_event)
+    if said is not None and (exit_code == 0 or said.status == "failed"):
+        return said
+    if exit_code == DISK_FULL_EXIT:
+        return Ending(
+            "failed",
+            "The disk is full.",
+            cause="disk_full",
+            hint="Free some space, then go on from the newest checkpoint.",
+        )
     if stopped_by_person:
         return Ending("stopped", "Stopped at once by a person, without a new checkpoint.")
     if exit_code < 0:
@@ -59,7 +90,10 @@ def tell_ending(
 
 
 def _killed(number: int, oom_kills: int) -> Ending:
-    name = signal.Signals(number).name
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"SIGRTMIN+{number - signal.SIGRTMIN}"
     if number == signal.SIGKILL and oom_kills > 0:
         return Ending(
             "failed",

@@ -168,7 +168,9 @@ def encode(event: Event, seq: int, time: float) -> bytes:
     line.update(dict.fromkeys(lost))
     if lost:
         line["nan"] = lost
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, as in a file name that is no UTF-8, stays a JSON escape.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def decode(line: bytes) -> Record | None:
@@ -178,14 +180,16 @@ def decode(line: bytes) -> Record | None:
     Raises ValueError on a line that isn't an event at all.
     """
     body = json.loads(line)
-    kind = TYPES.get(body.get("type", ""))
-    if kind is None or body.get("v") != VERSION:
-        return None
-    for name in body.get("nan", ()):
-        body[name] = math.nan
-    known = {f.name for f in fields(kind)}
+    if not isinstance(body, dict):
+        raise ValueError("not a JSON object")
     try:
+        kind = TYPES.get(body.get("type", ""))
+        if kind is None or body.get("v") != VERSION:
+            return None
+        for name in body.get("nan", ()):
+            body[name] = math.nan
+        known = {f.name for f in fields(kind)}
         event = kind(**{k: v for k, v in body.items() if k in known})
-    except TypeError as error:
+        return Record(seq=body["seq"], time=body["t"], event=event)
+    except (TypeError, KeyError) as error:
         raise ValueError(f"event {body.get('seq')}: {error}") from error
-    return Record(seq=body["seq"], time=body["t"], event=event)

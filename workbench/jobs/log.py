@@ -82,6 +82,14 @@ class LogReader:
         An empty list means that nothing whole is there yet. A log that was replaced or
         cut short is read again from its start.
         """
+        while True:
+            lines = self._read_lines(limit)
+            records = [record for line in lines if (record := _decode(line)) is not None]
+            # A stretch of lines that this release doesn't know is not the end of the log.
+            if records or not lines:
+                return records
+
+    def _read_lines(self, limit: int) -> list[bytes]:
         try:
             with self.path.open("rb") as stream:
                 status = os.fstat(stream.fileno())
@@ -97,14 +105,13 @@ class LogReader:
             return []
         whole = chunk.rfind(b"\n") + 1
         self.offset += whole
-        records = (_decode(line) for line in chunk[:whole].splitlines())
-        return [record for record in records if record is not None]
+        return chunk[:whole].splitlines()
 
 
 def _decode(line: bytes) -> Record | None:
     try:
         return decode(line)
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, RecursionError):
         # Another program's line in our log: readers go on, the file still shows it.
         return None
 

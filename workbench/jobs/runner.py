@@ -10,6 +10,7 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.jobs.control import Control
+from workbench.jobs.ending import DISK_FULL_EXIT
 from workbench.jobs.events import Failed, Finished
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
@@ -21,7 +22,8 @@ def run_job(work: Work, arguments: list[str]) -> int:
     """Do `work` in the folder that `arguments` name; returns the process's exit code.
 
     0 when it finished or was stopped, 2 for a person's to mend, 1 for anything else;
-    the last line of the log says which, and a traceback goes to stderr.log alone.
+    the last line of the log says which, and a traceback goes to stderr.log alone. Where
+    the disk is too full for either, DISK_FULL_EXIT says it.
     """
     folder = Path(arguments[0])
     _, log_name = read_job(folder)
@@ -29,10 +31,15 @@ def run_job(work: Work, arguments: list[str]) -> int:
         try:
             log.write(work(folder, log, Control()))
         except Exception as error:
-            traceback.print_exc()
             failure = _explain(error)
-            print(failure.text, file=sys.stderr)
-            log.write(failure)
+            try:
+                traceback.print_exc()
+                print(failure.text, file=sys.stderr)
+                log.write(failure)
+            except (OSError, WorkbenchError):
+                if failure.cause == "disk_full":
+                    return DISK_FULL_EXIT
+                raise
             return 2 if failure.cause == "bad_input" else 1
     return 0
 
@@ -59,6 +66,10 @@ def _explain(error: Exception) -> Failed:
             f"Out of GPU memory. {first}",
             "Lower training.batch_size or data.max_length, set training.gradient_checkpointing, "
             "or hold the base in 4 bits (model.quantization: nf4).",
+        )
+    if "No space left on device" in str(error):  # safetensors has an error of its own for it
+        return Failed(
+            "disk_full", "The disk is full.", "Free some space, or name another workspace."
         )
     if isinstance(error, OSError):
         explained = explain_os_error(error, "go on")

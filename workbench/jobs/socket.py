@@ -8,6 +8,7 @@ in the log") and answers each command with an ack. Unknown types are ignored.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,17 +24,23 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
 
 PROTOCOL = 1
 MAX_FRAME = 1 << 20
 MAX_QUEUED = 64
 """Frames that may wait for a client; one that lets more pile up is cut off."""
+MAX_CLIENTS = 64
+"""Clients at once; one more is turned away."""
 _LENGTH = struct.Struct(">I")
+_MAX_PATH = 107
+"""Bytes of a socket's path, by sun_path in unix(7)."""
+_DIGITS = 16
 
 Message = dict[str, Any]
 
 
-class ProtocolError(Exception):
+class ProtocolError(ConnectionError):
     """The other side sent what is no frame."""
 
 
@@ -42,13 +49,15 @@ def socket_folder() -> Path:
 
     Raises WorkbenchError when somebody else owns it or others could enter.
     """
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    base = Path(runtime) / "workbench" if runtime else Path(f"/tmp/workbench-{os.getuid()}")  # noqa: S108
+    base = _runtime_folder()
     folder = base / f"v{PROTOCOL}"
     for path in (base, folder):
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700, parents=True)
-        status = path.lstat()
+        try:
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+            status = path.lstat()
+        except OSError as error:
+            raise explain_os_error(error, f"make the socket folder {path}") from error
         private = stat.S_ISDIR(status.st_mode) and not stat.S_IMODE(status.st_mode) & 0o077
         if status.st_uid != os.getuid() or not private:
             raise WorkbenchError(
@@ -58,15 +67,31 @@ def socket_folder() -> Path:
     return folder
 
 
+def _runtime_folder() -> Path:
+    """Under $XDG_RUNTIME_DIR, else under /tmp.
+
+    Batch systems and tmux hand on a variable whose folder is gone; and in a folder with a
+    long name a socket would have a path over the limit.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime) / "workbench"
+    longest = len(os.fsencode(base / f"v{PROTOCOL}" / ("0" * _DIGITS + ".sock")))
+    if base.is_absolute() and longest <= _MAX_PATH and os.access(runtime, os.W_OK | os.X_OK):
+        return base
+    return Path(f"/tmp/workbench-{os.getuid()}")  # noqa: S108
+
+
 def socket_path(job_folder: Path) -> Path:
     """Where the job in `job_folder` listens: a short hash, since 107 bytes is the limit."""
-    digest = hashlib.sha256(str(job_folder.absolute()).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(str(job_folder.absolute()).encode()).hexdigest()[:_DIGITS]
     return socket_folder() / f"{digest}.sock"
 
 
 def pack(message: Message) -> bytes:
     """The frame of a message. Raises ProtocolError when it is over 1 MiB."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair can't be UTF-8; it stays the JSON escape that it came as.
+    body = text.encode("utf-8", "backslashreplace")
     if len(body) > MAX_FRAME:
         raise ProtocolError(f"a frame of {len(body)} bytes is over {MAX_FRAME}")
     return _LENGTH.pack(len(body)) + body
@@ -91,7 +116,7 @@ class Unpacker:
                 break
             try:
                 message = json.loads(self._buffer[_LENGTH.size : end])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ProtocolError(f"not JSON: {error}") from error
             if not isinstance(message, dict):
                 raise ProtocolError("not a JSON object")
@@ -148,7 +173,9 @@ class Server:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self.path.exists():
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                    if probe.connect_ex(str(self.path)) == 0:
+                    # A supervisor too busy to accept would otherwise keep us waiting.
+                    probe.setblocking(False)
+                    if probe.connect_ex(str(self.path)) != errno.ECONNREFUSED:
                         raise WorkbenchError(f"Another supervisor listens on {self.path}.")
                 self.path.unlink()
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -157,7 +184,8 @@ class Server:
                 listener.bind(str(self.path))
             finally:
                 os.umask(previous)
-        listener.listen(16)
+            # Under the lock still: one that is bound and doesn't listen yet looks dead.
+            listener.listen(16)
         listener.setblocking(False)
         return listener
 
@@ -189,12 +217,16 @@ class Server:
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            # The client left again, or this process has no file descriptor to spare.
+            return
         credentials = connection.getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
         )
         _, uid, _ = struct.unpack("3i", credentials)
-        if uid != os.getuid():
+        if uid != os.getuid() or len(self._clients) >= MAX_CLIENTS:
             connection.close()
             return
         connection.setblocking(False)
@@ -210,7 +242,7 @@ class Server:
                     return
                 for message in client.unpacker.feed(data):
                     self._answer(client, message)
-        except (ProtocolError, OSError):
+        except OSError:  # what is no frame among them
             self._drop(client)
             return
         self._send(client)

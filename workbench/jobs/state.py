@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import read_json, write_json
+from workbench.jobs.ending import own_words
 
 STATE = "state.json"
 STALLED_AFTER = 30.0
@@ -46,6 +47,8 @@ class JobState:
     socket: str
     started: float
     """Unix seconds."""
+    first_event: int = 0
+    """The seq of this start's first event: a log goes on when a job is started again."""
     ended: float | None = None
     exit_code: int | None = None
     signal: int | None = None
@@ -90,16 +93,27 @@ def describe(folder: Path) -> tuple[str, str]:
         return "queued", "It has not started."
     if state.status in ENDED:
         return state.status, state.text
+    if not state.supervisor_alive():
+        return _without_supervisor(folder)
     if not state.job_alive():
-        if state.supervisor_alive():
-            return "running", "It is ending."
-        return (
-            "dead",
-            "Its processes are gone and left no word: the machine went down, or both were killed.",
-        )
+        return "running", "It is ending."
     age = time.time() - (folder / STATE).stat().st_mtime
     if age > STALLED_AFTER:
-        if not state.supervisor_alive():
-            return "running", "Its supervisor is gone; training goes on, but takes no commands."
         return "stalled", f"No heartbeat for {age:.0f} s."
     return "running", "It is running."
+
+
+def _without_supervisor(folder: Path) -> tuple[str, str]:
+    # Read again: a supervisor that is gone now has written the ending before it went.
+    state = JobState.read(folder)
+    if state is None or state.status in ENDED:
+        return describe(folder)
+    if state.job_alive():
+        return "running", "Its supervisor is gone; the job goes on, but takes no commands."
+    said, _ = own_words(folder / state.log, state.first_event)
+    if said is not None:
+        return said.status, said.text
+    return (
+        "dead",
+        "Its processes are gone and left no word: the machine went down, or both were killed.",
+    )

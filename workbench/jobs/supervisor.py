@@ -6,6 +6,7 @@ A process in a session of its own, without torch: some 30 MB that outlive the te
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.hardware.sample import Sampler
 from workbench.jobs import control
-from workbench.jobs.ending import oom_kills, tell_ending
+from workbench.jobs.ending import oom_kills, own_words, tell_ending
 from workbench.jobs.launch import read_job
 from workbench.jobs.socket import Message, Server, socket_path
 from workbench.jobs.state import JobState, beat, start_ticks
@@ -28,6 +29,8 @@ POLL_EVERY = 0.25
 """Seconds between two looks at the log: at most four ticks a second to a client."""
 KILL_AFTER = 20.0
 """Seconds that a job asked to stop at once has before it is killed."""
+_ENDING_TRIES = 60
+"""How often, about once a second, the ending is tried to be written to a full disk."""
 
 
 class Supervisor:
@@ -40,10 +43,26 @@ class Supervisor:
         self._acks: dict[str, Message] = {}
         self._stop_now_at: float | None = None
         self._oom_kills = oom_kills()
+        _, self._first_event = own_words(self._log)
         self._server = Server(socket_path(folder), self._on_command)
-        self._control, self._job = self._spawn(argv)
-        self._sampler = Sampler(folder, pid=self._job.pid)
-        self._state = JobState(
+        try:
+            self._control, self._job = self._spawn(argv)
+        except OSError:
+            self._server.close()
+            raise
+        try:
+            self._sampler = Sampler(folder, pid=self._job.pid)
+            self._state = self._first_state()
+            self._state.write(folder)
+        except BaseException:
+            # Nobody would know of the job, let alone guard it.
+            os.killpg(self._job.pid, signal.SIGKILL)
+            self._job.wait()
+            self._server.close()
+            raise
+
+    def _first_state(self) -> JobState:
+        return JobState(
             status="running",
             log=self.log_name,
             pid=self._job.pid,
@@ -52,8 +71,8 @@ class Supervisor:
             supervisor_start_ticks=start_ticks(os.getpid()) or 0,
             socket=str(self._server.path),
             started=time.time(),
+            first_event=self._first_event,
         )
-        self._state.write(folder)
 
     def _spawn(self, argv: list[str]) -> tuple[int, subprocess.Popen[bytes]]:
         theirs, ours = os.pipe()
@@ -84,21 +103,28 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._pass_on("stop", f"signal-{time.time_ns()}"))
-        with (self.folder / "host.jsonl").open("ab", buffering=0) as host:
-            next_sample = 0.0
-            while self._job.poll() is None:
-                if time.monotonic() >= next_sample:
-                    next_sample = time.monotonic() + SAMPLE_EVERY
-                    sample = {"v": 1, "t": round(time.time(), 3), **self._sampler.sample()}
-                    host.write(json.dumps(sample, separators=(",", ":")).encode() + b"\n")
-                    beat(self.folder)
-                self._server.serve(POLL_EVERY)
-                self._server.tick(self._log_size())
-                self._enforce_stop()
+        next_sample = 0.0
+        while self._job.poll() is None:
+            if time.monotonic() >= next_sample:
+                next_sample = time.monotonic() + SAMPLE_EVERY
+                self._sample()
+            self._server.serve(POLL_EVERY)
+            self._server.tick(self._log_size())
+            self._enforce_stop()
         self._record_ending()
         self._server.tick(self._log_size() + 1)
         self._server.serve(0)
         self._server.close()
+
+    def _sample(self) -> None:
+        """Append a sample of the machine, and move the heartbeat on."""
+        sample = {"v": 1, "t": round(time.time(), 3), **self._sampler.sample()}
+        line = json.dumps(sample, separators=(",", ":")).encode() + b"\n"
+        # A full disk costs samples; the job needs its guardian then more than ever.
+        with contextlib.suppress(OSError):
+            beat(self.folder)
+        with contextlib.suppress(OSError), (self.folder / "host.jsonl").open("ab") as host:
+            host.write(line)
 
     def _log_size(self) -> int:
         try:
@@ -114,6 +140,8 @@ class Supervisor:
         return self._acks[message_id]
 
     def _act(self, command: str, message_id: str) -> Message:
+        if self._job.returncode is not None:
+            return {"type": "error", "id": message_id, "text": "The job has ended."}
         if command == "stop_now":
             if self._stop_now_at is None:
                 self._stop_now_at = time.monotonic()
@@ -147,6 +175,7 @@ class Supervisor:
             exit_code=code,
             stopped_by_person=self._stop_now_at is not None,
             oom_kills=oom_kills() - self._oom_kills,
+            first_event=self._first_event,
         )
         self._state = replace(
             self._state,
@@ -158,7 +187,11 @@ class Supervisor:
             text=ending.text,
             hint=ending.hint,
         )
-        self._state.write(self.folder)
+        for _ in range(_ENDING_TRIES):
+            with contextlib.suppress(WorkbenchError):
+                self._state.write(self.folder)
+                return
+            self._server.serve(1.0)
 
 
 def main() -> int:

@@ -25,14 +25,30 @@ def leaf(
     the same result for a person.
     """
     parser = subparsers.add_parser(name, help=help, description=help)
-    parser.add_argument(
-        "--workspace",
-        metavar="DIR",
-        help="folder that holds everything (default: $WORKBENCH_HOME, else ./workbench-data)",
-    )
+    add_workspace(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=run, show=show)
     return parser
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """Add `--workspace`, which may stand before the verb and after it."""
+    parser.add_argument(
+        "--workspace",
+        metavar="DIR",
+        # A verb's own default would hide what was given before the verb.
+        default=argparse.SUPPRESS,
+        help="folder that holds everything (default: $WORKBENCH_HOME, else ./workbench-data)",
+    )
+
+
+def add_app_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the app is drawn, for the command itself and for verbs that open the app."""
+    for name, help in (
+        ("--no-mouse", "leave the mouse to the terminal, so that it selects text"),
+        ("--ascii", "draw with ASCII characters only"),
+    ):
+        parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=help)
 
 
 def group(
@@ -100,8 +116,8 @@ def open_app(
         run_id=run_id,
         dataset=dataset,
         session=session,
-        mouse=not getattr(args, "no_mouse", False),
-        ascii=getattr(args, "ascii", False),
+        mouse=not args.no_mouse,
+        ascii=args.ascii,
     )
 
 

@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import Any
 
-from workbench.verbs.common import OpenApp, leaf, open_app, say
+from workbench.verbs.common import OpenApp, add_app_options, leaf, open_app, say
 from workbench.verbs.evaluate import show_scores
 from workbench.verbs.following import follow_run
 from workbench.workspace import Workspace
@@ -21,6 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_demo,
         show=_show,
     )
+    add_app_options(parser)
     parser.add_argument("--plain", action="store_true", help="lines of text instead of the app")
 
 

@@ -12,7 +12,15 @@ from workbench.files import sha256_file
 from workbench.review import items, sessions
 from workbench.review.sessions import CHOICES, Comparison, Session
 from workbench.review.wording import progress_line, report_lines
-from workbench.verbs.common import OpenApp, group, leaf, open_app, table, visible
+from workbench.verbs.common import (
+    OpenApp,
+    add_app_options,
+    group,
+    leaf,
+    open_app,
+    table,
+    visible,
+)
 from workbench.workspace import Workspace
 
 
@@ -36,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     parser = leaf(review, "open", help="judge in the app", run=_open, show=_show_list)
     parser.add_argument("name", metavar="NAME")
+    add_app_options(parser)
 
     leaf(review, "list", help="list the sessions", run=_list, show=_show_list)
 

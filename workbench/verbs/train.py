@@ -11,7 +11,7 @@ from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.tracking import runs
-from workbench.verbs.common import OpenApp, leaf, open_app, say
+from workbench.verbs.common import OpenApp, add_app_options, leaf, open_app, say
 from workbench.verbs.following import follow_run
 from workbench.workspace import Workspace
 
@@ -36,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         show=_show_status,
     )
     _run_argument(attach)
+    add_app_options(attach)
     attach.add_argument("--plain", action="store_true", help="lines of text instead of the app")
     status = leaf(subparsers, "status", help="where a run is", run=_status, show=_show_status)
     _run_argument(status)
