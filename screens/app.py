@@ -14,8 +14,6 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from workbench import base_models
-from workbench.tracking import runs
 from workbench.workspace import Workspace
 
 _TERMINAL_GONE = 129
@@ -79,6 +77,8 @@ class WorkbenchApp(App[None]):
         session: str = "",
         ascii: bool = False,
     ) -> None:
+        # Begin on the wanted screen: a switch after the first frame would draw two.
+        self.DEFAULT_MODE = mode  # type: ignore[misc]
         super().__init__()
         self.workspace = workspace
         self.run_id = run_id
@@ -89,10 +89,9 @@ class WorkbenchApp(App[None]):
         """The config that the Config screen opens next."""
         self.chosen_dataset: str | None = None
         """The dataset version that the Config screen takes over."""
-        self.base = base_models.DEFAULT
+        self.base = "default"
         """The base model of the config in work: whose tokens the Datasets screen shows."""
         self.ascii = ascii
-        self._first = mode
         self._session = session
         self._modes["review"] = self._review
         remote = "TMUX" in os.environ or "SSH_CONNECTION" in os.environ
@@ -104,9 +103,6 @@ class WorkbenchApp(App[None]):
         from screens.review import ReviewScreen
 
         return ReviewScreen(self._session)
-
-    def on_mount(self) -> None:
-        self.switch_mode(self._first)
 
     def action_go(self, mode: str) -> None:
         """Open one of the five screens."""
@@ -131,6 +127,9 @@ class WorkbenchApp(App[None]):
 
     def action_detach(self) -> None:
         """Leave. Runs are processes of their own and go on."""
+        # Here: it brings pydantic, 90 ms that the first frame need not wait for.
+        from workbench.tracking import runs
+
         going = runs.running(self.workspace)
         if going:
             message = (

@@ -22,7 +22,7 @@ _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it ope
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    args = _parse(arguments)
     try:
         return _run(args)
     except WorkbenchError as error:
@@ -77,8 +77,27 @@ def _open_app(request: OpenApp) -> int:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    # Inside: each verb's module costs a little, and `import workbench.cli` should not.
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    # The app opens without the verbs' modules, which take 150 ms to import.
+    args, more = _parser(add_help=False).parse_known_args(arguments)
+    return _parser_of_verbs().parse_args(arguments) if more else args
+
+
+def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
+    """What can be said without a verb."""
+    parser = argparse.ArgumentParser(
+        prog="workbench", description=_DESCRIPTION, add_help=add_help, allow_abbrev=False
+    )
+    add_workspace(parser)
+    add_app_options(parser)
+    parser.add_argument("--dataset", metavar="REF", help="dataset version or JSONL file to browse")
+    parser.set_defaults(
+        run=_app, show=None, json=False, workspace=None, no_mouse=False, ascii=False
+    )
+    return parser
+
+
+def _parser_of_verbs() -> argparse.ArgumentParser:
     from workbench.verbs import (
         config,
         data,
@@ -92,14 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         train,
     )
 
-    parser = argparse.ArgumentParser(prog="workbench", description=_DESCRIPTION)
+    parser = _parser()
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
-    add_workspace(parser)
-    add_app_options(parser)
-    parser.add_argument("--dataset", metavar="REF", help="dataset version or JSONL file to browse")
-    parser.set_defaults(
-        run=_app, show=None, json=False, workspace=None, no_mouse=False, ascii=False
-    )
     verbs = parser.add_subparsers(metavar="VERB")
     for module in (demo, data, config, model, train, runs, evaluate, review, export, doctor):
         module.add_parser(verbs)

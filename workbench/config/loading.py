@@ -296,9 +296,9 @@ def _explain(item: Any, path: str) -> str:
     if item["type"] == "extra_forbidden":
         near = _nearest(path)
         return "there is no such field." + (f" Did you mean {near}?" if near else "")
-    if item["type"] == "string_pattern_mismatch":
-        return f"use letters, digits, '.', '_' and '-' only, not {item['input']!r}."
     shown = _repr.repr(item.get("input"))
+    if item["type"] == "string_pattern_mismatch":
+        return f"use letters, digits, '.', '_' and '-' only, not {shown}."
     if item["type"] == "model_type":
         names = [f.path for f in fields() if f.path.startswith(f"{path}.")]
         return f"it has fields of its own, such as {names[0]}; it can't be {shown}."

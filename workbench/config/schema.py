@@ -16,7 +16,8 @@ ALL_LINEAR = "all-linear"
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
 Schedule = Literal["cosine", "linear", "constant"]
 Quantization = Literal["none", "nf4", "fp4"]
-_Name = Annotated[str, Field(min_length=1)]
+_BARE_NAMES = re.compile(r"\s*[\w.]+(\s*,\s*[\w.]+)*\s*")
+_NAMES_WANTED = f"give {ALL_LINEAR}, or names such as [q_proj, v_proj]"
 
 
 def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
@@ -94,7 +95,7 @@ class Lora(Section):
         source="2 x rank: LLaMA-Factory, TRL",
     )
     dropout: float = _field(0.0, "Dropout before the adapter.", ge=0, lt=1, source="PEFT")
-    target_modules: _Name | Annotated[list[_Name], Field(min_length=1)] = _field(
+    target_modules: str | list[str] = _field(
         ALL_LINEAR,
         "Modules that get an adapter: all-linear, or names such as q_proj, v_proj.",
         source="QLoRA, 2023: all linear layers match full fine-tuning",
@@ -104,11 +105,13 @@ class Lora(Section):
     @classmethod
     def _names(cls, value: Any) -> Any:
         """`q_proj, v_proj` are names; PEFT would take bare text for a regular expression."""
-        if isinstance(value, str):
-            bare = value != ALL_LINEAR and re.fullmatch(r"[\w.]+(\s*,\s*[\w.]+)*", value.strip())
-            return [name.strip() for name in value.split(",")] if bare else value
-        if not isinstance(value, list):
-            raise ValueError(f"give {ALL_LINEAR}, or names such as [q_proj, v_proj]")
+        if isinstance(value, str) and value != ALL_LINEAR and _BARE_NAMES.fullmatch(value):
+            return [name.strip() for name in value.split(",")]
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names:
+            raise ValueError(_NAMES_WANTED)
+        if not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError(_NAMES_WANTED)
         return value
 
 

@@ -209,12 +209,17 @@ class Server:
                 client.tick = self._last_tick
                 self._send(client)
 
+    def stop_listening(self) -> None:
+        """Take no new client, and leave the path to another server."""
+        if self._listener.fileno() != -1:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self.path.unlink(missing_ok=True)
+
     def close(self) -> None:
+        self.stop_listening()
         for client in list(self._clients.values()):
             self._drop(client)
-        self._selector.unregister(self._listener)
-        self._listener.close()
-        self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
         try:

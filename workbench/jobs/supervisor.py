@@ -111,6 +111,8 @@ class Supervisor:
             self._server.serve(POLL_EVERY)
             self._server.tick(self._log_size())
             self._enforce_stop()
+        # Before the ending is told: whoever reads it may start the job again at once.
+        self._server.stop_listening()
         self._record_ending()
         self._server.tick(self._log_size() + 1)
         self._server.serve(0)
