@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.config import loading
+from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
+from workbench.workspace import Workspace
+
+Written = Callable[[str], Path]
+
+OTHER_THAN_DEFAULT: dict[str, Any] = {
+    "name": "2024-10",
+    "model": {
+        "base": "/models/a folder: #1/Größe",
+        "dtype": "float32",
+        "quantization": "nf4",
+        "double_quantization": False,
+    },
+    "data": {
+        "dataset": "sft@0123456789ab",
+        "max_length": 512,
+        "too_long": "drop",
+        "train_rows": 100,
+        "validation_rows": 10,
+    },
+    "lora": {"rank": 8, "alpha": 64, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
+    "training": {
+        "epochs": 2.5,
+        "max_steps": 7,
+        "batch_size": 2,
+        "accumulation": 3,
+        "learning_rate": 1e-5,
+        "schedule": "linear",
+        "warmup_ratio": 0.1,
+        "optimizer": "paged_adamw_8bit",
+        "weight_decay": 0.01,
+        "max_gradient_norm": 0.3,
+        "gradient_checkpointing": True,
+        "seed": 4_294_967_295,
+    },
+    "evaluation": {"every": 50, "generate_rows": 8, "max_new_tokens": 64, "batch_size": 2},
+    "checkpoints": {"every": 100, "keep": 5},
+}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    def write(text: str) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def problems_of(path: Path, *settings: str) -> dict[str, tuple[int | None, str]]:
+    with pytest.raises(loading.ConfigError) as caught:
+        loading.load(path, settings)
+    return {problem.path: (problem.line, problem.text) for problem in caught.value.problems}
+
+
+def set_to(setting: str) -> Any:
+    """The value of the one field that a setting sets."""
+    return loading.value_at(loading.default_config([setting]), setting.partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("lr: 1.0e-4", "training.learning_rate"),
+        ("lora:\n  rnak: 8", "lora.rank"),
+        ("training:\n  rank: 8", "lora.rank"),
+        ("trainning:\n  epochs: 1", "training"),
+        ("load_in_4bit: true", "model.quantization"),
+        ("data:\n  cutoff_len: 10", "data.max_length"),
+    ],
+)
+def test_an_unknown_field_names_the_nearest_one(written: Written, given: str, nearest: str) -> None:
+    ((_, text),) = problems_of(written(given)).values()
+    assert text == f"there is no such field. Did you mean {nearest}?"
+
+
+def test_a_field_like_no_other_is_refused_without_a_guess(written: Written) -> None:
+    assert problems_of(written("zzzzzz: 1")) == {"zzzzzz": (1, "there is no such field.")}
+
+
+def test_all_problems_come_at_once_in_the_order_of_their_lines(written: Written) -> None:
+    path = written(
+        "# a run\nname: has space\nlora:\n  rank: 0\n  rnak: 4\n\ntraining:\n"
+        "  learning_rate: fast\n  schedule: cosin\n  epochs: 1\n  epochs: 2\n"
+    )
+    found = problems_of(path)
+    assert {name: line for name, (line, _) in found.items()} == {
+        "name": 2,
+        "lora.rank": 4,
+        "lora.rnak": 5,
+        "training.learning_rate": 8,
+        "training.schedule": 9,
+        "training.epochs": 11,
+    }
+    assert [line for line, _ in found.values()] == [2, 4, 5, 8, 9, 11]
+    assert "'cosine'" in found["training.schedule"][1]
+    with pytest.raises(WorkbenchError, match=r"line 4, lora\.rank: .* not 0\.") as caught:
+        loading.load(path)
+    assert str(path) in caught.value.message
+
+
+def test_a_key_that_stands_twice_is_an_error_with_both_lines(written: Written) -> None:
+    found = problems_of(written("lora:\n  rank: 8\n  alpha: 16\n  rank: 9\n"))
+    assert found == {"lora.rank": (4, "it stands on line 2 already.")}
+
+
+def test_a_section_that_stands_twice_is_an_error(written: Written) -> None:
+    found = problems_of(written("lora:\n  rank: 8\ndata:\n  max_length: 99\nlora:\n  rank: 9\n"))
+    assert found["lora"] == (5, "it stands on line 1 already.")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"), [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a:\n\tb: 1\n", 2), ("a: 'x\n", 2)]
+)
+def test_a_syntax_error_names_file_and_line(written: Written, given: str, line: int) -> None:
+    path = written(given)
+    with pytest.raises(WorkbenchError, match="not valid YAML") as caught:
+        loading.load(path)
+    assert caught.value.message.startswith(f"{path}, line {line}: ")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("- name: a\n", "top level must be"),
+        ("just text\n", "top level must be"),
+        ("name: 2024-13-45\n", "not valid YAML"),
+        ("[" * 3000, "not valid YAML"),
+        ("name: a\n---\nname: b\n", "not valid YAML"),
+        ("!!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_config_is_refused(written: Written, given: str, reason: str) -> None:
+    with pytest.raises(WorkbenchError, match=reason):
+        loading.load(written(given))
+
+
+def test_a_file_that_is_no_utf8_or_a_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(WorkbenchError, match="not valid YAML"):
+        loading.load(path)
+    with pytest.raises(WorkbenchError, match="it is a folder"):
+        loading.load(tmp_path)
+
+
+def test_aliases_that_grow_without_end_are_refused_at_once(written: Written) -> None:
+    bomb = "a: &a {x: 1}\n" + "".join(
+        f"{name}: &{name} {{{', '.join(f'k{i}: *{before}' for i in range(9))}}}\n"
+        for before, name in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+    )
+    assert problems_of(written(bomb))["m"][0] == 13
+    assert "a" in problems_of(written("a: &a\n  b: *a\n"))
+
+
+def test_an_empty_file_and_empty_sections_are_the_defaults(written: Written) -> None:
+    assert loading.load(written("")) == RunConfig()
+    assert loading.load(written("# nothing\nlora:\n  # rank: 8\ntraining:\n")) == RunConfig()
+
+
+def test_a_section_that_is_no_section_says_what_it_holds(written: Written) -> None:
+    found = problems_of(written("lora: 16\n"))
+    assert found == {"lora": (1, "it has fields of its own, such as lora.rank; it can't be 16.")}
+
+
+def test_yes_is_no_number(written: Written) -> None:
+    found = problems_of(written("training:\n  learning_rate: yes\n  epochs: true\n"))
+    assert set(found) == {"training.learning_rate", "training.epochs"}
+
+
+def test_a_long_wrong_value_is_not_repeated_in_full(written: Written) -> None:
+    ((_, text),) = problems_of(written(f"name: {'x ' * 5000}\n")).values()
+    assert len(text) < 200
+    ((_, text),) = problems_of(written(f"lora:\n  rank: {list(range(5000))}\n")).values()
+    assert len(text) < 200
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("training.learning_rate=2e-4", 0.0002),
+        ("training.learning_rate=1E-5", 0.00001),
+        ("training.epochs=3", 3.0),
+        ("data.train_rows=null", None),
+        ("data.train_rows=", None),
+        ("data.train_rows=100", 100),
+        ("lora.target_modules=[q_proj, v_proj]", ["q_proj", "v_proj"]),
+        ("lora.target_modules=q_proj,v_proj", ["q_proj", "v_proj"]),
+        ("lora.target_modules=q_proj", ["q_proj"]),
+        ("lora.target_modules=all-linear", "all-linear"),
+        ("lora.target_modules=.*_proj", ".*_proj"),
+        ("model.double_quantization=false", False),
+        ("data.dataset=", ""),
+        ("name=2024", "2024"),
+        ("name=true", "true"),
+        ("name=1e5", "1e5"),
+        ("name='quoted'", "quoted"),
+        ("model.base=C: d", "C: d"),
+        ("model.base=[half", "[half"),
+    ],
+)
+def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> None:
+    assert set_to(setting) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("lora.rank", "write it as path=value"),
+        ("lora.rnak=3", r"lora\.rnak: there is no such field\. Did you mean lora\.rank\?"),
+        ("lr=3", r"Did you mean training\.learning_rate"),
+        ("training.learning_rate=fast", r"training\.learning_rate: .*number"),
+        ("training.learning_rate=2e", r"training\.learning_rate: .*number"),
+        ("training.learning_rate=.nan", r"training\.learning_rate"),
+        ("training.max_gradient_norm=.inf", r"training\.max_gradient_norm"),
+        ("lora.rank=[8", r"lora\.rank: .*integer"),
+        ("lora.rank=8.5", r"lora\.rank: .*integer"),
+        ("lora=8", r"lora: it has fields of its own"),
+        ("lora.target_modules=[]", r"lora\.target_modules: give all-linear, or names"),
+        ("name.first=x", r"name: "),
+        ("name=\udce9", r"name: "),
+    ],
+)
+def test_a_setting_that_can_t_be_is_refused_by_its_path(setting: str, reason: str) -> None:
+    with pytest.raises(WorkbenchError, match=reason):
+        loading.default_config([setting])
+
+
+def test_settings_go_over_the_file_and_the_later_over_the_earlier(written: Written) -> None:
+    path = written("lora:\n  rank: 0\n  alpha: 16\n")
+    config = loading.load(path, ["lora.rank=4", "lora.rank=8"])
+    assert (config.lora.rank, config.lora.alpha) == (8, 16)
+
+
+def test_a_wrong_setting_does_not_blame_a_line_of_the_file(written: Written) -> None:
+    assert problems_of(written("lora:\n  rank: 8\n"), "lora.rank=0")["lora.rank"][0] is None
+
+
+def test_a_config_with_every_field_changed_survives_the_file(tmp_path: Path) -> None:
+    config = RunConfig.model_validate(OTHER_THAN_DEFAULT)
+    for field in loading.fields():
+        assert loading.value_at(config, field.path) != field.default, field.path
+    loading.save(config, tmp_path / "all.yaml")
+    assert loading.load(tmp_path / "all.yaml") == config
+
+
+def test_the_written_defaults_are_the_defaults_and_name_every_field(tmp_path: Path) -> None:
+    loading.save(RunConfig(), tmp_path / "run.yaml")
+    text = (tmp_path / "run.yaml").read_text(encoding="utf-8")
+    assert loading.load(tmp_path / "run.yaml") == RunConfig()
+    for field in loading.fields():
+        assert field.help and field.help in text
+
+
+def test_any_text_survives_the_file(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    signs = "ab: #'\"\n\t\\-…é[]{},&*!|>%@`.0e~=\x85\u2028 "
+    for _ in range(100):
+        text = "x" + "".join(chance.choice(signs) for _ in range(chance.randint(1, 30)))
+        body = {"model": {"base": text}, "lora": {"target_modules": [text, "x" * 2000]}}
+        config = RunConfig.model_validate(body)
+        loading.save(config, tmp_path / "run.yaml")
+        assert loading.load(tmp_path / "run.yaml") == config
+
+
+def test_a_config_is_found_by_file_or_by_name(workspace: Workspace, tmp_path: Path) -> None:
+    loading.save(RunConfig(), workspace.configs / "first.yaml")
+    loading.save(RunConfig(), tmp_path / "own.yaml")
+    assert loading.config_path(workspace, "first") == workspace.configs / "first.yaml"
+    assert loading.config_path(workspace, str(tmp_path / "own.yaml")) == tmp_path / "own.yaml"
+    for reference in ("other", "~nobody-of-that-name/x", str(tmp_path)):
+        with pytest.raises(WorkbenchError, match="There is no config") as caught:
+            loading.config_path(workspace, reference)
+        assert caught.value.hint == "There are: first."
