@@ -36,10 +36,13 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: 
 
 
 def test_a_full_disk_is_told_in_words_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(WorkbenchError, match="the disk is full") as caught:
-        with files.writing(tmp_path / "big") as stream, Path("/dev/full").open("wb") as full:
-            stream.write(b"x")
-            os.write(full.fileno(), b"x")
+    with (
+        pytest.raises(WorkbenchError, match="the disk is full") as caught,
+        files.writing(tmp_path / "big") as stream,
+        Path("/dev/full").open("wb") as full,
+    ):
+        stream.write(b"x")
+        os.write(full.fileno(), b"x")
     assert "Free some space" in caught.value.hint
     assert tree(tmp_path) == set()
 
@@ -65,13 +68,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_there_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
-    with pytest.raises(WorkbenchError, match="exists already"):
-        with files.building_folder(tmp_path / "made"):
-            pytest.fail("it was begun")
-    with pytest.raises(WorkbenchError, match="Could not write"):
-        with files.building_folder(tmp_path / "raced"):
-            (tmp_path / "raced").mkdir()
-            (tmp_path / "raced" / "theirs").write_text("")
+    begun = pytest.raises(WorkbenchError, match="exists already")
+    with begun, files.building_folder(tmp_path / "made"):
+        pytest.fail("it was begun")
+    raced = tmp_path / "raced"
+    with pytest.raises(WorkbenchError, match="Could not write"), files.building_folder(raced):
+        raced.mkdir()
+        (raced / "theirs").write_text("")
     assert tree(tmp_path) == {"made", "raced", "raced/theirs"}
 
 
@@ -158,6 +161,6 @@ def test_a_lock_is_held_by_one_at_a_time(workspace: Workspace) -> None:
 
 def test_a_lock_that_can_t_be_opened_is_told_in_words(workspace: Workspace) -> None:
     (workspace.ensure().root / ".x.lock").mkdir()
-    with pytest.raises(WorkbenchError, match=r"Could not open the lock .*\.x\.lock"):
-        with workspace.lock("x"):
-            pytest.fail("it was taken")
+    refused = pytest.raises(WorkbenchError, match=r"Could not open the lock .*\.x\.lock")
+    with refused, workspace.lock("x"):
+        pytest.fail("it was taken")

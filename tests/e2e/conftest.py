@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE = 60.0
+"""Seconds that something may take to show on a screen of a busy machine."""
+
+
+class Terminal:
+    """`workbench ARGUMENTS` in a real tmux of its own, read as a person reads it."""
+
+    def __init__(self, workspace: Path, columns: int = 80, rows: int = 24) -> None:
+        self.workspace = workspace
+        self._size = ["-x", str(columns), "-y", str(rows)]
+        self._name = f"workbench-test-{uuid.uuid4().hex[:12]}"
+
+    def start(self, *arguments: str) -> None:
+        """Start the program; the shell that it runs in stays when it has ended."""
+        program = shlex.join([sys.executable, "-m", "workbench", *arguments])
+        self._tmux("-f", os.devnull, "new-session", "-d", *self._size, f"{program}; exec sh")
+        self._tmux("set", "-g", "status", "off")
+
+    def _tmux(self, *arguments: str) -> str:
+        environment = {**os.environ, "WORKBENCH_HOME": str(self.workspace)}
+        return subprocess.run(
+            ["tmux", "-L", self._name, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
+
+    def screen(self, *, colours: bool = False) -> str:
+        return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
+
+    def press(self, *keys: str) -> None:
+        """Keys by tmux's names: `Enter`, `C-p`, `q`."""
+        self._tmux("send-keys", *keys)
+
+    def type(self, text: str) -> None:
+        self._tmux("send-keys", "-l", text)
+
+    def wait(self, *texts: str) -> str:
+        """The screen once all of `texts` are on it; fails with the screen when they don't come."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            shown = self.screen()
+            if all(text in shown for text in texts):
+                return shown
+            if time.monotonic() > deadline:
+                pytest.fail(f"{texts} did not come:\n{shown}")
+            time.sleep(0.05)
+
+    def program(self) -> int:
+        """The process id of the program in the pane's shell."""
+        shell = self._tmux("list-panes", "-F", "#{pane_pid}").strip()
+        return int(subprocess.check_output(["pgrep", "-P", shell], text=True).split()[0])
+
+    def kill_program(self) -> None:
+        os.kill(self.program(), signal.SIGKILL)
+
+    def hang_up(self) -> None:
+        """Take the terminal away, as a lost connection does."""
+        subprocess.run(["tmux", "-L", self._name, "kill-server"], capture_output=True)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.hang_up()
+
+
+@dataclass
+class Journey:
+    """A workspace in which the whole path was gone, and what each step said."""
+
+    workspace: Path
+    home: Path
+    """Where the commands ran and where the exports lie."""
+    base: Path
+    said: dict[str, Any]
+
+    def run(self, *arguments: object) -> Any:
+        """`workbench ARGUMENTS --json`, its answer parsed. It must succeed."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "workbench", *map(str, arguments), "--json"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            cwd=self.home,
+            env={**os.environ, "WORKBENCH_HOME": str(self.workspace)},
+            timeout=240,
+        )
+        assert ended.returncode == 0, f"{arguments}: {ended.stderr}"
+        return json.loads(ended.stdout)
+
+
+def _rows() -> list[dict[str, str]]:
+    colours = ("red", "green", "blue", "black", "white")
+    return [
+        {
+            "system": "Answer in one word.",
+            "instruction": f"What is the colour of thing number {i}?",
+            "output": f"It is {colours[i % 5]}.",
+        }
+        for i in range(120)
+    ]
+
+
+@pytest.fixture(scope="session")
+def journey(tmp_path_factory: pytest.TempPathFactory, _tiny_model: Path) -> Journey:
+    """The whole path on a tiny model, each step as its own verb."""
+    home = tmp_path_factory.mktemp("journey")
+    (home / "colours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _rows()))
+    trip = Journey(home / "ws", home, _tiny_model, {})
+    said = trip.said
+    said["import"] = trip.run("data", "import", "colours.jsonl", "--task", "colour")
+    said["check"] = trip.run("data", "check", "colours")
+    settings = {
+        "model.base": _tiny_model,
+        "data.dataset": said["import"]["reference"],
+        "data.max_length": 256,
+        "training.max_steps": 12,
+        "training.learning_rate": "2e-2",
+        "training.batch_size": 8,
+        "training.accumulation": 1,
+        "evaluation.every": 6,
+        "evaluation.generate_rows": 6,
+        "evaluation.max_new_tokens": 24,
+        "checkpoints.every": 6,
+    }
+    flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
+    said["config"] = trip.run("config", "new", "tiny", *flags)
+    said["tokens"] = trip.run("data", "show", "colours", "--tokens", "--model", _tiny_model)
+    said["train"] = trip.run("train", "tiny", "--wait")
+    said["eval"] = trip.run("eval")
+    said["review"] = trip.run("review", "create", "first", "--from", said["eval"]["folder"])
+    said["adapter"] = trip.run("export", "adapter", "latest", "--to", "out/adapter")
+    said["merged"] = trip.run("export", "merged", "latest", "--to", "out/merged")
+    said["report"] = trip.run("runs", "report")
+    return trip
