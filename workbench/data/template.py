@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
-from workbench.files import read_json
+from workbench.files import explain_os_error, read_json_object
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 
 class MaskError(WorkbenchError):
@@ -108,28 +108,30 @@ class ChatTemplate:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises nothing narrower
             raise WorkbenchError(f"{path} can't be read: {error}") from error
+        # A tokenizer may be saved with the cut and the padding of its last call.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         settings: dict[str, Any] = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).exists():
-                settings.update(read_json(folder / name))
+                settings.update(read_json_object(folder / name))
         if (folder / "generation_config.json").exists():
-            ends = read_json(folder / "generation_config.json").get("eos_token_id")
+            ends = read_json_object(folder / "generation_config.json").get("eos_token_id")
             settings["stop_ids"] = [ends] if isinstance(ends, int) else ends or []
         return cls(_find_source(folder, settings), tokenizer, settings)
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         """The text of a conversation. Raises MaskError when the template refuses it."""
-        from jinja2 import TemplateError
-
+        compiled = self._compiled
         try:
-            return self._compiled.render(
+            return compiled.render(
                 messages=[message.to_json() for message in messages],
                 add_generation_prompt=add_generation_prompt,
                 tools=None,
                 documents=None,
                 **self._special,
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except Exception as error:  # a template can do whatever an expression can
             raise MaskError(f"the chat template refuses it: {error}") from error
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
@@ -151,9 +153,11 @@ class ChatTemplate:
         if not spans:
             raise MaskError("it has no response to learn")
         encoded = self._encode_whole(text, spans) or self._encode_apart(text, spans)
-        if encoded is None:
-            raise MaskError("a token lies across the border of prompt and response")
-        return encoded
+        if encoded is not None:
+            return encoded
+        if not self._same(self.decode(self._ids(text), skip_special=False), text):
+            raise MaskError("the tokenizer's tokens don't give its text back")
+        raise MaskError("a token lies across the border of prompt and response")
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -197,13 +201,14 @@ class ChatTemplate:
     @cached_property
     def _marker(self) -> re.Pattern[str]:
         """White space, then a special token: how a response ends."""
-        added = (token.content for token in self._tokenizer.get_added_tokens_decoder().values())
-        names = sorted((re.escape(name) for name in added), key=len, reverse=True)
+        # Some families have white space among their added tokens, which ends nothing.
+        added = (re.escape(name) for name in self._added.values() if name.strip())
+        names = sorted(added, key=len, reverse=True)
         return re.compile(rf"\s*(?:{'|'.join(names)})") if names else re.compile(r"(?!)")
 
     def _markers_ending(self, text: str) -> int | None:
-        added = self._tokenizer.get_added_tokens_decoder()
-        return next((i for i, token in added.items() if text.endswith(token.content)), None)
+        ending = (id for id, name in self._added.items() if text.endswith(name))
+        return max(ending, key=lambda id: len(self._added[id]), default=None)
 
     def _trained_spans(self, messages: Sequence[Message], text: str) -> list[Span]:
         """Where each response with its end marker stands in `text`. Raises MaskError."""
@@ -242,17 +247,16 @@ class ChatTemplate:
     def _encode_whole(self, text: str, spans: Sequence[Span]) -> Encoded | None:
         """Encode in one go; None unless every border falls between two tokens."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        offsets = encoding.offsets
+        offsets = self._offsets(encoding, text)
         trained = [any(s <= a and b <= e and a < b for s, e in spans) for a, b in offsets]
         for start, end in spans:
             if any(a < border < b for a, b in offsets for border in (start, end)):
                 return None
             inside = [i for i, (a, b) in enumerate(offsets) if start <= a and b <= end and a < b]
             ids = [encoding.ids[i] for i in inside]
-            # Decoders of the SentencePiece family drop the space before the first word.
-            if self.decode(ids, skip_special=False).lstrip(" ") != text[start:end].lstrip(" "):
+            if not self._same(self.decode(ids, skip_special=False), text[start:end]):
                 return None
-            if self._ids(text[:start]) != encoding.ids[: inside[0]]:
+            if not inside or self._ids(text[:start]) != encoding.ids[: inside[0]]:
                 return None
         return Encoded(text, list(encoding.ids), trained, [text[a:b] for a, b in offsets])
 
@@ -270,9 +274,37 @@ class ChatTemplate:
             ids += encoding.ids
             trained += [(start, end) in spans] * len(encoding.ids)
             pieces += [text[start + a : start + b] for a, b in encoding.offsets]
-        if self.decode(ids, skip_special=False) != text:
+        if not self._same(self.decode(ids, skip_special=False), text):
             return None
         return Encoded(text, ids, trained, pieces)
+
+    def _offsets(self, encoding: Encoding, text: str) -> list[Span]:
+        """Where each token stands; for an added token, without the white space that it eats."""
+        offsets: list[Span] = list(encoding.offsets)
+        for place in (i for i, id in enumerate(encoding.ids) if id in self._added):
+            begin, end = offsets[place]
+            name = self._added[encoding.ids[place]]
+            found = text.find(name, begin, end)
+            if found >= 0:
+                offsets[place] = (found, found + len(name))
+        return offsets
+
+    def _same(self, decoded: str, text: str) -> bool:
+        """Whether tokens stand for a text, as far as their tokenizer tells texts apart."""
+        # Decoders of the SentencePiece family drop the space before the first word.
+        if decoded.lstrip(" ") == text.lstrip(" "):
+            return True
+        normalizer = self._tokenizer.normalizer
+        if normalizer is None:
+            return False
+        same: bool = normalizer.normalize_str(decoded) == normalizer.normalize_str(text)
+        return same
+
+    @cached_property
+    def _added(self) -> dict[int, str]:
+        """Added tokens: the special ones, and others that are never cut."""
+        found = self._tokenizer.get_added_tokens_decoder()
+        return {id: token.content for id, token in found.items()}
 
 
 def _content(token: Any) -> str:
@@ -283,11 +315,16 @@ def _content(token: Any) -> str:
 def _find_source(folder: Path, settings: dict[str, Any]) -> str:
     path = folder / "chat_template.jinja"
     if path.exists():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise WorkbenchError(f"{path} is not UTF-8.") from error
+        except OSError as error:
+            raise explain_os_error(error, f"read {path}") from error
     found = settings.get("chat_template")
     if isinstance(found, list):
-        by_name = {item["name"]: item["template"] for item in found}
-        found = by_name.get("default")
+        named = (item for item in found if isinstance(item, dict) and item.get("name") == "default")
+        found = next(named, {}).get("template")
     if not isinstance(found, str):
         raise WorkbenchError(
             f"The model in {folder} has no chat template.",
