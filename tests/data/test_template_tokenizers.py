@@ -19,7 +19,8 @@ PHI = (
 )
 LLAMA_2 = (
     "{% for message in messages %}"
-    "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% if message['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + message['content'] + ' [/INST]' }}"
     "{% else %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 ZEPHYR = (
@@ -104,9 +105,8 @@ def test_a_token_over_the_border_is_split_as_generation_splits_it(tmp_path: Path
     (tmp_path / "tokenizer.json").write_text(json.dumps(body))
     template = ChatTemplate.load(tmp_path)
     assert 300 in template.encode(talk("a\n\nb", "c")).ids
-    assert_proved(
-        template, talk("Hi", "\nYes", "a\n\nb", "No"), ["\nYes<|im_end|>", "No<|im_end|>"]
-    )
+    encoded = template.encode(talk("Hi", "\nYes", "a\n\nb", "No"))
+    assert trained_text(template, encoded) == ["\nYes<|im_end|>", "No<|im_end|>"]
 
 
 def test_special_tokens_that_eat_white_space_can_be_masked(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_special_tokens_that_eat_white_space_can_be_masked(tmp_path: Path) -> No
     tiny.make_tokenizer(tmp_path, PHI)
     path = tmp_path / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(path))
-    names = STYLES["Phi"][1]
+    names = ("<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
     tokenizer.add_special_tokens([AddedToken(n, special=True, rstrip=True) for n in names])
     tokenizer.save(str(path))
     template = ChatTemplate.load(tmp_path)
