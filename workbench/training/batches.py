@@ -108,7 +108,9 @@ class Schedule:
         self._seed = training.seed
         self._a_step = training.batch_size * training.accumulation
         self.steps_per_epoch = math.ceil(rows / self._a_step)
-        by_epochs = math.ceil(training.epochs * self.steps_per_epoch)
+        # 1.1 epochs of 10 steps are 11 steps, though 1.1 * 10 is a little more.
+        by_epochs = math.ceil(round(training.epochs * self.steps_per_epoch, 6))
+        self._order: tuple[int, list[int]] = (-1, [])
         self.total_steps = training.max_steps or by_epochs
 
     def epoch_after(self, step: int) -> float:
@@ -118,9 +120,16 @@ class Schedule:
     def rows_of(self, step: int) -> list[int]:
         """The row numbers of step `step`, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = list(range(self._rows))
-        random.Random(f"{self._seed}/{epoch}").shuffle(order)  # noqa: S311
+        order = self._order_of(epoch)
         return order[position * self._a_step : (position + 1) * self._a_step]
+
+    def _order_of(self, epoch: int) -> list[int]:
+        # Kept while the epoch lasts: to shuffle a million rows takes half a second.
+        if self._order[0] != epoch:
+            order = list(range(self._rows))
+            random.Random(f"{self._seed}/{epoch}").shuffle(order)  # noqa: S311
+            self._order = (epoch, order)
+        return self._order[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ class Loop:
     def run(self, first_step: int = 0) -> Outcome:
         """Train from `first_step` to the end, or until a person stops it.
 
-        Raises NonFiniteLoss when the loss is not a number any more.
+        Raises NonFiniteLoss when the loss or its gradient is not a number any more, before
+        a checkpoint is made of it.
         """
         step, total = first_step, self.schedule.total_steps
         if step == 0:
@@ -134,13 +135,17 @@ class Loop:
             self._report(in_flight)
             in_flight = current
             step += 1
-            stop, save = self._commands()
-            if _due(self.config.evaluation.every, step) and step < total:
-                self._evaluate(step)
-            if stop or save or _due(self.config.checkpoints.every, step):
+            stop, asked = self._commands()
+            evaluate = _due(self.config.evaluation.every, step) and step < total
+            save = asked or stop or _due(self.config.checkpoints.every, step)
+            if evaluate or save:
+                # Both wait for the device anyway, and neither is worth it after a NaN.
                 self._report(in_flight)
                 in_flight = None
-                self._save(step, "stop" if stop else "asked for" if save else "regular")
+            if evaluate:
+                self._evaluate(step)
+            if save:
+                self._save(step, "stop" if stop else "asked for" if asked else "regular")
             if stop and step < total:
                 return Outcome(step, stopped=True)
         self._report(in_flight)
@@ -192,6 +197,8 @@ class Loop:
         )
         if not math.isfinite(loss):
             raise NonFiniteLoss(f"The loss of step {done.step} is not a number.")
+        if not math.isfinite(gradient_norm):
+            raise NonFiniteLoss(f"The gradient of step {done.step} is not a number.")
 
     def _commands(self) -> tuple[bool, bool]:
         """Whether a person asked to stop, and to save."""
@@ -210,7 +217,10 @@ class Loop:
             self._log.write(Progress("validation", done, total, "rows"))
 
         sums, tokens = self._losses(progress)
-        self._log.write(Evaluated(step, sum(sums) / max(1, tokens), total, tokens))
+        loss = sum(sums) / max(1, tokens)
+        self._log.write(Evaluated(step, loss, total, tokens))
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
 
     def _losses(self, progress: Callable[[int], None]) -> tuple[list[float], int]:
         self._model.eval()

@@ -1,0 +1,145 @@
+"""Real loops over the tiny model, in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.config.schema import RunConfig
+from workbench.data.example import Example, Message
+from workbench.data.template import ChatTemplate
+from workbench.jobs.control import FD_VARIABLE, Control
+from workbench.jobs.events import Event, Step
+from workbench.jobs.log import LogWriter, read_all
+from workbench.training import batches, model
+from workbench.training.batches import Row
+from workbench.training.loop import Loop, Outcome
+
+CPU = torch.device("cpu")
+LOG = "train.jsonl"
+
+
+def examples(count: int) -> list[Example]:
+    """Questions of many lengths, with answers of many lengths."""
+    return [
+        Example(
+            (
+                Message("user", f"Say {'very ' * (n % 5)}{n}"),
+                Message("assistant", f"{n} is {'a number ' * (n * 7 % 4)}said"),
+            ),
+            source=f"rows.jsonl:{n + 1}",
+        )
+        for n in range(count)
+    ]
+
+
+def encode(base: Path, count: int, **data: Any) -> list[Row]:
+    config = RunConfig.model_validate({"data": {"max_length": 256, **data}})
+    return batches.encode(examples(count), ChatTemplate.load(base), config.data).rows
+
+
+def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:
+    """A config for the tiny model: small, fast, and learning at once."""
+    body: dict[str, dict[str, Any]] = {
+        "model": {"base": str(base), "dtype": "float32"},
+        "data": {"dataset": "sample", "max_length": 256},
+        "lora": {"rank": 4, "alpha": 8},
+        "training": {
+            "batch_size": 4,
+            "accumulation": 1,
+            "learning_rate": 1e-2,
+            "max_steps": 6,
+            "warmup_ratio": 0.0,
+        },
+        "evaluation": {"batch_size": 4},
+    }
+    for name, values in sections.items():
+        body[name] = {**body.get(name, {}), **values}
+    return RunConfig.model_validate(body)
+
+
+class OnStep(LogWriter):
+    """A log that calls back once a step is in it, as a person might act just then."""
+
+    def __init__(self, path: Path, callback: Callable[[int], None]) -> None:
+        super().__init__(path)
+        self._callback = callback
+
+    def write(self, event: Event) -> None:
+        super().write(event)
+        if isinstance(event, Step):
+            self._callback(event.step)
+
+
+def build(
+    folder: Path,
+    config: RunConfig,
+    *,
+    rows: int = 11,
+    validation: int = 3,
+    control: Control | None = None,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Loop:
+    """A loop that has taken no step yet."""
+    base = Path(config.model.base)
+    template = ChatTemplate.load(base)
+    encoded = encode(base, rows + validation)
+    adapted = model.add_adapter(model.load_base(base, config.model, CPU), config)
+    return Loop(
+        config,
+        adapted,
+        encoded[:rows],
+        encoded[rows:],
+        pad_id=template.pad_id,
+        folder=folder,
+        log=OnStep(folder / LOG, on_step),
+        control=control or Control(),
+    )
+
+
+def run(folder: Path, config: RunConfig, **options: Any) -> tuple[Loop, Outcome]:
+    """Run a loop from its newest checkpoint, or from the start, to its end."""
+    loop = build(folder, config, **options)
+    return loop, loop.run(loop.resume())
+
+
+def events(folder: Path, kind: type) -> list[Any]:
+    return [r.event for r in read_all(folder / LOG) if isinstance(r.event, kind)]
+
+
+def curve(folder: Path) -> list[tuple[int, float, float]]:
+    """Step, loss and gradient norm of each step; of the last time it was done."""
+    found = {s.step: (s.step, s.loss, s.gradient_norm) for s in events(folder, Step)}
+    return [found[step] for step in sorted(found)]
+
+
+def adapter(loop: Loop) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in loop.peft_model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+class Commands:
+    """The supervisor's end of the control line."""
+
+    def __init__(self) -> None:
+        theirs, self._ours = os.pipe()
+        kept = os.environ.get(FD_VARIABLE)
+        os.environ[FD_VARIABLE] = str(theirs)
+        self.control = Control()
+        if kept is None:
+            del os.environ[FD_VARIABLE]
+        else:
+            os.environ[FD_VARIABLE] = kept
+
+    def send(self, command: str, id: str = "1") -> None:
+        os.write(self._ours, f'{{"id":"{id}","command":"{command}"}}\n'.encode())
+
+    def hang_up(self) -> None:
+        os.close(self._ours)

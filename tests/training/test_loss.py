@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from torch.nn.functional import cross_entropy
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    PreTrainedModel,
+)
+
+from tests.training.harness import CPU, configure, encode
+from workbench.training import loss, model
+from workbench.training.batches import Batch, batches
+from workbench.training.loss import TrainedTokenLoss, token_logits
+
+PAD = 256
+
+
+@pytest.fixture(scope="module")
+def adapted(_tiny_model: Path) -> PeftModel:
+    """The tiny model with an adapter that does something."""
+    config = configure(_tiny_model)
+    adapted = model.add_adapter(model.load_base(_tiny_model, config.model, CPU), config)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.05)
+    return adapted.eval()
+
+
+@pytest.fixture(scope="module")
+def batch(_tiny_model: Path) -> Batch:
+    (batch,) = batches(encode(_tiny_model, 7), 7, PAD, CPU)
+    assert not batch.attention_mask.all(), "some of it is padding"
+    return batch
+
+
+def labels_of(batch: Batch) -> torch.Tensor:
+    """As transformers takes them: -100 is not counted."""
+    return batch.input_ids.masked_fill(~batch.trained, -100)
+
+
+def plain_sums(adapted: PeftModel, batch: Batch) -> torch.Tensor:
+    """The same by the book: all logits, then the loss of each row's labels."""
+    logits = adapted(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    labels = labels_of(batch)[:, 1:]
+    losses = cross_entropy(logits[:, :-1].transpose(1, 2), labels, reduction="none")
+    return losses.sum(1)
+
+
+def sums(adapted: PeftModel, batch: Batch) -> torch.Tensor:
+    measured: torch.Tensor = TrainedTokenLoss(adapted)(
+        batch.input_ids, batch.attention_mask, batch.trained
+    )
+    return measured
+
+
+def gradients(adapted: PeftModel, total: torch.Tensor) -> dict[str, torch.Tensor]:
+    trainable = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(total, list(trainable.values()))
+    return dict(zip(trainable, found, strict=True))
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_sums_are_those_of_a_plain_computation(adapted: PeftModel, batch: Batch) -> None:
+    measured = sums(adapted, batch)
+    assert measured.dtype == torch.float32 and measured.shape == (7,)
+    torch.testing.assert_close(measured, plain_sums(adapted, batch), rtol=1e-5, atol=1e-5)
+
+
+def test_their_mean_is_the_loss_that_transformers_gives(adapted: PeftModel, batch: Batch) -> None:
+    theirs = adapted(
+        input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels_of(batch)
+    ).loss
+    mean = sums(adapted, batch).sum() / batch.trained_tokens
+    torch.testing.assert_close(mean, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_adapters_gradients_are_those_of_a_plain_computation(
+    adapted: PeftModel, batch: Batch
+) -> None:
+    ours = gradients(adapted, sums(adapted, batch).sum() / batch.trained_tokens)
+    theirs = gradients(adapted, plain_sums(adapted, batch).sum() / batch.trained_tokens)
+    assert any(gradient.abs().max() > 1e-3 for gradient in ours.values())
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_chunks_change_neither_loss_nor_gradients(
+    adapted: PeftModel, batch: Batch, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    whole = sums(adapted, batch)
+    whole_gradients = gradients(adapted, whole.sum())
+    monkeypatch.setattr(loss, "CHUNK", chunk)
+    assert batch.trained_tokens > chunk
+    chunked = sums(adapted, batch)
+    torch.testing.assert_close(chunked, whole, rtol=1e-5, atol=1e-5)
+    assert_same(gradients(adapted, chunked.sum()), whole_gradients)
+
+
+def test_a_row_has_the_same_loss_alone_and_among_longer_rows(
+    adapted: PeftModel, _tiny_model: Path
+) -> None:
+    rows = encode(_tiny_model, 7)
+    (together,) = batches(rows, 7, PAD, CPU)
+    by_row = dict(zip(together.rows, sums(adapted, together).tolist(), strict=True))
+    for place, row in enumerate(rows):
+        (alone,) = batches([row], 1, PAD, CPU)
+        assert alone.attention_mask.all()
+        assert sums(adapted, alone).item() == pytest.approx(by_row[place], abs=1e-4)
+
+
+def test_what_stands_in_the_padding_changes_nothing(adapted: PeftModel, batch: Batch) -> None:
+    other = batch.input_ids.clone()
+    padding = batch.attention_mask == 0
+    other[padding] = torch.randint(0, 256, (int(padding.sum()),))
+    measured = TrainedTokenLoss(adapted)(other, batch.attention_mask, batch.trained)
+    torch.testing.assert_close(measured, sums(adapted, batch), rtol=1e-5, atol=1e-5)
+
+
+def test_only_trained_tokens_count(adapted: PeftModel, batch: Batch) -> None:
+    """Row by row: minus the logarithm of what the model gives each trained token."""
+    logits = adapted(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    logs = logits.detach().log_softmax(-1)
+    for row, measured in enumerate(sums(adapted, batch).tolist()):
+        places = [i for i, trained in enumerate(batch.trained[row].tolist()) if trained]
+        assert 0 < len(places) < int(batch.attention_mask[row].sum())
+        by_hand = -sum(float(logs[row, i - 1, batch.input_ids[row, i]]) for i in places)
+        assert measured == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_nothing_trained_is_a_loss_of_0(adapted: PeftModel, batch: Batch) -> None:
+    nothing = torch.zeros_like(batch.trained)
+    measured = TrainedTokenLoss(adapted)(batch.input_ids, batch.attention_mask, nothing)
+    assert measured.tolist() == [0.0] * 7
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        lambda: Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=16, final_logit_softcapping=2.0)),
+        lambda: GraniteForCausalLM(GraniteConfig(**SMALL, logits_scaling=8.0)),
+        lambda: CohereForCausalLM(CohereConfig(**SMALL, logit_scale=0.0625)),
+    ],
+    ids=["gemma2", "granite", "cohere"],
+)
+def test_logits_are_finished_as_the_models_family_finishes_them(family: Any) -> None:
+    torch.manual_seed(0)
+    causal: PreTrainedModel = family().eval()
+    with torch.no_grad():
+        # A head that reaches the cap.
+        causal.get_output_embeddings().weight.mul_(40)
+        ids = torch.randint(3, 97, (2, 9))
+        hidden = causal.base_model(input_ids=ids).last_hidden_state
+        ours = token_logits(causal, hidden.flatten(0, 1))
+        theirs = causal(input_ids=ids).logits.flatten(0, 1)
+    torch.testing.assert_close(ours, theirs.float(), rtol=1e-5, atol=1e-5)
