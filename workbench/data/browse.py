@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.data import versions
-from workbench.data.example import Example
+from workbench.data.example import ROLES, Example
 from workbench.data.formats import RowError, to_examples
+from workbench.data.readers import parse_line
 from workbench.data.rows import RowFile
 from workbench.errors import WorkbenchError
+from workbench.files import user_path
 from workbench.workspace import Workspace
+
+_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".txt", ".gz")
+"""Ends of a file's name; other dots may stand in a dataset's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +45,52 @@ def locate(workspace: Workspace, reference: str) -> Path:
 
     Raises WorkbenchError when there is neither such a file nor such a dataset.
     """
-    path = Path(reference).expanduser()
+    path = user_path(reference)
     if path.is_file():
         return path.absolute()
-    if "/" in reference or path.suffix:
+    if "/" in reference:
         raise WorkbenchError(f"There is no file {reference}.", "Check the path.")
-    return versions.resolve(workspace, reference).data_path
+    try:
+        return versions.resolve(workspace, reference).data_path
+    except WorkbenchError as error:
+        if path.suffix.lower() not in _SUFFIXES:
+            raise
+        raise WorkbenchError(f"There is no file {reference}.", "Check the path.") from error
 
 
 def look(rows: RowFile, number: int) -> Looked:
     """Row `number` of a file. Raises IndexError past its end."""
     line = rows.line(number)
-    text = line.decode("utf-8", "replace").removeprefix("\ufeff")
+    if number == 0:
+        line = line.removeprefix(codecs.BOM_UTF8)
+    text = line.decode("utf-8", "replace")
+    if not line.strip():
+        return Looked(number, text, (), "the line is empty")
+    raw = parse_line(line, f"row {number + 1}")
+    if raw.problem:
+        return Looked(number, text, (), raw.problem)
     try:
-        value = json.loads(text)
-        own = isinstance(value, dict) and value.get("split") in versions.SPLITS
-        if own and "messages" in value:
-            return Looked(number, text, (Example.from_json(value),))
-        return Looked(number, text, tuple(to_examples(value, source=f"row {number + 1}")))
+        examples = to_examples(raw.value, source=raw.place)
+        if _is_own(raw.value):
+            examples = [Example.from_json(raw.value)]
+        return Looked(number, text, tuple(examples))
     except RowError as error:
         return Looked(number, text, (), str(error))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return Looked(number, text, (), f"it is not a row: {error}")
+
+
+def _is_own(value: dict[str, Any]) -> bool:
+    """Whether workbench wrote the row, so that it keeps its split and its source."""
+    texts = (value.get(name, "") for name in ("task", "source"))
+    return (
+        "messages" in value
+        and value.keys() <= {"messages", "task", "split", "source", "extra"}
+        and value.get("split") in versions.SPLITS
+        and all(isinstance(text, str) for text in texts)
+        and isinstance(value.get("extra", {}), dict)
+        and all(
+            isinstance(turn, dict)
+            and turn.get("role") in ROLES
+            and isinstance(turn.get("content"), str)
+            for turn in value["messages"]
+        )
+    )

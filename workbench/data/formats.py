@@ -6,7 +6,9 @@ and the field: nothing is guessed into shape.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,15 +24,22 @@ _ROLE_NAMES = {
     "bot": "assistant",
     "observation": "tool",
     "function_response": "tool",
+    "developer": "system",
     **{role: role for role in ROLES},
 }
-"""What ShareGPT's descendants call the roles."""
+"""What ShareGPT's descendants and OpenAI call the roles."""
 
-END_MARKERS = ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "</s>", "<eos>")
+END_MARKERS = (
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+    "<eos>",
+)
 """Another template's end of a response, left in the data. The run's own template adds the
 right one; this one would be learnt as text."""
-
-_OWN_FIELDS = ("task", "system")
 
 
 class RowError(Exception):
@@ -45,8 +54,10 @@ def to_examples(row: Any, *, task: str = "", source: str = "") -> list[Example]:
     if not isinstance(row, dict):
         raise RowError(f"it is {_kind(row)}, not an object with fields")
     fields, convert = _recognise(row)
-    extra = {k: v for k, v in row.items() if k not in fields and k not in (*_OWN_FIELDS, "split")}
-    chosen = task or (row["task"] if isinstance(row.get("task"), str) else "")
+    named = row.get("task", "")
+    own = (*fields, "system", "split", *(["task"] if isinstance(named, str) else []))
+    extra = {k: v for k, v in row.items() if k not in own}
+    chosen = task or (named if isinstance(named, str) else "")
     return [
         Example(messages=_checked(turns), task=chosen, source=source, extra=extra)
         for turns in convert(row)
@@ -65,13 +76,22 @@ def without_end_markers(example: Example) -> Example:
 
 
 def _stripped(text: str) -> str:
-    for marker in END_MARKERS:
-        if text.rstrip().endswith(marker):
-            return text.rstrip().removesuffix(marker).rstrip()
+    while (bare := text.rstrip()).endswith(END_MARKERS):
+        marker = next(marker for marker in END_MARKERS if bare.endswith(marker))
+        text = bare.removesuffix(marker).rstrip()
     return text
 
 
-Turns = list[Message]
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A turn with the field that it was read from."""
+
+    where: str
+    role: str
+    content: str
+
+
+Turns = list[_Turn]
 Convert = Callable[[Row], Iterable[Turns]]
 
 
@@ -82,11 +102,13 @@ def _recognise(row: Row) -> tuple[tuple[str, ...], Convert]:
             return (field,), partial(_from_turns, field=field)
     if "instances" in row and "instruction" in row:
         return ("instruction", "instances"), _from_instances
-    for prompt, context, response in _PAIRS:
-        if prompt in row and response in row:
-            fields = tuple(name for name in (prompt, context, response) if name)
-            return fields, partial(_from_pair, prompt=prompt, context=context, response=response)
-    raise RowError(_unrecognised(row))
+    fitting = [pair for pair in _PAIRS if pair[0] in row and pair[2] in row]
+    if not fitting:
+        raise RowError(_unrecognised(row))
+    # `input` and `context` go with the same fields: the one that is there counts.
+    prompt, context, response = next((pair for pair in fitting if pair[1] in row), fitting[0])
+    fields = tuple(name for name in (prompt, context, response) if name)
+    return fields, partial(_from_pair, prompt=prompt, context=context, response=response)
 
 
 _PAIRS = (
@@ -117,10 +139,15 @@ def _unrecognised(row: Row) -> str:
 
 
 def _from_pair(row: Row, prompt: str, context: str, response: str) -> Iterable[Turns]:
+    yield _pair(row, row[response], prompt, context, response)
+
+
+def _pair(row: Row, answer: Any, prompt: str, context: str, where: str) -> Turns:
     text = _text(row, prompt)
     if context and row.get(context) not in (None, ""):
         text = f"{text}\n\n{_text(row, context)}"
-    yield [*_system(row), Message("user", text), Message("assistant", _text(row, response))]
+    response = _Turn(where, "assistant", _as_text(answer, where))
+    return [*_system(row), _Turn(prompt, "user", text), response]
 
 
 def _from_instances(row: Row) -> Iterable[Turns]:
@@ -128,41 +155,49 @@ def _from_instances(row: Row) -> Iterable[Turns]:
     if not isinstance(instances, list) or not instances:
         raise RowError("`instances` is not a list with something in it")
     for number, instance in enumerate(instances):
+        where = f"instances[{number}]"
         if not isinstance(instance, dict) or "output" not in instance:
-            raise RowError(f"`instances[{number}].output`: there is no response")
-        pair = {**row, "input": instance.get("input", ""), "output": instance["output"]}
-        yield from _from_pair(pair, "instruction", "input", "output")
+            raise RowError(f"`{where}.output`: there is no response")
+        pair = {**row, f"{where}.input": instance.get("input", "")}
+        answer = instance["output"]
+        yield _pair(pair, answer, "instruction", f"{where}.input", f"{where}.output")
 
 
 def _from_turns(row: Row, field: str) -> Iterable[Turns]:
     turns = row[field]
     if not isinstance(turns, list) or not turns:
         raise RowError(f"`{field}` is not a list of turns with something in it")
-    messages = [_turn(turn, f"{field}[{number}]") for number, turn in enumerate(turns)]
-    if messages[0].role != "system":
-        messages = [*_system(row), *messages]
-    yield messages
+    read = [_turn(turn, f"{field}[{number}]") for number, turn in enumerate(turns)]
+    system = _system(row)
+    if system and read[0].role == "system":
+        if system[0].content != read[0].content:
+            raise RowError(f"`system` says another thing than the system turn `{field}[0]`")
+        system = []
+    yield [*system, *read]
 
 
-def _turn(turn: Any, where: str) -> Message:
+def _turn(turn: Any, where: str) -> _Turn:
     if not isinstance(turn, dict):
         raise RowError(f"`{where}` is {_kind(turn)}, not a turn with role and content")
     role_field = "from" if "from" in turn else "role"
     text_field = "value" if "value" in turn else "content"
     role = turn.get(role_field)
-    if role not in _ROLE_NAMES:
-        raise RowError(f"`{where}.{role_field}` is {role!r}, which is no known role")
-    if turn.get("tool_calls") and not turn.get(text_field):
-        raise RowError(f"`{where}.tool_calls`: turns that call tools can't be imported yet")
+    if not isinstance(role, str) or role not in _ROLE_NAMES:
+        shown = f"{role!r}" if isinstance(role, str) else _kind(role)
+        raise RowError(f"`{where}.{role_field}` is {shown}, which is no known role")
+    for calls in ("tool_calls", "function_call"):
+        if turn.get(calls):
+            raise RowError(f"`{where}.{calls}`: turns that call tools can't be imported yet")
     if text_field not in turn:
         raise RowError(f"`{where}` has no content")
-    return Message(_ROLE_NAMES[role], _as_text(turn[text_field], f"{where}.{text_field}"))
+    place = f"{where}.{text_field}"
+    return _Turn(place, _ROLE_NAMES[role], _as_text(turn[text_field], place))
 
 
 def _system(row: Row) -> Turns:
     if row.get("system") in (None, ""):
         return []
-    return [Message("system", _text(row, "system"))]
+    return [_Turn("system", "system", _text(row, "system"))]
 
 
 def _text(row: Row, field: str) -> str:
@@ -183,31 +218,26 @@ def _as_text(value: Any, where: str) -> str:
 
 def _checked(turns: Turns) -> tuple[Message, ...]:
     """The turns, if one can learn from them."""
-    spoken = [m for m in turns if m.role != "tool"]
-    for number, message in enumerate(spoken):
-        if message.role == "system" and number > 0:
-            raise RowError("a system turn stands inside the conversation")
-        if message.role == "assistant" and not message.content.strip():
-            raise RowError("the response is empty")
-    talk = [m for m in spoken if m.role != "system"]
-    if not any(m.role == "assistant" for m in talk):
-        raise RowError("there is no response")
-    if talk[0].role != "user":
-        raise RowError("the conversation doesn't begin with the user")
-    if not any(m.role == "user" and m.content.strip() for m in talk):
-        raise RowError("the prompt is empty")
-    if talk[-1].role != "assistant":
-        raise RowError("the conversation ends without a response")
-    _check_alternation(turns)
-    return tuple(turns)
-
-
-def _check_alternation(turns: Turns) -> None:
-    last = ""
-    for message in turns:
-        if message.role == last and message.role in ("user", "assistant"):
-            raise RowError(f"two {message.role} turns follow each other")
-        last = message.role
+    spoken = [turn for turn in turns if turn.role != "tool"]
+    for number, turn in enumerate(spoken):
+        if turn.role == "system" and number > 0:
+            raise RowError(f"`{turn.where}`: a system turn stands inside the conversation")
+        if turn.role == "assistant" and not _stripped(turn.content).strip():
+            raise RowError(f"`{turn.where}`: the response is empty")
+    talk = [turn for turn in spoken if turn.role != "system"]
+    where = turns[-1].where
+    if not any(turn.role == "assistant" for turn in talk):
+        raise RowError(f"`{where}`: there is no response")
+    if talk[0].role != "user" or turns[0].role == "tool":
+        raise RowError(f"`{talk[0].where}`: the conversation doesn't begin with the user")
+    if not any(turn.role == "user" and turn.content.strip() for turn in talk):
+        raise RowError(f"`{talk[0].where}`: the prompt is empty")
+    if turns[-1].role != "assistant":
+        raise RowError(f"`{where}`: the conversation ends without a response")
+    for before, turn in itertools.pairwise(turns):
+        if before.role == turn.role and turn.role in ("user", "assistant"):
+            raise RowError(f"`{turn.where}`: two {turn.role} turns follow each other")
+    return tuple(Message(turn.role, turn.content) for turn in turns)
 
 
 def _kind(value: Any) -> str:

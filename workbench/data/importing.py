@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,10 +96,12 @@ def _read_all(rows: _Rows, paths: Sequence[Path], options: Options, on_rows: OnR
                 kept.extend(replace(example, split=part) for example in examples)
                 if count % _SAY_EVERY == 0:
                     on_rows(count)
+    everything = (*paths, *options.validation_files)
     if rows.removed and (not options.skip_bad or not kept):
-        raise _refusal(paths, rows.removed, count)
-    if not count:
-        raise WorkbenchError(f"There are no rows in {_names(paths)}.")
+        raise _refusal(everything, rows.removed, count)
+    for part, files in parts:
+        if files and not any(example.split == part for example in kept):
+            raise WorkbenchError(f"There are no rows in {_names(files)}.")
     rows.steps.append(Step("read", count, len(kept), {}))
     rows.examples = kept
 
@@ -118,7 +121,7 @@ def _refusal(paths: Sequence[Path], bad: Sequence[Removed], count: int) -> Workb
     listed = "\n".join(f"  {row.source}: {row.reason}" for row in bad[:_LISTED])
     more = f"\n  and {len(bad) - _LISTED:,} more" if len(bad) > _LISTED else ""
     if len(bad) == count:
-        if all(row.reason.startswith("it is not") for row in bad):
+        if all(row.reason.startswith("it is not") and ":row " not in row.source for row in bad):
             return WorkbenchError(
                 f"{_names(paths)} is not JSONL:\n{listed}{more}",
                 "JSONL has one JSON object in each line. JSON, CSV, TSV and Parquet are told "
@@ -171,7 +174,7 @@ def _gone(step: str, example: Example, reason: str) -> Removed:
 
 
 def _source(path: Path) -> dict[str, Any]:
-    source: dict[str, Any] = {"path": str(path.absolute())}
+    source: dict[str, Any] = {"path": os.fsencode(path.absolute()).decode("utf-8", "replace")}
     if path.is_file():
         source |= {"sha256": sha256_file(path), "bytes": path.stat().st_size}
     return source

@@ -6,10 +6,12 @@ instead of a value.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,10 @@ from workbench.files import explain_os_error
 
 _SHOWN = 2000
 """Characters of an unreadable line that are kept with its reason."""
+_DEEPEST = 200
+"""Lists and objects inside each other that a row may have; deeper ones trip up JSON's readers."""
 _HALF = "it holds half of a surrogate pair, which is no character"
+_DEEP = f"it has lists or objects more than {_DEEPEST} deep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,64 +44,116 @@ def read(path: Path) -> Iterator[RawRow]:
 
     Raises WorkbenchError when it doesn't exist, or is nothing that can be read.
     """
-    if not path.exists():
-        raise WorkbenchError(f"There is no file {path}.", "Check the path.")
-    if path.is_dir():
-        yield from _read_datasets_folder(path)
-        return
-    reader = _READERS.get(path.suffix.lower(), _read_jsonl)
     try:
-        yield from reader(path)
+        if not path.exists():
+            raise WorkbenchError(f"There is no file {path}.", "Check the path.")
+        if path.is_dir():
+            yield from _read_datasets_folder(path)
+            return
+        yield from _READERS.get(path.suffix.lower(), _read_jsonl)(path)
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
 
 
+def plain_name(path: Path) -> str:
+    """The path's last part as text: a file's name may hold bytes that are no UTF-8."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+def refuse_binary(path: Path, head: bytes) -> None:
+    """Raises WorkbenchError when a file that begins so can't be JSONL."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise WorkbenchError(f"{path} is not JSONL: it is UTF-16.", "Save it as UTF-8.")
+    if b"\0" in head or head.startswith((b"PAR1", b"\x1f\x8b")):
+        raise WorkbenchError(
+            f"{path} is not JSONL: it holds binary data.",
+            "Unpack it if it is compressed. JSON, CSV, TSV and Parquet are told by the end of "
+            "the name.",
+        )
+
+
 def _read_jsonl(path: Path) -> Iterator[RawRow]:
+    name = plain_name(path)
     with path.open("rb") as stream:
+        refuse_binary(path, stream.peek(4096)[:4096])
         for number, line in enumerate(stream, start=1):
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
-                yield _parse_line(line, f"{path.name}:{number}")
+                yield parse_line(line, f"{name}:{number}")
 
 
-def _parse_line(line: bytes, place: str) -> RawRow:
+def parse_line(line: bytes, place: str) -> RawRow:
+    """The row of one line of JSONL, or the reason why it is none."""
     try:
-        value = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
-        if b"\\ud" not in line.lower() or _is_text(value):
+        value = json.loads(
+            line.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+        )
+        if b"\\ud" not in line.lower() and line.count(b"[") + line.count(b"{") <= _DEEPEST:
             return RawRow(place, value)
-        problem = _HALF
+        problem = _problem_of(value)
+        if not problem:
+            return RawRow(place, value)
     except UnicodeDecodeError as error:
         problem = f"it is not UTF-8 (byte {error.start + 1} of the line)"
     except json.JSONDecodeError as error:
         problem = f"it is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         problem = f"it is not JSON: {error}"
+    except RecursionError:
+        problem = _DEEP
     return RawRow(place, line.decode("utf-8", "replace").rstrip("\r\n")[:_SHOWN], problem)
 
 
-def _is_text(value: Any) -> bool:
-    """Whether UTF-8 can hold it: JSON can name half of a surrogate pair, which is no character."""
+def _problem_of(value: Any) -> str:
+    """Why a value can't be a row of JSONL; empty when it can.
+
+    JSON can name half of a surrogate pair, which is no character, so UTF-8 can't hold it.
+    """
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:
+        return _HALF
+    except ValueError:
+        return "it is not JSON: NaN and Infinity are no JSON values"
+    except RecursionError:
+        return _DEEP
+    return _DEEP if _deeper(value, _DEEPEST) else ""
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict | list):
         return False
-    return True
+    return levels == 0 or any(_deeper(part, levels - 1) for part in inner)
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can have it: dates and the like as text, a number that is none as null."""
+    """A value as JSON can have it: dates and the like as text; null for a number that is none
+    and for bytes that are no text."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
     return value if isinstance(value, str | int | None) else str(value)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
 
 
 def _read_json(path: Path) -> Iterator[RawRow]:
@@ -112,18 +169,18 @@ def _read_json(path: Path) -> Iterator[RawRow]:
     if not isinstance(body, list):
         raise WorkbenchError(f"{path} holds no rows: its top level is neither list nor object.")
     for number, value in enumerate(body, start=1):
-        place = f"{path.name}:row {number}"
-        if _is_text(value):
-            yield RawRow(place, value)
-        else:
-            yield RawRow(place, ascii(value)[:_SHOWN], _HALF)
+        place = f"{plain_name(path)}:row {number}"
+        problem = _problem_of(value)
+        yield RawRow(place, ascii(value)[:_SHOWN] if problem else value, problem)
 
 
 def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
     # Fields of any length: the module's own limit of 128 KiB is for another age.
     csv.field_size_limit(1 << 30)
+    name = plain_name(path)
     with path.open("rb") as raw:
         stream = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        line = 1
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
             header = next(reader, None)
@@ -132,14 +189,21 @@ def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
                     f"{path} has no header with at least two columns.",
                     "Its first line must name them, such as instruction,output.",
                 )
+            twice = sorted({column for column in header if header.count(column) > 1})
+            if twice:
+                raise WorkbenchError(f"{path} names the column {twice[0]!r} twice.")
+            line = reader.line_num + 1
             for fields in reader:
-                yield _csv_row(header, fields, f"{path.name}:{reader.line_num}")
+                if fields:
+                    yield _csv_row(header, fields, f"{name}:{line}")
+                line = reader.line_num + 1
         except csv.Error as error:
-            place = f"{path.name}:{reader.line_num}"
-            raise WorkbenchError(f"{place} is not CSV: {error}.") from error
+            raise WorkbenchError(
+                f"{name}:{reader.line_num} is not CSV: {error}; the row begins on line {line}."
+            ) from error
         except UnicodeDecodeError as error:
             raise WorkbenchError(
-                f"{path.name} is not UTF-8 after line {reader.line_num}.", "Save it as UTF-8."
+                f"{name} is not UTF-8 after line {reader.line_num}.", "Save it as UTF-8."
             ) from error
 
 
@@ -154,15 +218,19 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
     import pyarrow
     from pyarrow import parquet
 
+    name = plain_name(path)
     try:
         file = parquet.ParquetFile(path)
         number = 0
         for batch in file.iter_batches(1000):
             for value in batch.to_pylist():
                 number += 1
-                yield RawRow(f"{path.name}:row {number}", _plain(value))
-    except pyarrow.ArrowInvalid as error:
-        raise WorkbenchError(f"{path} is not Parquet: {error}") from error
+                yield RawRow(f"{name}:row {number}", _plain(value))
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(f"{path} has text that is not UTF-8: {error}.") from error
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise WorkbenchError(f"{path} is not Parquet that can be read: {reason}") from error
 
 
 def _read_datasets_folder(path: Path) -> Iterator[RawRow]:
@@ -173,11 +241,16 @@ def _read_datasets_folder(path: Path) -> Iterator[RawRow]:
         )
     import datasets
 
-    loaded = datasets.load_from_disk(str(path))
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except Exception as error:  # whatever its readers of JSON and Arrow raise
+        reason = " ".join(str(error).split())
+        raise WorkbenchError(f"{path} can't be read by `datasets`: {reason}") from error
+    name = plain_name(path)
     splits = loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]
     for split, rows in splits:
         for number, value in enumerate(rows, start=1):
-            yield RawRow(f"{path.name}{f'/{split}' if split else ''}:row {number}", _plain(value))
+            yield RawRow(f"{name}{f'/{split}' if split else ''}:row {number}", _plain(value))
 
 
 _READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {

@@ -8,12 +8,16 @@ a file that another program cuts short then gives an error instead of a SIGBUS.
 from __future__ import annotations
 
 import bisect
+import errno
 import json
 import os
+import threading
+import weakref
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from workbench.data.readers import refuse_binary
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
@@ -29,11 +33,14 @@ class RowFile:
         """Open `path`. Raises WorkbenchError when it can't be read."""
         self.path = path
         try:
-            self._handle = os.open(path, os.O_RDONLY)
             if path.is_dir():
-                raise IsADirectoryError(21, "is a directory", str(path))
+                raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise explain_os_error(error, f"read {path}") from error
+        self.close = weakref.finalize(self, os.close, self._handle)
+        """Closes the file; so does letting go of the last reference."""
+        self._indexing = threading.Lock()
         self._size = os.fstat(self._handle).st_size
         self._starts = array("Q", [0] if self._size else [])
         self._indexed = 0
@@ -52,13 +59,18 @@ class RowFile:
     def index(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Index what is left, block by block, until done or cancelled.
 
-        May run in a thread of its own while another reads rows.
+        May run in a thread of its own while others read and search rows.
         """
         while not self.complete and not cancelled():
             self.index_block()
 
     def index_block(self) -> None:
         """Index one more block (1 MiB: some thousand rows, about a millisecond)."""
+        with self._indexing:
+            if not self.complete:
+                self._index_block()
+
+    def _index_block(self) -> None:
         block = os.pread(self._handle, _BLOCK, self._indexed)
         found = array("Q")
         place = block.find(b"\n")
@@ -69,9 +81,10 @@ class RowFile:
         ended = not block or self._indexed >= self._size
         if ended:
             self._size = self._indexed
-            if found and found[-1] == self._size:
-                found.pop()
         self._starts.extend(found)
+        while ended and self._starts and self._starts[-1] >= self._size:
+            # What follows the last line end is no row.
+            self._starts.pop()
         self.complete = ended
 
     def line(self, number: int) -> bytes:
@@ -91,22 +104,27 @@ class RowFile:
         Found in the JSON as it is written, so field names match too; letters of ASCII
         match in either case. Indexes what isn't indexed yet.
         """
-        needles = {form.encode().lower() for form in _written(text)}
+        needles = {form.encode("utf-8", "surrogatepass").lower() for form in _written(text)}
         number = 0
         while not cancelled():
-            while number >= len(self) and not self.complete:
-                self.index_block()
             if number >= len(self):
-                return
+                if self.complete:
+                    return
+                self.index_block()
+                continue
             number, found = self._search_block(number, needles)
             yield found
 
     def _search_block(self, first: int, needles: set[bytes]) -> tuple[int, list[int]]:
         """Search some rows from `first` on; returns the row after them and those that match."""
         begin = self._starts[first]
-        after = min(len(self), bisect.bisect_right(self._starts, begin + _BLOCK, lo=first + 1))
+        last = bisect.bisect_right(self._starts, begin + _BLOCK, lo=first + 1) - 1
+        # Whole rows only; one that is longer than a block is searched by itself.
+        after = max(first + 1, len(self) if self._size <= begin + _BLOCK else min(last, len(self)))
         end = self._starts[after] if after < len(self._starts) else self._size
         block = os.pread(self._handle, min(end - begin, _LONGEST), begin).lower()
+        if needles == {b""}:
+            return after, list(range(first, after))
         found: set[int] = set()
         for needle in needles:
             place = block.find(needle)
@@ -117,9 +135,6 @@ class RowFile:
                 skip = self._starts[row + 1] - begin if row + 1 < after else len(block)
                 place = block.find(needle, skip)
         return after, sorted(found)
-
-    def close(self) -> None:
-        os.close(self._handle)
 
 
 def _written(text: str) -> tuple[str, str]:
@@ -133,13 +148,11 @@ def open_rows(path: Path) -> RowFile:
     Raises WorkbenchError for a file that is empty or plainly no text.
     """
     rows = RowFile(path)
-    if not rows.complete:
+    try:
+        if rows.complete:
+            raise WorkbenchError(f"{path} is empty: it has no rows.")
+        refuse_binary(path, os.pread(rows._handle, 4096, 0))
         rows.index_block()
-    head = os.pread(rows._handle, 4096, 0)
-    if head[:4] == b"PAR1" or b"\0" in head:
-        rows.close()
-        raise WorkbenchError(
-            f"{path} is not JSONL: it holds binary data.",
-            "Import it first: workbench data import FILE --name NAME.",
-        )
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
     return rows

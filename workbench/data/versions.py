@@ -14,13 +14,21 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, read_json, sha256_file, write_json, write_text
+from workbench.files import (
+    building_folder,
+    explain_os_error,
+    read_json_object,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from workbench.workspace import Workspace, check_name
 
 DATA = "data.jsonl"
@@ -49,6 +57,10 @@ class Removed:
     """Where it stood: `FILE:LINE`."""
     reason: str
     row: Any
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of `removed.jsonl`."""
+        return {name: getattr(self, name) for name in ("step", "source", "reason", "row")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,7 @@ class Version:
         return self.folder / DATA
 
     def to_json(self) -> dict[str, Any]:
+        """Everything about the version, for `--json`."""
         body = asdict(self)
         return {"reference": self.reference, **body, "folder": str(self.folder)}
 
@@ -106,7 +119,7 @@ def create(
     data = "".join(f"{example.to_line()}\n" for example in examples)
     digest = hashlib.sha256(data.encode()).hexdigest()
     folder = workspace.datasets / name / digest[:_DIGITS]
-    gone = [json.dumps(asdict(r), ensure_ascii=False, default=str) for r in removed]
+    gone = [json.dumps(r.to_json(), ensure_ascii=False, default=str) for r in removed]
     with workspace.lock("datasets"):
         if not folder.exists():
             with building_folder(folder) as building:
@@ -143,6 +156,11 @@ def resolve(workspace: Workspace, reference: str) -> Version:
     known = list_versions(workspace)
     found = [v for v in known if v.name == name and v.sha256.startswith(wanted)]
     if not found:
+        for folder in workspace.datasets.glob("*/*"):
+            hidden = folder.name.startswith(".")
+            if folder.parent.name == name and folder.name.startswith(wanted) and not hidden:
+                # It is there, so what is wrong with it is the answer.
+                _read(folder)
         raise _unknown(reference, name, known)
     if wanted and len(found) > 1:
         listed = ", ".join(v.reference for v in found)
@@ -169,31 +187,60 @@ def _unknown(reference: str, name: str, known: Sequence[Version]) -> WorkbenchEr
 
 
 def list_versions(workspace: Workspace) -> list[Version]:
-    """Every version, the newest first."""
-    found = [_read(path.parent) for path in workspace.datasets.glob(f"*/*/{_VERSION}")]
+    """Every version that can be read, the newest first."""
+    found = []
+    for path in workspace.datasets.glob(f"*/*/{_VERSION}"):
+        # A hidden folder is one that is being written, or was when the machine went down.
+        if not path.parent.name.startswith("."):
+            with suppress(WorkbenchError):
+                found.append(_read(path.parent))
     return sorted(found, key=lambda v: v.created, reverse=True)
 
 
 def describe(version: Version) -> dict[str, Any]:
     """Sources, steps and parent of a version, as `version.json` has them."""
-    body: dict[str, Any] = read_json(version.folder / _VERSION)
-    return body
+    return read_json_object(version.folder / _VERSION)
 
 
 def read(version: Version, split: str | None = None) -> Iterator[Example]:
-    """The examples of a version, or of one of its splits, in order."""
-    with version.data_path.open(encoding="utf-8", newline="\n") as stream:
-        for line in stream:
-            example = Example.from_json(json.loads(line))
-            if split is None or example.split == split:
-                yield example
+    """The examples of a version, or of one of its splits, in order.
+
+    Raises WorkbenchError for a line that workbench can't have written.
+    """
+    for body in _lines(version.data_path):
+        try:
+            example = Example.from_json(body)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _spoilt(version.data_path) from error
+        if split is None or example.split == split:
+            yield example
 
 
 def read_removed(version: Version) -> Iterator[Removed]:
     """The rows that were removed, each with its step and reason."""
-    with (version.folder / REMOVED).open(encoding="utf-8", newline="\n") as stream:
-        for line in stream:
-            yield Removed(**json.loads(line))
+    for body in _lines(version.folder / REMOVED):
+        try:
+            yield Removed(**body)
+        except TypeError as error:
+            raise _spoilt(version.folder / REMOVED) from error
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    try:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            for line in stream:
+                yield json.loads(line)
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    except ValueError as error:
+        raise _spoilt(path) from error
+
+
+def _spoilt(path: Path) -> WorkbenchError:
+    return WorkbenchError(
+        f"{path} was changed: it has lines that are no rows of a dataset version.",
+        "`workbench data check` proves a version whole. Import the rows again.",
+    )
 
 
 def verify(version: Version) -> None:
@@ -207,14 +254,12 @@ def verify(version: Version) -> None:
 
 
 def _read(folder: Path) -> Version:
-    body = read_json(folder / _VERSION)
-    return Version(
-        name=body["name"],
-        sha256=body["sha256"],
-        rows=body["rows"],
-        splits=body["splits"],
-        tasks=body["tasks"],
-        removed=body["removed"],
-        created=body["created"],
-        folder=folder,
-    )
+    body = read_json_object(folder / _VERSION)
+    names = ("name", "sha256", "rows", "splits", "tasks", "removed", "created")
+    missing = [name for name in names if name not in body]
+    if missing:
+        raise WorkbenchError(
+            f"{folder / _VERSION} has no {missing[0]}, so it describes no dataset version.",
+            "Remove the folder, and import the rows again.",
+        )
+    return Version(folder=folder, **{name: body[name] for name in names})
