@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -64,11 +65,27 @@ def load_base(folder: Path, model: Model, device: torch.device) -> PreTrainedMod
         base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder, device_map={"": device}, trust_remote_code=False, **options
         )
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
+    if model.quantization != "none":
+        _keep_quantised_weights(base)
     base.config.use_cache = False
     return base
+
+
+def _keep_quantised_weights(base: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing the 4-bit weights anew at the first evaluation.
+
+    On processors with avx512_bf16 it does so in place, with scales rounded to bfloat16, for
+    a product that passes no gradient on: training after it would learn next to nothing in
+    the lower layers, and saving would change the weights once more.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in base.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
