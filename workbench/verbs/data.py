@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data import split, versions
+from workbench.errors import WorkbenchError
 from workbench.verbs.common import group, leaf, say, table, visible
-from workbench.workspace import Workspace
+from workbench.workspace import Workspace, check_name
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +84,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         task=args.task,
         skip_bad=args.skip_bad,
     )
-    name = args.name or args.files[0].name.partition(".")[0]
+    name = args.name or _name_of(args.files[0])
     version = import_files(
         Workspace.find(args.workspace),
         args.files,
@@ -92,6 +93,14 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         lambda rows: say(f"{rows:,} rows read"),
     )
     return _made(version)
+
+
+def _name_of(path: Path) -> str:
+    name = path.name.partition(".")[0]
+    try:
+        return check_name(name, "dataset")
+    except WorkbenchError as error:
+        raise WorkbenchError(error.message, f"Choose one with --name. {error.hint}") from error
 
 
 def _build_default(args: argparse.Namespace) -> dict[str, Any]:
@@ -148,9 +157,10 @@ def _show_list(result: list[dict[str, Any]]) -> None:
 def _look(args: argparse.Namespace) -> list[dict[str, Any]]:
     from workbench.data.browse import locate, look
     from workbench.data.rows import open_rows
-    from workbench.errors import WorkbenchError
 
     workspace = Workspace.find(args.workspace)
+    if args.rows < 1:
+        raise WorkbenchError("--rows must be at least 1.")
     rows = open_rows(locate(workspace, args.reference))
     rows.index()
     first = args.row - 1
@@ -238,7 +248,7 @@ def _show_check(result: dict[str, Any]) -> None:
 
 def _removed(args: argparse.Namespace) -> list[dict[str, Any]]:
     version = versions.resolve(Workspace.find(args.workspace), args.reference)
-    return [asdict(removed) for removed in versions.read_removed(version)]
+    return [removed.to_json() for removed in versions.read_removed(version)]
 
 
 def _show_removed(result: list[dict[str, Any]]) -> None:
