@@ -210,6 +210,8 @@ def test_a_long_wrong_value_is_not_repeated_in_full(written: Written) -> None:
         ("name='quoted'", "quoted"),
         ("model.base=C: d", "C: d"),
         ("model.base=[half", "[half"),
+        ("model.base=/models/a #1", "/models/a #1"),
+        ("model.base=- a", "- a"),
     ],
 )
 def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> None:

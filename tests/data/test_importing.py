@@ -155,6 +155,7 @@ def test_whatever_goes_wrong_nothing_is_written(
         Options(validation_share=-0.1),
         Options(validation_share=float("nan")),
         Options(validation_files=(tmp_path / "gone.jsonl",)),
+        Options(task="\udce9"),
     ):
         refusal(workspace, good, options=options)
 

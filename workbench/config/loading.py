@@ -173,12 +173,15 @@ def parse(
 def parse_value(text: str, *, text_wanted: bool = False) -> Any:
     """A value as YAML reads it, but 2e-4 is a number, too, and an empty text is null.
 
-    Where text is wanted, it stays text: `2024`, `true` and nothing at all. What is no
-    YAML is text as well; the schema says whether that can be.
+    Where text is wanted, it stays as it is, `2024`, `a #1` and nothing at all, unless it is
+    in quotes or a list. What is no YAML is text as well; the schema says whether that can be.
     """
+    if text_wanted and not text.strip().startswith(("'", '"', "[")):
+        return text.strip()
     try:
         value = yaml.safe_load(text)
         if isinstance(value, str) and not text_wanted and "e" in value.lower():
+            # YAML 1.1 has no numbers without a point before the exponent.
             value = float(value)
     except (ValueError, RecursionError, yaml.YAMLError):
         return text.strip()
@@ -298,7 +301,7 @@ def _explain(item: Any, path: str) -> str:
         return "there is no such field." + (f" Did you mean {near}?" if near else "")
     shown = _repr.repr(item.get("input"))
     if item["type"] == "string_pattern_mismatch":
-        return f"use letters, digits, '.', '_' and '-' only, not {shown}."
+        return f"use letters, digits, '.', '_' and '-', 60 at most, not {shown}."
     if item["type"] == "model_type":
         names = [f.path for f in fields() if f.path.startswith(f"{path}.")]
         return f"it has fields of its own, such as {names[0]}; it can't be {shown}."

@@ -69,6 +69,8 @@ def import_files(
     check_name(name, "dataset")
     if not 0 <= options.validation_share < 1:
         raise WorkbenchError("The validation share must be at least 0 and below 1.")
+    if not options.task.isprintable():
+        raise WorkbenchError(f"The task {options.task!a} has signs that can't be shown.")
     rows = _Rows()
     _read_all(rows, paths, options, on_rows)
     _strip_end_markers(rows)
