@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests import tiny
+from tests import tiny, trained
 from workbench.workspace import Workspace
+
+# Before anything imports torch: in models as small as the tests' a second thread only waits
+# for the first, on a busy machine ten times as long as the work takes.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,6 +50,14 @@ def _tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_model(_tiny_model: Path, tmp_path: Path) -> Path:
     """A model folder of the test's own, which it may spoil."""
     return Path(shutil.copytree(_tiny_model, tmp_path / "tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def trained_run(
+    _tiny_model: Path, private_machine: None, tmp_path_factory: pytest.TempPathFactory
+) -> trained.Trained:
+    """A finished and evaluated run, made once; to be read only."""
+    return trained.make(tmp_path_factory.mktemp("trained"), _tiny_model)
 
 
 @pytest.fixture

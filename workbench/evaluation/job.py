@@ -49,6 +49,11 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     adapted = model.load_adapter(base, run / "adapter")
     examples = _held_out(workspace, config)
     rows = batches.encode(examples, template, config.data, config.data.validation_rows).rows
+    if not rows:
+        raise WorkbenchError(
+            f"Every validation row is over data.max_length ({config.data.max_length} tokens).",
+            "Raise data.max_length, or import shorter rows for validation.",
+        )
     asked = examples[: request.rows]
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}

@@ -27,6 +27,9 @@ def system_scores(
         name: value if name == "n" else metrics.perplexity(value)
         for name, value in scores["loss"].items()
     }
+    for figure in scores.values():
+        # JSON has neither NaN nor infinity.
+        figure.update({k: None for k, v in figure.items() if not math.isfinite(v)})
     rows = [metrics.score(a, [r]) for a, r in zip(answers, references, strict=True)]
     for name, summary in metrics.summarise_scores(rows).items():
         body = summary.to_json()

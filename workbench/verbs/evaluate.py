@@ -23,9 +23,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         show=show_scores,
     )
     parser.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
-    parser.add_argument("--rows", type=int, metavar="N", help="validation rows to answer")
-    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer")
+    parser.add_argument("--rows", type=_count, metavar="N", help="validation rows to answer")
+    parser.add_argument("--max-new-tokens", type=_count, metavar="N", help="longest answer")
     parser.add_argument("--name", default="", help="name of the evaluation (default: a number)")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return number
 
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
@@ -53,6 +60,6 @@ def show_scores(result: dict[str, Any]) -> None:
 
 
 def _interval(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
+    if None in figure.values():
         return "–"
     return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
