@@ -155,6 +155,27 @@ def test_the_ends_of_a_big_log_are_its_first_and_last_events(tmp_path: Path) -> 
         assert found == [everything[n] for n in numbers]
 
 
+def test_events_that_are_always_wanted_come_with_the_ends_of_a_big_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    with LogWriter(path) as log:
+        for number in range(500):
+            log.write(Evaluated(number, 1.0, 1, 1) if number % 50 == 7 else Notice("x" * 100))
+            log.write(Notice('a text with "type":"evaluated" in it'))
+    everything = list(read_all(path))
+    found = ends(path, 2000, always=(Evaluated,))
+    assert [r for r in found if isinstance(r.event, Evaluated)] == [
+        r for r in everything if isinstance(r.event, Evaluated)
+    ]
+    assert [r.seq for r in found] == sorted(r.seq for r in found)
+    assert len(found) < 100 and found[0] == everything[0] and found[-1] == everything[-1]
+
+
+def test_a_last_event_longer_than_the_ends_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    write(path, "a", "b" * 5000, "c" * 5000)
+    assert ends(path, 100)[-1].event == Notice("c" * 5000)
+
+
 def test_a_log_that_cannot_be_written_says_so_in_words(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="it is a folder"):
         LogWriter(tmp_path)

@@ -67,8 +67,8 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
     environment = made.get("environment", {})
     if environment:
         packages = ", ".join(f"{n} {v}" for n, v in environment["packages"].items() if v)
-        yield f"- Machine: {environment['device']}, {environment['dtype']}; Python "
-        yield f"  {environment['python']}; {packages}"
+        yield f"- Machine: {environment['device']}, {environment['dtype']};"
+        yield f"  Python {environment['python']}; {packages}"
     yield "- What differs from the defaults:"
     config = loading.parse(made["config"], origin="The manifest's config")
     for item in loading.fields():
@@ -115,7 +115,7 @@ def _scores(run: Path) -> Iterator[str]:
 
 
 def _cell(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
+    if None in figure.values():
         return "–"
     return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, read_json
+from workbench.files import explain_os_error, read_json, user_path
 from workbench.jobs import launch
+from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
 from workbench.jobs.socket import Connection, Message
 from workbench.jobs.state import ENDED, JobState, describe
@@ -67,8 +69,8 @@ def create(workspace: Workspace, config: RunConfig, *, command: str, say: Say) -
         )
     workspace.ensure()
     dataset = versions.resolve(workspace, config.data.dataset)
-    base_models.prepare(workspace, config.model.base, say)
-    pinned = loading.changed(config, "data.dataset", dataset.reference)
+    base_folder = base_models.prepare(workspace, config.model.base, say)
+    pinned = _pinned(config, dataset.reference, base_folder)
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
         folder = workspace.runs / run_id
@@ -82,10 +84,20 @@ def create(workspace: Workspace, config: RunConfig, *, command: str, say: Say) -
         run_id=run_id,
         config=pinned.model_dump(),
         dataset=dataset,
-        base=config.model.base,
+        base=pinned.model.base,
         command=command,
     )
     return folder
+
+
+def _pinned(config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
+    """The config with what means something else tomorrow, or in another folder, spelt out."""
+    data = config.data.model_copy(update={"dataset": dataset})
+    base = config.model.base
+    if base != base_models.DEFAULT and user_path(base).absolute() == base_folder:
+        base = str(base_folder)
+    model = config.model.model_copy(update={"base": base})
+    return config.model_copy(update={"data": data, "model": model})
 
 
 def start(folder: Path) -> None:
@@ -153,9 +165,10 @@ def summarise(folder: Path) -> RunSummary:
     """A run's line, from its manifest, its state and both ends of its log."""
     made = manifest.read(folder)
     view = RunView()
-    view.feed(ends(folder / LOG))
+    view.feed(ends(folder / LOG, always=(Started, Evaluated)))
     status, text = describe(folder)
     losses = [e.loss for e in view.evaluations]
+    best = view.best_evaluation
     return RunSummary(
         id=folder.name,
         status=status,
@@ -165,11 +178,16 @@ def summarise(folder: Path) -> RunSummary:
         dataset=f"{made['dataset']['name']}@{made['dataset']['version']}",
         step=view.step,
         total_steps=view.total_steps,
-        loss=view.steps[-1].loss if view.steps else None,
-        first_validation_loss=losses[0] if losses else None,
-        best_validation_loss=min(losses, default=None),
+        loss=_finite(view.steps[-1].loss) if view.steps else None,
+        first_validation_loss=_finite(losses[0]) if losses else None,
+        best_validation_loss=best.loss if best else None,
         scores=newest_scores(folder),
     )
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def newest_evaluation(folder: Path) -> Path | None:

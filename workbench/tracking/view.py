@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ class RunView:
 
     def _take(self, record: Record) -> None:
         event = record.event
+        if not isinstance(event, Finished | Failed):
+            # Nothing follows a job's last word but its being started again.
+            self.finished = self.failed = None
         match event:
             case Started():
                 self._begin(event, record.time)
@@ -77,12 +81,13 @@ class RunView:
     def _begin(self, event: Started, at: float) -> None:
         self.started = event
         self.started_at = self.started_at or at
-        self.finished = self.failed = None
         # A resumed run takes up its checkpoint: what came after it is done again.
         while self.steps and self.steps[-1].step > event.resumed_from:
             self.steps.pop()
             self.step_times.pop()
-        self.evaluations = [e for e in self.evaluations if e.step <= event.resumed_from]
+        # From the start it is all done again, the loss of the untrained model as well.
+        kept = event.resumed_from if event.resumed_from else -1
+        self.evaluations = [e for e in self.evaluations if e.step <= kept]
 
     @property
     def step(self) -> int:
@@ -120,7 +125,8 @@ class RunView:
 
     @property
     def best_evaluation(self) -> Evaluated | None:
-        return min(self.evaluations, key=lambda e: e.loss, default=None)
+        finite = [e for e in self.evaluations if math.isfinite(e.loss)]
+        return min(finite, key=lambda e: e.loss, default=None)
 
     def line(self) -> str:
         """One line: where the run is, its loss, its rate, the time left."""
