@@ -135,6 +135,9 @@ def test_letters_that_are_not_ascii_match_in_their_own_case_only(put: Put) -> No
 def test_a_long_row_after_short_ones_is_searched_to_its_end(put: Put) -> None:
     path = put(b"short\n" * 150_000 + b"x" * (7 * MIB + 600_000) + b"needle\nneedle\n")
     assert found_in(open_rows(path), "needle") == [150_000, 150_001]
+    indexed = open_rows(path)
+    indexed.index()
+    assert found_in(indexed, "needle") == [150_000, 150_001]
 
 
 def test_nothing_to_search_for_is_in_every_row(put: Put) -> None:
