@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     base_folder = base_models.resolve(workspace, config.model.base)
     template = ChatTemplate.load(base_folder)
     version = versions.resolve(workspace, config.data.dataset)
-    examples = [e for _, e in zip(range(_PROMPTS), versions.read(version), strict=False)]
-    prompts = [template.encode(example).ids for example in examples]
+    # Held-out rows first; a version without any is compared on what it has.
+    rows = chain.from_iterable(versions.read(version, split) for split in ("validation", "train"))
+    prompts = [template.encode(example).ids for example in islice(rows, _PROMPTS)]
 
     model.offline()
     log.write(Progress("loading the models", 0, 3))
