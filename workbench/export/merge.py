@@ -49,7 +49,8 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     model.offline()
     log.write(Progress("loading the models", 0, 3))
     whole = config.model.model_copy(update={"quantization": "none"})
-    base = model.load_base(base_folder, whole, torch.device("cpu"))
+    own = model.own_dtype(base_folder)
+    base = model.load_base(base_folder, whole, torch.device("cpu"), own)
     adapted = model.load_adapter(base, run / "adapter")
     log.write(Progress("comparing", 1, 3))
     before = [_logits(adapted, prompt) for prompt in prompts]

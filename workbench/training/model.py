@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from workbench.config.schema import Lora, Model, RunConfig
 from workbench.errors import WorkbenchError
+from workbench.files import read_json_object
 
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """/proc/cpuinfo flags (x86, then Arm) of processors that multiply bfloat16 natively."""
@@ -47,12 +48,23 @@ def pick_dtype(model: Model, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _cpu_flags() & _BFLOAT16_FLAGS else torch.float32
 
 
-def load_base(folder: Path, model: Model, device: torch.device) -> PreTrainedModel:
+def own_dtype(folder: Path) -> torch.dtype:
+    """The number format that the base model in `folder` was saved in."""
+    body = read_json_object(folder / "config.json")
+    name = body.get("dtype") or body.get("torch_dtype")
+    known = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    return known.get(str(name), torch.float32)
+
+
+def load_base(
+    folder: Path, model: Model, device: torch.device, dtype: torch.dtype | None = None
+) -> PreTrainedModel:
     """The base model of `folder` on `device`, quantised if the config says so.
 
-    Raises WorkbenchError when transformers can't load it without running its own code.
+    `dtype` overrides the config's number format. Raises WorkbenchError when transformers
+    can't load it without running its own code.
     """
-    dtype = pick_dtype(model, device)
+    dtype = dtype or pick_dtype(model, device)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
     if model.quantization != "none":
         options["quantization_config"] = BitsAndBytesConfig(

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trained import SECRET, Trained
+from workbench.config.schema import RunConfig
+from workbench.data.importing import import_files
+from workbench.data.template import ChatTemplate
+from workbench.data.versions import Version
+from workbench.errors import WorkbenchError
+from workbench.files import sha256_file
+from workbench.jobs.events import Evaluated, Event, Finished, Started, Step
+from workbench.jobs.log import LogWriter
+from workbench.tracking import manifest, report, runs
+from workbench.workspace import Workspace
+
+STARTED = Started(9000, 9.0, 90, 10, 12345, 1000, 9999, "CPU", "float32")
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def dataset(workspace: Workspace, write_rows: Callable[..., Path]) -> Version:
+    rows = ({"prompt": f"{n}?", "completion": str(n)} for n in range(10))
+    return import_files(workspace, [write_rows(*rows)], "numbers")
+
+
+@pytest.fixture
+def make(workspace: Workspace, dataset: Version, tiny_model: Path) -> Make:
+    """Creates a run that isn't started, with a log of the given events."""
+
+    def create(name: str = "small", *events: Event) -> Path:
+        config = RunConfig.model_validate(
+            {"name": name, "model": {"base": str(tiny_model)}, "data": {"dataset": "numbers"}}
+        )
+        folder = runs.create(workspace, config, command="workbench train x", say=lambda text: None)
+        with LogWriter(folder / runs.LOG) as log:
+            for event in events:
+                log.write(event)
+        return folder
+
+    return create
+
+
+def step(number: int, loss: float = 2.0) -> Step:
+    return Step(number, number / 1000, loss, 1e-4, 0.5, 100, 50, 0.25)
+
+
+def test_ids_count_all_runs_of_the_workspace(make: Make) -> None:
+    names = [make(name).name for name in ("small", "big", "small", "big-2")]
+    assert names == ["small-0001", "big-0002", "small-0003", "big-2-0004"]
+
+
+def test_a_removed_run_does_not_give_its_number_to_an_older_one(make: Make) -> None:
+    make()
+    shutil.rmtree(make())
+    assert make("other").name == "other-0002"
+    assert make().name == "small-0003"
+
+
+def test_runs_are_listed_the_newest_first(make: Make, workspace: Workspace) -> None:
+    made = [make(name).name for name in ("c", "a", "b")]
+    (workspace.runs / "no-run-9999").mkdir()
+    listed = runs.list_runs(workspace)
+    assert [run.id for run in listed] == made[::-1]
+    assert {run.status for run in listed} == {"queued"}
+    assert runs.running(workspace) == []
+
+
+def test_a_run_is_found_by_id_by_its_start_and_as_the_latest(
+    make: Make, workspace: Workspace
+) -> None:
+    first, second, third = make("alpha"), make("beta"), make("alpha")
+    assert runs.find(workspace, "alpha-0001") == first
+    assert runs.find(workspace, "be") == second
+    assert runs.find(workspace) == runs.find(workspace, "latest") == third
+
+
+def test_a_run_that_is_not_there_is_answered_with_the_nearest(
+    make: Make, workspace: Workspace
+) -> None:
+    with pytest.raises(WorkbenchError, match="no runs"):
+        runs.find(Workspace(workspace.root / "empty"))
+    make("alpha")
+    make("beta")
+    make("alpha")
+    with pytest.raises(WorkbenchError, match="no run alpah-0001") as missing:
+        runs.find(workspace, "alpah-0001")
+    assert "alpha-0001" in missing.value.hint
+    with pytest.raises(WorkbenchError, match="Several runs start with alpha") as several:
+        runs.find(workspace, "alpha")
+    assert "alpha-0001" in several.value.hint and "alpha-0003" in several.value.hint
+    assert "beta" not in several.value.hint
+
+
+def test_a_run_without_a_dataset_or_a_base_is_refused_and_leaves_nothing(
+    workspace: Workspace, dataset: Version, tiny_model: Path
+) -> None:
+    for section in (
+        {"model": {"base": str(tiny_model)}},
+        {"model": {"base": str(tiny_model)}, "data": {"dataset": "unknown"}},
+        {"model": {"base": str(tiny_model / "nowhere")}, "data": {"dataset": "numbers"}},
+    ):
+        with pytest.raises(WorkbenchError):
+            config = RunConfig.model_validate(section)
+            runs.create(workspace, config, command="", say=lambda text: None)
+    assert list(workspace.runs.glob("*")) == []
+
+
+def test_the_config_of_a_run_names_rows_and_base_for_good(
+    workspace: Workspace,
+    dataset: Version,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tiny_model.parent)
+    config = RunConfig.model_validate(
+        {"model": {"base": "tiny-model"}, "data": {"dataset": "numbers"}}
+    )
+    folder = runs.create(workspace, config, command="", say=lambda text: None)
+    kept = runs.load_config(folder)
+    assert kept.data.dataset == dataset.reference
+    assert kept.model.base == str(tiny_model)
+
+
+def test_a_summary_of_a_long_log_knows_its_best_validation_loss(make: Make) -> None:
+    """The best was in the middle, far from both ends of the log."""
+    events: list[Event] = [STARTED, Evaluated(0, 5.0, 10, 99)]
+    for number in range(1, 3001):
+        events.append(step(number))
+        if number % 500 == 0:
+            events.append(Evaluated(number, 1.0 + abs(1500 - number) / 1000, 10, 99))
+    summary = runs.summarise(make("long", *events))
+    assert (summary.step, summary.total_steps, summary.loss) == (3000, 9000, 2.0)
+    assert summary.first_validation_loss == 5.0
+    assert summary.best_validation_loss == 1.0
+
+
+def test_a_loss_that_is_no_number_is_none_in_a_summary(make: Make) -> None:
+    events = (STARTED, Evaluated(0, 5.0, 1, 1), step(1, math.nan), Evaluated(1, math.nan, 1, 1))
+    summary = runs.summarise(make("nan", *events))
+    assert summary.loss is None
+    assert (summary.first_validation_loss, summary.best_validation_loss) == (5.0, 5.0)
+    json.dumps(summary.to_json(), allow_nan=False)
+
+
+def test_a_run_that_does_not_run_takes_no_commands(make: Make) -> None:
+    with pytest.raises(WorkbenchError, match="takes no commands"):
+        runs.command(make(), "stop")
+
+
+def test_the_manifest_says_what_will_be_run_before_it_runs(make: Make, dataset: Version) -> None:
+    made = manifest.read(make())
+    assert made["run"] == "small-0001" and made["command"] == "workbench train x"
+    assert made["config"]["data"]["dataset"] == dataset.reference
+    assert made["dataset"] == {
+        "name": "numbers",
+        "version": dataset.version,
+        "sha256": sha256_file(dataset.data_path),
+        "rows": 10,
+    }
+
+
+def test_the_manifest_of_a_finished_run_says_what_produced_it(trained_run: Trained) -> None:
+    made = manifest.read(trained_run.run)
+    files = {p.name for p in trained_run.base.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= files
+    assert made["base"]["files"] == {n: sha256_file(trained_run.base / n) for n in files}
+    assert made["template"]["sha256"] == ChatTemplate.load(trained_run.base).fingerprint()
+    environment = made["environment"]
+    assert environment["packages"]["torch"] and environment["packages"]["peft"]
+    assert environment["python"].startswith("3.")
+    assert environment["device"].startswith("CPU") and environment["dtype"] == "float32"
+    weights = trained_run.run / "adapter" / "adapter_model.safetensors"
+    assert made["adapter"] == {weights.name: sha256_file(weights)}
+    assert made["config"]["training"]["seed"] == 0
+    assert "train small --wait" in made["command"]
+
+
+def test_no_value_of_an_environment_variable_is_written_anywhere(trained_run: Trained) -> None:
+    files = [path for path in trained_run.workspace.root.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_the_list_and_the_summary_show_what_came_of_a_run(trained_run: Trained) -> None:
+    (listed,) = trained_run.json("runs", "list")
+    assert (listed["id"], listed["status"], listed["step"]) == ("small-0001", "finished", 40)
+    assert listed["best_validation_loss"] < 0.1 < listed["first_validation_loss"]
+    assert listed["scores"]["adapter"]["exact_match"] == 1
+    shown = trained_run.cli("runs", "list").stdout
+    assert "small-0001" in shown and "finished" in shown and "40/40" in shown
+    status = trained_run.cli("status").stdout
+    assert "small-0001  finished  step 40/40" in status
+
+
+def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
+    printed = trained_run.cli("runs", "report").stdout
+    text = (trained_run.run / report.REPORT).read_text()
+    assert text in printed
+    made = manifest.read(trained_run.run)
+    wanted: list[Any] = [
+        "# Run small-0001",
+        "Finished.",
+        made["dataset"]["sha256"],
+        made["base"]["files"]["model.safetensors"],
+        "40 of 40 steps",
+        "- training.learning_rate: 0.005",
+        f"- model.base: {trained_run.base}",
+        "validation loss after step 0: 11.",
+        "validation loss after step 20: 0.0",
+        "| exact match | 0.0000 [0.0000, 0.0000] | 1.0000 [1.0000, 1.0000] |",
+        "answers to 3",
+        f"workbench train {trained_run.run / 'config.yaml'}",
+    ]
+    assert [line for line in wanted if line not in text] == []
+    assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+def test_a_run_that_took_no_step_has_a_report(make: Make, workspace: Workspace) -> None:
+    text = report.write(workspace, make()).read_text()
+    assert "It has not started." in text and "It took no step." in text
+    assert "It has not been evaluated" in text
+
+
+def test_a_stopped_or_failed_run_is_told_in_its_report(make: Make, workspace: Workspace) -> None:
+    folder = make("cut", STARTED, step(1), step(2), Finished(stopped=True, step=2))
+    text = report.write(workspace, folder).read_text()
+    assert "2 of 9000 steps" in text and "training loss 2.0000 -> 2.0000" in text
+
+
+def test_a_finished_run_is_not_resumed(trained_run: Trained) -> None:
+    result = trained_run.cli("train", "--resume", "latest", check=False)
+    assert result.returncode == 2 and "nothing to resume" in result.stderr

@@ -1,0 +1,195 @@
+"""Whole runs: as a process of their own where the process is the point, else in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import Cli
+from tests.polling import eventually
+from tests.training.harness import configure, curve, events
+from workbench.config import loading
+from workbench.data.importing import Options, import_files
+from workbench.errors import WorkbenchError
+from workbench.evaluation.job import evaluate
+from workbench.evaluation.request import read_scores
+from workbench.export.merge import merge
+from workbench.jobs.control import Control
+from workbench.jobs.events import CheckpointSaved, Evaluated, Notice, Started, Step
+from workbench.jobs.log import LogWriter
+from workbench.jobs.state import JobState, describe
+from workbench.jobs.waiting import wait
+from workbench.tracking import manifest, runs
+from workbench.training.job import train
+from workbench.workspace import Workspace
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(workspace: Workspace, write_rows: Callable[..., Path], base: Path) -> Make:
+    """Creates a run over 20 rows that isn't started yet."""
+    rows = [
+        {"prompt": f"Say {'very ' * (n % 5)}{n}", "completion": f"it is {n}"} for n in range(20)
+    ]
+
+    def create(share: float = 0.2, **sections: dict[str, Any]) -> Path:
+        import_files(workspace, [write_rows(*rows)], "sample", Options(validation_share=share))
+        config = configure(base, **sections)
+        return runs.create(workspace, config, command="test", say=lambda text: None)
+
+    return create
+
+
+def here(folder: Path) -> Path:
+    """Train in this process."""
+    with LogWriter(folder / runs.LOG) as log:
+        log.write(train(folder, log, Control()))
+    return folder
+
+
+def test_a_run_killed_with_sigkill_and_resumed_equals_the_uninterrupted_one(make: Make) -> None:
+    sections: dict[str, dict[str, Any]] = {
+        "lora": {"dropout": 0.2},
+        "training": {"max_steps": 100, "learning_rate": 1e-3},
+        "checkpoints": {"every": 5, "keep": 2},
+        "evaluation": {"every": 50},
+    }
+    folder = make(**sections)
+    runs.start(folder)
+    with pytest.raises(WorkbenchError, match="is running already"):
+        runs.start(folder)
+    eventually(lambda: events(folder, CheckpointSaved), seconds=60)
+    state = JobState.read(folder)
+    assert state is not None
+    os.kill(state.pid, signal.SIGKILL)
+    with pytest.raises(WorkbenchError, match="SIGKILL"):
+        wait(folder)
+    assert not (folder / "adapter").exists()
+    assert events(folder, Step)[-1].step < 100
+
+    runs.start(folder)
+    assert wait(folder) == "finished"
+    first, second = events(folder, Started)
+    assert first.resumed_from == 0 and second.resumed_from >= 5
+
+    reference = here(make(**sections))
+    assert curve(folder) == curve(reference)
+    assert [s[0] for s in curve(folder)] == list(range(1, 101))
+    assert events(folder, Evaluated)[-1] == events(reference, Evaluated)[-1]
+    ours = load_file(folder / "adapter" / "adapter_model.safetensors")
+    theirs = load_file(reference / "adapter" / "adapter_model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_rows_that_are_too_long_stop_the_start_in_words(make: Make, cli: Cli) -> None:
+    folder = make(data={"max_length": 40})
+    result = cli("train", "--resume", folder.name, "--wait")
+    assert result.returncode == 2
+    assert "longer than data.max_length (40 tokens)" in result.stderr
+    assert "rows.jsonl:" in result.stderr and "Traceback" not in result.stderr
+    assert describe(folder)[0] == "failed"
+    state = JobState.read(folder)
+    assert state is not None and state.cause == "bad_input" and "too_long" in state.hint
+
+
+def test_rows_that_are_left_out_are_told(make: Make) -> None:
+    folder = here(make(data={"max_length": 48, "too_long": "drop"}, training={"max_steps": 1}))
+    (started,) = events(folder, Started)
+    notices = [n.text for n in events(folder, Notice)]
+    assert any("training rows over 48 tokens are left out" in text for text in notices)
+    assert 0 < started.train_rows < 16
+
+
+def test_a_run_without_a_row_that_fits_is_refused(make: Make) -> None:
+    with pytest.raises(WorkbenchError, match="no row to train on"):
+        here(make(data={"max_length": 16, "too_long": "drop"}))
+
+
+def test_a_run_without_a_validation_split_says_so(make: Make) -> None:
+    folder = here(make(0.0, training={"max_steps": 1}))
+    assert any("no validation split" in n.text for n in events(folder, Notice))
+    assert events(folder, Evaluated) == []
+
+
+def test_train_rows_and_validation_rows_are_kept_to(make: Make) -> None:
+    folder = here(make(data={"train_rows": 7, "validation_rows": 2}, training={"max_steps": 1}))
+    (started,) = events(folder, Started)
+    assert (started.train_rows, started.validation_rows) == (7, 2)
+
+
+def test_the_start_tells_what_is_trained(make: Make) -> None:
+    folder = here(make(training={"max_steps": 2}))
+    (started,) = events(folder, Started)
+    # Rank 4 on 7 linear layers of 2 blocks: 4 * (inputs + outputs) each, by hand.
+    shapes = [(64, 64), (64, 32), (64, 32), (64, 64), (64, 128), (64, 128), (128, 64)]
+    assert started.trainable_parameters == 2 * 4 * sum(a + b for a, b in shapes)
+    assert started.total_steps == 2 and started.dtype == "float32"
+    assert started.device.startswith("CPU")
+
+
+def test_the_adapter_has_what_it_takes_to_use_it(make: Make, base: Path) -> None:
+    folder = here(make(training={"max_steps": 1}, model={"quantization": "nf4", "dtype": "auto"}))
+    names = {path.name for path in (folder / "adapter").iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= names
+    assert "chat_template.jinja" in names
+    body = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert body["r"] == 4 and body["base_model_name_or_path"] == str(base)
+    tensors = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert len(tensors) == 2 * 2 * 7
+    assert all(t.dtype == torch.float32 and "lora_" in name for name, t in tensors.items())
+    assert set(manifest.read(folder)["adapter"]) == {"adapter_model.safetensors"}
+
+
+def test_an_adapter_of_a_4_bit_base_is_merged_into_the_whole_base(
+    make: Make, tmp_path: Path
+) -> None:
+    folder = here(make(training={"max_steps": 2}, model={"quantization": "nf4", "dtype": "auto"}))
+    export = folder / "exports" / "merge-01"
+    export.mkdir(parents=True)
+    target = tmp_path / "merged"
+    (export / "request.json").write_text(json.dumps({"run": str(folder), "target": str(target)}))
+    with LogWriter(export / "events.jsonl") as log:
+        merge(export, log, Control())
+    certificate = json.loads((target / "merge.json").read_text())
+    assert certificate["trained_on_quantized_base"] is True
+    assert certificate["largest_logit_difference"] < 1e-4
+    tensors = load_file(target / "model.safetensors")
+    assert not any(t.dtype == torch.uint8 for t in tensors.values())
+
+
+def test_an_evaluation_of_a_4_bit_run_gives_the_loss_that_training_ended_with(make: Make) -> None:
+    nf4 = {"quantization": "nf4", "dtype": "auto"}
+    folder = here(make(training={"max_steps": 4}, model=nf4))
+    systems = evaluated(folder)["systems"]
+    first, last = events(folder, Evaluated)
+    assert systems["base"]["loss"]["value"] == pytest.approx(first.loss, rel=1e-5)
+    assert systems["adapter"]["loss"]["value"] == pytest.approx(last.loss, rel=1e-5)
+
+
+def test_an_evaluation_without_a_row_that_fits_is_refused(make: Make) -> None:
+    folder = here(make(training={"max_steps": 1}))
+    config = runs.load_config(folder)
+    short = config.data.model_copy(update={"max_length": 16, "too_long": "drop"})
+    loading.save(config.model_copy(update={"data": short}), folder / runs.CONFIG)
+    with pytest.raises(WorkbenchError, match=r"Every validation row is over data\.max_length"):
+        evaluated(folder)
+
+
+def evaluated(run: Path) -> dict[str, Any]:
+    """Evaluate in this process."""
+    folder = run / "evaluations" / "01"
+    folder.mkdir(parents=True)
+    (folder / "request.json").write_text('{"rows": 1, "max_new_tokens": 2}')
+    with LogWriter(folder / "events.jsonl") as log:
+        evaluate(folder, log, Control())
+    return read_scores(folder)
