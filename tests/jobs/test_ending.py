@@ -38,6 +38,13 @@ def test_a_job_that_says_it_finished_has_finished(tmp_path: Path) -> None:
     assert ending == Ending("finished", "Finished.")
 
 
+def test_a_library_that_crashes_after_the_last_word_does_not_undo_the_work(
+    tmp_path: Path,
+) -> None:
+    ending = tell(tmp_path, Finished(stopped=False, step=9), exit_code=-signal.SIGSEGV)
+    assert ending.status == "finished"
+
+
 def test_a_job_that_was_stopped_says_after_which_step(tmp_path: Path) -> None:
     ending = tell(tmp_path, Finished(stopped=True, step=9))
     assert ending.status == "stopped"

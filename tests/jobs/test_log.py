@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,29 @@ def test_a_last_event_longer_than_the_ends_is_there(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     write(path, "a", "b" * 5000, "c" * 5000)
     assert ends(path, 100)[-1].event == Notice("c" * 5000)
+
+
+def test_a_disk_that_fills_up_in_a_line_leaves_whole_lines_and_room_for_the_next(
+    tmp_path: Path,
+) -> None:
+    """By a limit on the size of files, which cuts a write short as a full disk does."""
+    path = tmp_path / "log.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with LogWriter(path) as log:
+        log.write(Notice("first"))
+        whole = path.read_bytes()
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
+            with pytest.raises(WorkbenchError, match="disk is full"):
+                log.write(Notice("too long for the room that is left"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.read_bytes() == whole
+        log.write(Notice("second"))
+    assert [(r.seq, r.event) for r in read_all(path)] == [
+        (0, Notice("first")),
+        (1, Notice("second")),
+    ]
 
 
 def test_a_log_that_cannot_be_written_says_so_in_words(tmp_path: Path) -> None:

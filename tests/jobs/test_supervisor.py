@@ -334,3 +334,5 @@ def test_a_job_that_can_not_be_guarded_is_not_left_running(
 
 def test_a_folder_without_a_job_is_queued(tmp_path: Path) -> None:
     assert describe(tmp_path) == ("queued", "It has not started.")
+    with pytest.raises(WorkbenchError, match="has not been started"):
+        wait(tmp_path)

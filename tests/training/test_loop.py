@@ -115,6 +115,24 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
     assert_equal_adapters(again, reference)
 
 
+def test_a_bfloat16_base_trains_a_float32_adapter_and_resumes_bit_for_bit(
+    tmp_path: Path, base: Path
+) -> None:
+    config = configure(base, model={"dtype": "bfloat16"}, checkpoints={"every": 2})
+    reference, _ = run(tmp_path / "whole", config)
+    assert {p.dtype for p in adapter(reference).values()} == {torch.float32}
+
+    def kill(step: int) -> None:
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(tmp_path / "cut", config, on_step=kill)
+    again, _ = run(tmp_path / "cut", config)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    assert_equal_adapters(again, reference)
+
+
 def test_dropout_is_drawn_from_the_seed(tmp_path: Path, base: Path) -> None:
     run(tmp_path / "a", exactly(base))
     run(tmp_path / "same", exactly(base))

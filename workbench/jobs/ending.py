@@ -67,7 +67,8 @@ def tell_ending(
 ) -> Ending:
     """The ending of a job from its log, its exit code (negative: a signal) and the kernel."""
     said, _ = own_words(folder / log, first_event)
-    if said is not None and (exit_code == 0 or said.status == "failed"):
+    if said is not None:
+        # Its last act: a library that crashes while the process goes away changes nothing.
         return said
     if exit_code == DISK_FULL_EXIT:
         return Ending(

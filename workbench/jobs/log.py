@@ -48,7 +48,9 @@ class LogWriter:
         except OSError as error:
             raise explain_os_error(error, f"write {self.path}") from error
         if written < len(line):
-            # A disk that filled up in the middle of a line; the torn tail is never read.
+            # A disk that filled up in the middle of a line. What is there of it must go, or a
+            # line that is written once there is room again would be lost in it.
+            os.ftruncate(self._handle, os.fstat(self._handle).st_size - written)
             raise WorkbenchError(f"Could not write {self.path}: the disk is full.")
         self._next += 1
 

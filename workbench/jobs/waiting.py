@@ -21,7 +21,10 @@ def follow(folder: Path) -> Iterator[list[Record]]:
     """What is new in the job's log, as it comes; ends when the job has ended.
 
     Yields an empty list at least once a second, so that the caller can look around.
+    Raises WorkbenchError when the job was never started.
     """
+    if JobState.read(folder) is None:
+        raise WorkbenchError(f"The job in {folder} has not been started.")
     _, log_name = read_job(folder)
     reader = LogReader(folder / log_name)
     bell = _bell(folder)
