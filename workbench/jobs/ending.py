@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.jobs.events import Failed, Finished
-from workbench.jobs.log import read_all
+from workbench.jobs.log import ends
 
 DISK_FULL_EXIT = 28
 """A job's exit code when the disk is too full for its last words; ENOSPC's number."""
@@ -38,11 +38,10 @@ def own_words(log: Path, first_event: int = 0) -> tuple[Ending | None, int]:
     `first_event` is the seq that the log had reached when the job was started: what a
     start before it said doesn't count.
     """
-    last = None
-    for record in read_all(log):
-        last = record
-    if last is None:
+    records = ends(log, 4096)
+    if not records:
         return None, 0
+    last = records[-1]
     event, following = last.event, last.seq + 1
     if last.seq < first_event:
         return None, following
