@@ -75,6 +75,7 @@ class WorkbenchApp(App[None]):
         run_id: str | None = None,
         dataset: str | None = None,
         session: str = "",
+        base: str = "default",
         ascii: bool = False,
     ) -> None:
         # Begin on the wanted screen: a switch after the first frame would draw two.
@@ -89,7 +90,7 @@ class WorkbenchApp(App[None]):
         """The config that the Config screen opens next."""
         self.chosen_dataset: str | None = None
         """The dataset version that the Config screen takes over."""
-        self.base = "default"
+        self.base = base
         """The base model of the config in work: whose tokens the Datasets screen shows."""
         self.ascii = ascii
         self._session = session

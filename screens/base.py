@@ -28,17 +28,20 @@ class WorkbenchScreen(Screen[None]):
     NAME: ClassVar[str] = ""
     FILTER: ClassVar[str] = ""
     """What `/` filters, in words; empty where there is nothing to."""
+    LINES: ClassVar[tuple[str, ...]] = ()
+    """Actions that open a line to write in, besides the filter. Their bindings must have
+    priority: they are then acted on before the next key is looked at, so that a text which
+    is pasted, or comes in a burst over a slow connection, goes into the line."""
     DEFAULT_CSS = """
     WorkbenchScreen {
         #tabs { height: 1; background: $panel; padding: 0 1; }
         #body { height: 1fr; }
-        #filter { height: 1; border: none; padding: 0 1; display: none; }
-        #filter.-open { display: block; }
+        #filter { height: 1; border: none; padding: 0 1; }
         Footer { scrollbar-size: 0 0; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="base.filter", key_display="/"),
+        Binding("slash", "filter", "Filter", id="base.filter", key_display="/", priority=True),
     ]
 
     def compose(self) -> ComposeResult:
@@ -46,7 +49,9 @@ class WorkbenchScreen(Screen[None]):
         with Vertical(id="body"):
             yield from self.compose_body()
         placeholder = f"filter {self.FILTER}: enter applies, escape leaves"
-        yield Input(id="filter", placeholder=placeholder, disabled=True)
+        line = Input(id="filter", placeholder=placeholder)
+        line.display = False
+        yield line
         yield Footer(compact=True, show_command_palette=False)
 
     def compose_body(self) -> ComposeResult:
@@ -70,21 +75,23 @@ class WorkbenchScreen(Screen[None]):
         return Content(" ").join(parts)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return bool(self.FILTER) if action == "filter" else True
+        if action == "filter" and not self.FILTER:
+            return False
+        opens_line = action == "filter" or action in self.LINES
+        return not (opens_line and isinstance(self.focused, Input))
 
     def action_filter(self) -> None:
         """Open the filter's line."""
         box = self.query_one("#filter", Input)
-        box.add_class("-open")
-        box.disabled = False
-        box.focus()
+        box.display = True
+        # Not box.focus(), which waits a turn.
+        self.set_focus(box)
 
     def close_filter(self) -> bool:
         """Close the filter's line; whether it was open."""
         box = self.query_one("#filter", Input)
-        was_open = box.has_class("-open")
-        box.remove_class("-open")
-        box.disabled = True
+        was_open = box.display
+        box.display = False
         return was_open
 
     def apply_filter(self, text: str) -> None:

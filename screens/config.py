@@ -32,12 +32,13 @@ class ConfigScreen(WorkbenchScreen):
     NAME = "config"
     FILTER = "fields by name or help"
     CSS_PATH = "config.tcss"
+    LINES = ("save", "open")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "next_choice", "Next", id="config.choice"),
         Binding("d", "default", "Default", id="config.default"),
         Binding("u", "undo", "Undo", id="config.undo"),
-        Binding("s", "save", "Save", id="config.save"),
-        Binding("o", "open", "Open", id="config.open"),
+        Binding("s", "save", "Save", id="config.save", priority=True),
+        Binding("o", "open", "Open", id="config.open", priority=True),
         Binding("x", "start", "Start", id="config.start"),
     ]
 
@@ -75,7 +76,7 @@ class ConfigScreen(WorkbenchScreen):
         self.focus_body()
 
     def focus_body(self) -> None:
-        self.query_one(RowTable).focus()
+        self.set_focus(self.query_one(RowTable))
 
     def apply_filter(self, text: str) -> None:
         wanted = text.casefold()
@@ -169,9 +170,7 @@ class ConfigScreen(WorkbenchScreen):
             if value:
                 self._open(value)
         else:
-            self._set(
-                asking, f"[{value}]" if asking == "lora.target_modules" and "," in value else value
-            )
+            self._set(asking, value)
 
     def key_escape(self) -> None:
         super().key_escape()
@@ -180,14 +179,16 @@ class ConfigScreen(WorkbenchScreen):
     def _ask(self, asking: str, value: str) -> None:
         self._asking = asking
         box = self.query_one("#value", Input)
-        box.placeholder = {"save": "name", "open": "name or path"}.get(asking, asking)
+        what = {"save": "Save under the name", "open": "Open the name or path"}.get(asking, asking)
+        self.query_one("#help", Static).update(f"{what}: enter takes it, escape leaves")
         box.display = True
         box.value = value
-        box.focus()
+        self.set_focus(box)
 
     def _close_line(self) -> None:
         self._asking = ""
         self.query_one("#value").display = False
+        self._show_help()
         self.focus_body()
 
     def _set(self, path: str, text: str) -> None:

@@ -109,7 +109,7 @@ class DatasetsScreen(WorkbenchScreen):
         self.focus_body()
 
     def focus_body(self) -> None:
-        self.query_one(RowTable).focus()
+        self.set_focus(self.query_one(RowTable))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("tokens", "versions"):
@@ -320,11 +320,12 @@ class DatasetsScreen(WorkbenchScreen):
             except MaskError as error:
                 out.append(visible(f"Not a row to train on: {error}\n\n"))
                 continue
+            count = f"{encoded.trained_tokens} of {len(encoded.ids)}"
+            out.append(f"{count} tokens are trained (in reverse), by the template of\n", "bold")
+            out.append(f"{visible(self._template_of)}\n\n", "bold")
             for place, token in enumerate(encoded.tokens):
                 out.append(visible(token.text), _TOKEN_STYLES[token.trained][place % 2])
-            total, trained = len(encoded.ids), encoded.trained_tokens
-            out.append(f"\n\n{trained} of {total} tokens are trained (in reverse)")
-            out.append(visible(f", by the template of {self._template_of}\n\n"))
+            out.append("\n\n")
         return out
 
     def _say(self, text: str) -> None:

@@ -6,13 +6,21 @@ import inspect
 from typing import Any, ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-_DISPLAY = {"slash": "/", "colon": ":", "question_mark": "?", "equals_sign": "="}
+_DISPLAY = {
+    "slash": "/",
+    "colon": ":",
+    "question_mark": "?",
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+}
 
 
 class HelpScreen(ModalScreen[None]):
@@ -62,5 +70,5 @@ def _keys(screen: Screen[Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     for group in groups.values():
         for what, names in group.items():
-            table.add_row(" ".join(names), what)
+            table.add_row(Text(" ".join(names)), what)
     return table

@@ -100,13 +100,14 @@ class ReviewScreen(WorkbenchScreen):
     CSS_PATH = "review.tcss"
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    LINES = ("note",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
         Binding("b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
         Binding("t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
         Binding("s,space", "judge('skip')", "Skip", id="review.skip"),
         Binding("u", "undo", "Undo", id="review.undo"),
-        Binding("n", "note", "Note", id="review.note"),
+        Binding("n", "note", "Note", id="review.note", priority=True),
         Binding("r", "reference", "Reference", id="review.reference"),
         Binding("U", "unblind", "Unblind", show=False, id="review.unblind"),
         Binding("escape", "back", "Back", id="review.back"),
@@ -164,8 +165,8 @@ class ReviewScreen(WorkbenchScreen):
             self._advance()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("judge", "note", "reference"):
-            return self._view == "judging"
+        if action in ("judge", "note", "reference") and self._view != "judging":
+            return False
         if action in ("undo", "unblind", "back"):
             return self._session is not None
         return super().check_action(action, parameters)
@@ -196,7 +197,7 @@ class ReviewScreen(WorkbenchScreen):
         box = self.query_one("#note-input", Input)
         box.display = True
         box.value = self._note
-        box.focus()
+        self.set_focus(box)
 
     @on(Input.Submitted, "#note-input")
     def _take_note(self, event: Input.Submitted) -> None:

@@ -24,7 +24,7 @@ from workbench.tracking.view import ago
 _COLUMNS = (
     Column("run", 16, grow=1),
     Column("state", 9),
-    Column("step", 9, right=True),
+    Column("step", 11, right=True),
     Column("loss", 7, right=True),
     Column("val first", 9, right=True),
     Column("val best", 8, right=True),
@@ -74,7 +74,7 @@ class RunsScreen(WorkbenchScreen):
         self.focus_body()
 
     def focus_body(self) -> None:
-        self.query_one(RowTable).focus()
+        self.set_focus(self.query_one(RowTable))
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.casefold()
@@ -172,7 +172,7 @@ class RunsScreen(WorkbenchScreen):
 
     def _show_about(self) -> None:
         run = self._run
-        text = "" if run is None else f"{run.id}  ·  base {run.base}  ·  {run.dataset}\n{run.text}"
+        text = "" if run is None else f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
         if run is not None and run.scores:
             names = [name.replace("_", " ") for name in next(iter(run.scores.values()))]
             text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)

@@ -20,6 +20,10 @@ _MARGIN = 9
 """Cells for the numbers of the y axis."""
 
 
+_CELLS_A_MARK = 4
+"""Marks closer than this hide the lines beneath them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """A line: a name, points from left to right, and a colour."""
@@ -28,7 +32,7 @@ class Series:
     points: Sequence[tuple[float, float]]
     colour: str
     marks: bool = False
-    """Draw each point as a mark instead of a line: few values, such as evaluations."""
+    """Draw each point as a mark, as long as they are few; then as a line, too."""
 
 
 class LineChart(Widget):
@@ -85,7 +89,8 @@ def draw(
     scale = _Scale(left, right if right > left else left + 1, low, high, width, height)
     cells: list[list[tuple[str, str]]] = [[(" ", "")] * width for _ in range(height)]
     for one in series:
-        (_mark if one.marks else _line)(cells, one, scale, ascii)
+        marked = one.marks and len(one.points) <= width // _CELLS_A_MARK
+        (_mark if marked else _line)(cells, one, scale, ascii)
     for row, line in enumerate(cells):
         value = high - (high - low) * row / max(1, height - 1)
         label = number(value) if row % 2 == 0 or row == height - 1 else ""

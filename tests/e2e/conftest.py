@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds that something may take to show on a screen of a busy machine."""
 
 
@@ -51,8 +51,10 @@ class Terminal:
         """Keys by tmux's names: `Enter`, `C-p`, `q`."""
         self._tmux("send-keys", *keys)
 
-    def type(self, text: str) -> None:
-        self._tmux("send-keys", "-l", text)
+    def enter(self, text: str) -> None:
+        """Type a text and press enter."""
+        self._tmux("send-keys", "-l", "--", text)
+        self.press("Enter")
 
     def wait(self, *texts: str) -> str:
         """The screen once all of `texts` are on it; fails with the screen when they don't come."""
@@ -63,6 +65,14 @@ class Terminal:
                 return shown
             if time.monotonic() > deadline:
                 pytest.fail(f"{texts} did not come:\n{shown}")
+            time.sleep(0.05)
+
+    def wait_gone(self, text: str) -> None:
+        """Wait until `text` is no longer on the screen."""
+        deadline = time.monotonic() + PATIENCE
+        while text in (shown := self.screen()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{text} did not go:\n{shown}")
             time.sleep(0.05)
 
     def program(self) -> int:
@@ -138,14 +148,14 @@ def journey(tmp_path_factory: pytest.TempPathFactory, _tiny_model: Path) -> Jour
         "model.base": _tiny_model,
         "data.dataset": said["import"]["reference"],
         "data.max_length": 256,
-        "training.max_steps": 12,
-        "training.learning_rate": "2e-2",
+        "training.max_steps": 60,
+        "training.learning_rate": "3e-2",
         "training.batch_size": 8,
         "training.accumulation": 1,
-        "evaluation.every": 6,
+        "evaluation.every": 30,
         "evaluation.generate_rows": 6,
         "evaluation.max_new_tokens": 24,
-        "checkpoints.every": 6,
+        "checkpoints.every": 30,
     }
     flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
     said["config"] = trip.run("config", "new", "tiny", *flags)

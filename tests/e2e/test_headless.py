@@ -24,14 +24,14 @@ def test_data_become_a_version_whose_trained_tokens_are_the_response(journey: Jo
 
 def test_training_leaves_a_folder_that_says_everything(journey: Journey) -> None:
     train = journey.said["train"]
-    assert (train["status"], train["step"], train["total_steps"]) == ("finished", 12, 12)
+    assert (train["status"], train["step"], train["total_steps"]) == ("finished", 60, 60)
     run = journey.workspace / "runs" / train["id"]
     for name in ("config.yaml", "manifest.json", "train.jsonl", "host.jsonl", "state.json"):
         assert (run / name).stat().st_size > 0
-    assert (run / "checkpoints" / "step-12" / "trainer.json").exists()
+    assert (run / "checkpoints" / "step-60" / "trainer.json").exists()
     assert (run / "adapter" / "adapter_model.safetensors").exists()
     kinds = [record.event.type for record in read_all(run / "train.jsonl")]
-    assert kinds.count("step") == 12
+    assert kinds.count("step") == 60
     assert kinds.count("evaluated") == 3
     assert kinds[-1] == "finished"
 
@@ -67,10 +67,10 @@ def test_the_report_names_what_was_trained_and_what_came_of_it(journey: Journey)
         journey.said["train"]["id"],
         journey.said["import"]["reference"],
         str(journey.base),
-        "training.learning_rate: 0.02",
+        "training.learning_rate: 0.03",
         "| loss |",
         "rouge l",
-        "12 of 12 steps",
+        "60 of 60 steps",
     ):
         assert wanted in text
 

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import Journey, Terminal
+from workbench.tracking import runs
+from workbench.workspace import Workspace
+
+
+@pytest.fixture
+def trip(journey: Journey, tmp_path: Path) -> Iterator[Journey]:
+    """A copy of the journey's workspace, which the test may change; ends the runs left in it."""
+    workspace = Workspace(Path(shutil.copytree(journey.workspace, tmp_path / "ws")))
+    yield Journey(workspace.root, tmp_path, journey.base, journey.said)
+    for run in runs.running(workspace):
+        runs.command(workspace.runs / run, "stop_now")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (160, 45)])
+def test_all_five_screens_by_keys(
+    trip: Journey, terminals: list[Terminal], columns: int, rows: int
+) -> None:
+    app = Terminal(trip.workspace, columns, rows)
+    terminals.append(app)
+    app.start()
+    reference = trip.said["import"]["reference"]
+    app.wait("1 dataset version: enter opens one", reference)
+
+    # Config: a saved one is opened, a field found and changed, the whole saved under a name.
+    app.press("2")
+    app.wait("not saved", "model.base")
+    app.press("o")
+    app.wait("escape leaves")
+    app.enter("tiny")
+    app.wait("tiny  ·  saved", "tiny0")
+    app.press("/")
+    app.enter("max_steps")
+    app.wait("Stop after this many optimiser steps")
+    app.press("Enter")
+    app.wait("training.max_steps: enter takes it, escape leaves")
+    app.enter("100000")
+    app.wait("* 100000", "not saved")
+    app.press("s")
+    app.enter("tiny-more")
+    app.wait("tiny-more  ·  saved")
+    saved = yaml.safe_load((trip.workspace / "configs" / "tiny-more.yaml").read_text())
+    assert saved["training"]["max_steps"] == 100_000
+
+    # Datasets: rows, one of them whole, its tokens by the config's base model, the filter.
+    app.press("1")
+    app.wait("enter opens one")
+    app.press("Enter")
+    app.wait("120 rows", "What is the colour of", "Answer in one word.")
+    app.press("j", "t")
+    shown = app.wait("tokens are trained (in reverse)")
+    assert "<|im_start|>" in shown
+    # In reverse, so that the trained tokens can be told without colours, too.
+    assert "\x1b[7" in app.screen(colours=True) or ";7" in app.screen(colours=True)
+    app.press("/")
+    app.enter("number 77?")
+    app.wait("1 of 120 rows", "number 77?")
+
+    # Monitor: start the saved config, watch it, leave; it goes on.
+    app.press("2")
+    app.wait("tiny-more")
+    app.press("x")
+    app.wait("Start tiny-more: LoRA of rank 16")
+    app.press("y")
+    app.wait("RUNNING", "step", "/100000", "tokens/s", "host", "validation loss")
+    app.press("m")
+    app.wait("tokens/s", "NVIDIA" if "NVIDIA" in app.screen() else "GPU")
+    app.press("S")
+    app.wait("Stop tiny-more-0002 after this step", "y  yes")
+    app.press("n")
+
+    # Review: a verdict, a tie, one taken back.
+    app.press("4")
+    app.wait("0 of 6 judged", "comparison 1 of 6")
+    app.press("a")
+    app.wait("1 of 6 judged")
+    app.press("t")
+    app.wait("2 of 6 judged")
+    app.press("u")
+    app.wait("1 of 6 judged")
+    assert trip.run("review", "list")[0]["annotators"][0]["judged"] == 1
+
+    # Runs: both, the main figures, and the past one on the Monitor.
+    app.press("5")
+    app.wait("2 of 2 runs", "tiny-0001", "finished", "tiny-more-0002", "running")
+    app.press("j")
+    app.wait("perplexity", "adapter")
+    app.press("Enter")
+    app.wait("tiny-0001  FINISHED", "step 60/60")
+
+    # Help and commands, then detaching.
+    app.press("?")
+    app.wait("Keys: Monitor", "Save now")
+    app.press("Escape")
+    app.wait_gone("Keys: Monitor")
+    app.press(":")
+    app.wait("Search")
+    app.enter("detach")
+    app.wait("Detached. Training goes on: tiny-more-0002.", "workbench attach")
+    assert trip.run("status")["status"] == "running"
+    assert trip.run("stop")["acknowledged"]
+    assert trip.run("attach")["status"] == "stopped"
+
+
+def test_training_outlives_a_lost_terminal_and_a_killed_app(
+    trip: Journey, terminals: list[Terminal]
+) -> None:
+    run = trip.run("train", "tiny", "--set", "training.max_steps=100000")["id"]
+    for end in (Terminal.hang_up, Terminal.kill_program):
+        app = Terminal(trip.workspace)
+        terminals.append(app)
+        app.start("attach", run)
+        # Everything since the first step: the chart begins at step 0.
+        app.wait("RUNNING", "step 0", "tokens/s")
+        before = trip.run("status", run)["step"]
+        end(app)
+        now = trip.run("status", run)
+        assert now["status"] == "running"
+        assert now["step"] >= before
+    trip.run("stop", run)
+    ended = trip.run("attach", run)
+    assert ended["status"] == "stopped"
+    assert "with a checkpoint" in ended["text"]
+
+
+def test_the_app_says_what_to_do_in_an_empty_workspace(
+    tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    app = Terminal(tmp_path / "ws")
+    terminals.append(app)
+    app.start("--ascii")
+    app.wait("There is no dataset here yet.", "workbench data import FILE")
+    for key, wanted in (
+        ("2", "not saved"),
+        ("3", "There are no runs yet."),
+        ("4", "No review session yet."),
+        ("5", "There are no runs yet."),
+    ):
+        app.press(key)
+        app.wait(wanted)
+    app.press("q")
+    app.wait("Detached. No training is running.")
