@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from workbench import faults
 from workbench.workspace import Workspace
 
 _TERMINAL_GONE = 129
@@ -109,6 +110,13 @@ class WorkbenchApp(App[None]):
         """Open one of the five screens."""
         if self.current_mode != mode:
             self.switch_mode(mode)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave with a sentence; Textual would print pages of traceback."""
+        if self.is_headless:
+            super()._handle_exception(error)
+        else:
+            self.exit(return_code=1, message=faults.tell(error))
 
     def action_help(self) -> None:
         from screens.help import HelpScreen

@@ -11,7 +11,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
+from textual.worker import Worker, WorkerState
 
+from screens.widgets.text import visible
+from workbench import faults
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -102,6 +105,12 @@ class WorkbenchScreen(Screen[None]):
         self.close_filter()
         self.focus_body()
         self.apply_filter(event.value.strip())
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What goes wrong in a thread is said, too."""
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            text = visible(faults.tell(event.worker.error))
+            self.notify(text, severity="error", markup=False)
 
     def key_escape(self) -> None:
         if self.close_filter():

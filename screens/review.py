@@ -33,7 +33,7 @@ A review puts the outputs of the base model and of your adapter side by side, wi
 names, and you say which is better. It needs an evaluation of a run:
 
     workbench eval RUN
-    workbench review create NAME --from EVALUATION_DIR
+    workbench review create NAME --from RUN
 """
 _BETTER = Binding.Group("Better ", compact=True)
 _MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–"}

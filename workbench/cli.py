@@ -7,12 +7,13 @@ person can mend, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from workbench import __version__
+from workbench import __version__, faults
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app
@@ -22,12 +23,16 @@ _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it ope
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names and texts that the terminal's encoding can't hold are shown escaped.
+            stream.reconfigure(errors="backslashreplace")
     args = _parse(arguments)
     try:
         return _run(args)
     except WorkbenchError as error:
         _complain(args, error)
-        return 2
+        return error.exit_code
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             # The reader of our output left (`| head`); nothing more can be said to it.
@@ -38,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        print(f"workbench: {faults.tell(error)}", file=sys.stderr)
+        return 1
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -45,15 +53,20 @@ def _run(args: argparse.Namespace) -> int:
     if isinstance(result, OpenApp):
         return _open_app(result)
     if args.json:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        _print_json(result)
     else:
         args.show(result)
     return 0
 
 
+def _print_json(value: object) -> None:
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, indent=2, ensure_ascii=not unicode))
+
+
 def _complain(args: argparse.Namespace, error: WorkbenchError) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"error": error.message, "hint": error.hint}, ensure_ascii=False))
+        _print_json({"error": error.message, "hint": error.hint})
     print(f"workbench: {error.message}", file=sys.stderr)
     if error.hint:
         print(error.hint, file=sys.stderr)

@@ -11,6 +11,9 @@ class WorkbenchError(Exception):
     traceback for it.
     """
 
+    exit_code = 2
+    """What the command line ends with."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -18,3 +21,12 @@ class WorkbenchError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class JobFailed(WorkbenchError):
+    """A job that was waited for ended by itself, or was killed; in its own words."""
+
+    def __init__(self, message: str, hint: str, cause: str) -> None:
+        """`cause` as in `jobs.events.Failed`."""
+        super().__init__(message, hint)
+        self.exit_code = 2 if cause in ("bad_input", "disk_full") else 1

@@ -53,6 +53,11 @@ class LineChart(Widget):
         self._title, self._series, self._x = title, series, x
         self.refresh()
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(series.points for series in self._series)
+
     def render(self) -> Text:
         width, height = self.size.width - _MARGIN, self.size.height - 2
         if width < 4 or height < 2:

@@ -162,7 +162,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory, _tiny_model: Path) -> Jour
     said["tokens"] = trip.run("data", "show", "colours", "--tokens", "--model", _tiny_model)
     said["train"] = trip.run("train", "tiny", "--wait")
     said["eval"] = trip.run("eval")
-    said["review"] = trip.run("review", "create", "first", "--from", said["eval"]["folder"])
+    said["review"] = trip.run("review", "create", "first")
     said["adapter"] = trip.run("export", "adapter", "latest", "--to", "out/adapter")
     said["merged"] = trip.run("export", "merged", "latest", "--to", "out/merged")
     said["report"] = trip.run("runs", "report")

@@ -68,7 +68,7 @@ def text_of(pilot: Pilot[None], selector: str) -> str:
 async def test_without_a_session_it_says_what_to_do(workspace: Workspace) -> None:
     async with Host(workspace).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert "workbench review create NAME --from EVALUATION_DIR" in shown(pilot)
+        assert "workbench review create NAME --from RUN" in shown(pilot)
 
 
 async def test_the_only_session_opens_and_shows_texts_without_names(workspace: Workspace) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workbench.errors import WorkbenchError
+from workbench.errors import JobFailed, WorkbenchError
 from workbench.jobs.events import Record
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogReader
@@ -58,14 +58,14 @@ def _sleep(bell: Connection | None, folder: Path) -> Connection | None:
 def wait(folder: Path, on_records: Callable[[list[Record]], None] = lambda records: None) -> str:
     """Wait for a job's end; returns its state's word.
 
-    Raises WorkbenchError in the job's own words when it failed.
+    Raises JobFailed in the job's own words when it failed.
     """
     for records in follow(folder):
         on_records(records)
     status, text = describe(folder)
     if status in ("failed", "dead"):
         state = JobState.read(folder)
-        raise WorkbenchError(text, state.hint if state else "")
+        raise JobFailed(text, state.hint if state else "", state.cause if state else "")
     return status
 
 

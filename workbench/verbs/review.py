@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench.files import sha256_file
+from workbench.errors import WorkbenchError
+from workbench.files import sha256_file, user_path
 from workbench.review import items, sessions
 from workbench.review.sessions import CHOICES, Comparison, Session
 from workbench.review.wording import progress_line, report_lines
+from workbench.tracking import runs
 from workbench.verbs.common import (
     OpenApp,
     add_app_options,
@@ -33,10 +35,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--from",
         dest="evaluation",
-        metavar="EVALUATION_DIR",
-        type=Path,
-        required=True,
-        help="evaluation folder: its outputs.jsonl is what is compared",
+        metavar="RUN",
+        default=runs.LATEST,
+        help="a run, whose newest evaluation is compared, or an evaluation's folder "
+        "(default: the newest run)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of the order and the sides (default: 0)"
@@ -90,18 +92,32 @@ def _annotator(args: argparse.Namespace) -> str:
 
 
 def _create(args: argparse.Namespace) -> dict[str, Any]:
-    folder = args.evaluation.absolute()
+    workspace = Workspace.find(args.workspace)
+    folder = _evaluation(workspace, args.evaluation)
     found = items.read_evaluation(folder)
     source = {"evaluation": str(folder), "sha256": sha256_file(folder / "outputs.jsonl")}
-    session = sessions.create(
-        Workspace.find(args.workspace), args.name, found, seed=args.seed, source=source
-    )
+    session = sessions.create(workspace, args.name, found, seed=args.seed, source=source)
     return {
         "name": session.name,
         "path": str(session.path),
         "items": len(session.keys),
         "identical": len(session.identical),
     }
+
+
+def _evaluation(workspace: Workspace, reference: str) -> Path:
+    """The evaluation's folder that a path or a run names."""
+    folder = user_path(reference)
+    if folder.is_dir():
+        return folder.absolute()
+    run = runs.find(workspace, reference)
+    newest = runs.newest_evaluation(run)
+    if newest is None:
+        raise WorkbenchError(
+            f"The run {run.name} has not been evaluated yet.",
+            f"Do it with: workbench eval {run.name}",
+        )
+    return newest
 
 
 def _open(args: argparse.Namespace) -> OpenApp:
@@ -153,7 +169,7 @@ def _show_created(result: dict[str, Any]) -> None:
 
 def _show_list(result: list[dict[str, Any]]) -> None:
     if not result:
-        print("No review sessions. Make one with `workbench review create NAME --from DIR`.")
+        print("No review sessions. Make one with `workbench review create NAME`.")
         return
     rows = [
         (
