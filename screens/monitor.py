@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +22,7 @@ from textual.worker import get_current_worker
 
 from screens.base import WorkbenchScreen
 from screens.widgets.confirm import Confirm
+from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar, size
 from screens.widgets.line_chart import LineChart, Series
 from screens.widgets.text import visible
@@ -31,6 +35,7 @@ from workbench.jobs.events import (
     Finished,
     Notice,
     Record,
+    Started,
     Step,
 )
 from workbench.jobs.log import LogReader
@@ -43,7 +48,15 @@ There are no runs yet.
 
 Press 2 to make a config and start one, or run: workbench train CONFIG
 """
-_FIGURES = ("learning rate", "tokens/s", "gradient norm", "memory")
+_FIGURES: dict[str, Callable[[Step], float]] = {
+    "learning rate": lambda step: step.learning_rate,
+    "tokens/s": lambda step: step.tokens / step.seconds if step.seconds else math.nan,
+    "gradient norm": lambda step: step.gradient_norm,
+}
+_MEMORY = "memory"
+_SHOWN = (*_FIGURES, _MEMORY)
+"""What can stand beside the loss."""
+_LOG_LINES = 2000
 _SAMPLES = 2000
 """Host samples that are kept: over an hour at one every 2 s."""
 
@@ -78,9 +91,7 @@ class MonitorScreen(WorkbenchScreen):
     def __init__(self) -> None:
         super().__init__()
         self._run: Path | None = None
-        self._view = RunView()
-        self._samples: list[dict[str, Any]] = []
-        self._log: list[str] = []
+        self._forget()
         self._status, self._text = "", ""
         self._figure = 0
         self._filter = ""
@@ -110,7 +121,7 @@ class MonitorScreen(WorkbenchScreen):
 
     def action_figure(self, by: int) -> None:
         """Show the next figure beside the loss."""
-        self._figure = (self._figure + by) % len(_FIGURES)
+        self._figure = (self._figure + by) % len(_SHOWN)
         self._stale = True
 
     def action_run(self, by: int) -> None:
@@ -153,9 +164,29 @@ class MonitorScreen(WorkbenchScreen):
 
     def _follow_run(self, run: Path) -> None:
         self._run = run
-        self._view, self._samples, self._log = RunView(), [], []
+        self._forget()
         self._status = self._text = ""
         self._follow(run)
+
+    def _forget(self) -> None:
+        """Begin with another run."""
+        self._view = RunView()
+        self._loss = Curve()
+        self._curves = {name: Curve() for name in _FIGURES}
+        self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
+        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+
+    def _draw_on(self, records: list[Record]) -> None:
+        """Lengthen the curves."""
+        for record in records:
+            event = record.event
+            if isinstance(event, Started):
+                for curve in (self._loss, *self._curves.values()):
+                    curve.cut_after(event.resumed_from)
+            elif isinstance(event, Step):
+                self._loss.add(event.step, event.loss)
+                for name, read in _FIGURES.items():
+                    self._curves[name].add(event.step, read(event))
 
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _follow(self, run: Path) -> None:
@@ -174,8 +205,9 @@ class MonitorScreen(WorkbenchScreen):
         if news.run != self._run:
             return
         self._view.feed(news.records)
-        self._samples = (self._samples + news.samples)[-_SAMPLES:]
+        self._samples.extend(news.samples)
         self._log.extend(filter(None, map(_log_line, news.records)))
+        self._draw_on(news.records)
         if news.records or news.samples or news.status != self._status:
             self._stale = True
         if news.status != self._status:
@@ -188,20 +220,18 @@ class MonitorScreen(WorkbenchScreen):
             return
         self._stale = False
         self.query_one("#state", Static).update(self._state())
-        steps = self._view.steps
-        train = [(s.step, s.loss) for s in steps]
         held_out = [(e.step, e.loss) for e in self._view.evaluations]
         self.query_one("#loss", LineChart).show(
             "loss",
             [
-                Series("train", train, "cyan"),
+                Series("train", self._loss.points(), "cyan"),
                 Series("validation", held_out, "yellow", marks=True),
             ],
             x="step",
         )
-        name = _FIGURES[self._figure]
+        name = _SHOWN[self._figure]
         self.query_one("#figure", LineChart).show(
-            "", [Series(name, self._points(name), "green")], x="s" if name == "memory" else "step"
+            "", [Series(name, self._points(name), "green")], x="s" if name == _MEMORY else "step"
         )
         self.query_one("#machine", Static).update(self._machine())
         box = self.query_one("#log", Static)
@@ -209,10 +239,10 @@ class MonitorScreen(WorkbenchScreen):
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _points(self, name: str) -> list[tuple[float, float]]:
-        if name == "memory":
-            first = self._samples[0]["t"] if self._samples else 0
-            return [(s["t"] - first, _memory(s) / 2**30) for s in self._samples]
-        return [(step.step, _figure_of(step, name)) for step in self._view.steps]
+        if name != _MEMORY:
+            return self._curves[name].points()
+        first = self._samples[0]["t"] if self._samples else 0
+        return [(s["t"] - first, _memory(s) / 2**30) for s in self._samples]
 
     def _state(self) -> Text:
         """Three lines: where it is, its figures, how it goes on or how it ended."""
@@ -286,14 +316,6 @@ def _memory(sample: dict[str, Any]) -> float:
         return float("nan") if gpu["memory_used"] is None else gpu["memory_used"]
     rss = sample["host"]["rss"]
     return float("nan") if rss is None else rss
-
-
-def _figure_of(step: Step, name: str) -> float:
-    if name == "learning rate":
-        return step.learning_rate
-    if name == "gradient norm":
-        return step.gradient_norm
-    return step.tokens / step.seconds if step.seconds else float("nan")
 
 
 def _log_line(record: Record) -> str:

@@ -1,7 +1,6 @@
 """A line chart in braille: least and greatest value of each column, one line a series.
 
-Drawing costs what the widget is wide, not what the run is long, once the points are
-thinned to two a column: 20,000 points take a few milliseconds in plain Python.
+3,000 points, which is what `Curve` gives of a run of any length, take about 10 ms.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from rich.style import Style
 from rich.text import Text
@@ -100,8 +101,8 @@ def draw(
         value = high - (high - low) * row / max(1, height - 1)
         label = number(value) if row % 2 == 0 or row == height - 1 else ""
         out.append(f"\n{label:>{_MARGIN - 2}} {'|' if ascii else '│'}", Style(dim=True))
-        for text, colour in line:
-            out.append(text, Style(color=colour) if colour else None)
+        for colour, run in groupby(line, key=itemgetter(1)):
+            out.append("".join(text for text, _ in run), Style(color=colour) if colour else None)
     begin, end = f"{x} {number(left)}".strip(), number(right)
     axis = f"{begin}{end:>{max(1, width - len(begin))}}"
     out.append("\n" + " " * _MARGIN + axis, Style(dim=True))
