@@ -51,7 +51,7 @@ class WorkbenchScreen(Screen[None]):
         yield Static(self._tabs(), id="tabs")
         with Vertical(id="body"):
             yield from self.compose_body()
-        placeholder = f"filter {self.FILTER}: enter applies, escape leaves"
+        placeholder = f"filter {self.FILTER}: enter applies, escape shows all"
         line = Input(id="filter", placeholder=placeholder)
         line.display = False
         yield line
@@ -90,11 +90,11 @@ class WorkbenchScreen(Screen[None]):
         # Not box.focus(), which waits a turn.
         self.set_focus(box)
 
-    def close_filter(self) -> bool:
-        """Close the filter's line; whether it was open."""
+    def reset_filter(self) -> bool:
+        """Empty and close the filter's line; whether it was open."""
         box = self.query_one("#filter", Input)
         was_open = box.display
-        box.display = False
+        box.value, box.display = "", False
         return was_open
 
     def apply_filter(self, text: str) -> None:
@@ -102,7 +102,8 @@ class WorkbenchScreen(Screen[None]):
 
     @on(Input.Submitted, "#filter")
     def _submit_filter(self, event: Input.Submitted) -> None:
-        self.close_filter()
+        # A filter that is on stays in view.
+        event.input.display = bool(event.value.strip())
         self.focus_body()
         self.apply_filter(event.value.strip())
 
@@ -113,8 +114,10 @@ class WorkbenchScreen(Screen[None]):
             self.notify(text, severity="error", markup=False)
 
     def key_escape(self) -> None:
-        if self.close_filter():
+        if self.reset_filter():
             self.focus_body()
+            self.apply_filter("")
 
     def focus_body(self) -> None:
-        """Give the keys back to the screen's main widget."""
+        """Give the keys back to the screen's main widget, or to the screen itself."""
+        self.set_focus(None)

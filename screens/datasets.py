@@ -121,6 +121,7 @@ class DatasetsScreen(WorkbenchScreen):
         if self._file is not None:
             self.workers.cancel_all()
             self._file = None
+            self.reset_filter()
         self._versions = versions.list_versions(self.workspace)
         table = self.query_one(RowTable)
         table.columns = _LIST
@@ -201,6 +202,7 @@ class DatasetsScreen(WorkbenchScreen):
         inside = path.is_relative_to(self.workspace.datasets)
         self._name = f"{path.parent.parent.name}@{path.parent.name}" if inside else str(path)
         self._found, self._filter = None, ""
+        self.reset_filter()
         table = self.query_one(RowTable)
         table.columns = _ROWS
         table.cursor = 0
@@ -248,7 +250,7 @@ class DatasetsScreen(WorkbenchScreen):
         whole = f"{len(self._file):,}{'' if self._file.complete else '+'}"
         count = f"{self._count():,} of {whole} rows" if self._filter else f"{whole} rows"
         also = f"  with {self._filter!r}" if self._filter else ""
-        self._say(f"{self._name}  ·  {count}{also}")
+        self._say(f"{count}{also}  ·  {self._name}")
         if first and table.count:
             self._show_example(0)
 

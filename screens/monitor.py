@@ -307,7 +307,17 @@ class _Tail:
             return []
         whole = chunk[: chunk.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        return [sample for line in whole.splitlines() if (sample := _sample(line))]
+
+
+def _sample(line: bytes) -> dict[str, Any] | None:
+    """A line's sample; None for one that something else wrote."""
+    try:
+        sample = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(sample, dict) and {"t", "host", "gpus", "gpu_reason"} <= sample.keys()
+    return sample if whole else None
 
 
 def _memory(sample: dict[str, Any]) -> float:

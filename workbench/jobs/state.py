@@ -6,16 +6,16 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from workbench.files import read_json, write_json
+from workbench.errors import WorkbenchError
+from workbench.files import read_json_object, write_json
 from workbench.jobs.ending import own_words
 
 STATE = "state.json"
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat (one comes every 2 s) after which a job counts as stalled."""
 
-ENDED = ("finished", "stopped", "failed", "dead")
+ENDED = ("finished", "stopped", "failed", "dead", "damaged")
 
 
 def start_ticks(pid: int) -> int | None:
@@ -63,12 +63,18 @@ class JobState:
 
     @classmethod
     def read(cls, folder: Path) -> JobState | None:
-        """The state of the job in `folder`; None before it has one."""
+        """The state of the job in `folder`; None before it has one.
+
+        Raises WorkbenchError when the file is spoilt.
+        """
         path = folder / STATE
         if not path.exists():
             return None
-        body: dict[str, Any] = read_json(path)
-        return cls(**{k: v for k, v in body.items() if k in cls.__dataclass_fields__})
+        body = read_json_object(path)
+        try:
+            return cls(**{k: v for k, v in body.items() if k in cls.__dataclass_fields__})
+        except TypeError as error:
+            raise WorkbenchError(f"{path} is not the state of a job: {error}.") from error
 
     def supervisor_alive(self) -> bool:
         return start_ticks(self.supervisor_pid) == self.supervisor_start_ticks
@@ -85,10 +91,14 @@ def beat(folder: Path) -> None:
 def describe(folder: Path) -> tuple[str, str]:
     """The job's state as a word and a sentence.
 
-    The word is `queued`, `running`, `stalled`, `finished`, `stopped`, `failed` or
-    `dead` (its processes are gone and nothing recorded how it ended).
+    The word is `queued`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead`
+    (its processes are gone and nothing recorded how it ended) or `damaged` (`state.json`
+    can't be read).
     """
-    state = JobState.read(folder)
+    try:
+        state = JobState.read(folder)
+    except WorkbenchError as error:
+        return "damaged", str(error)
     if state is None:
         return "queued", "It has not started."
     if state.status in ENDED:

@@ -63,7 +63,7 @@ def wait(folder: Path, on_records: Callable[[list[Record]], None] = lambda recor
     for records in follow(folder):
         on_records(records)
     status, text = describe(folder)
-    if status in ("failed", "dead"):
+    if status in ("failed", "dead", "damaged"):
         state = JobState.read(folder)
         raise JobFailed(text, state.hint if state else "", state.cause if state else "")
     return status

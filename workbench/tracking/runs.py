@@ -37,7 +37,7 @@ class RunSummary:
 
     id: str
     status: str
-    """`queued`, `running`, `stalled`, `finished`, `stopped`, `failed` or `dead`."""
+    """`queued`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead` or `damaged`."""
     text: str
     """The status in words."""
     created: float
@@ -152,13 +152,25 @@ def find(workspace: Workspace, reference: str = LATEST) -> Path:
 
 
 def list_runs(workspace: Workspace) -> list[RunSummary]:
-    """Every run, the newest first."""
-    return [summarise(folder) for folder in _folders(workspace)]
+    """Every run, the newest first; one whose files can't be read is `damaged`."""
+    return [_listed(folder) for folder in _folders(workspace)]
 
 
 def running(workspace: Workspace) -> list[str]:
     """The ids of the runs that are going on."""
     return [f.name for f in _folders(workspace) if describe(f)[0] in ("running", "stalled")]
+
+
+def _listed(folder: Path) -> RunSummary:
+    try:
+        return summarise(folder)
+    except (WorkbenchError, LookupError, TypeError, ValueError) as error:
+        text = f"Its files can't be read: {error}"
+        nothing: dict[str, dict[str, float]] = {}
+        created = (folder / manifest.MANIFEST).stat().st_mtime
+        return RunSummary(
+            folder.name, "damaged", text, created, "", "", 0, 0, None, None, None, nothing
+        )
 
 
 def summarise(folder: Path) -> RunSummary:

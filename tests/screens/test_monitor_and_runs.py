@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from screens.app import WorkbenchApp
+from screens.widgets.line_chart import LineChart
+from screens.widgets.row_table import RowTable
+from tests.trained import Trained
+from workbench.workspace import Workspace
+
+
+def text(pilot: Pilot[None], selector: str) -> str:
+    return str(pilot.app.screen.query_one(selector, Static).visual)
+
+
+def chart(pilot: Pilot[None], selector: str) -> str:
+    return pilot.app.screen.query_one(selector, LineChart).render().plain
+
+
+async def until(pilot: Pilot[None], selector: str, wanted: str) -> str:
+    """The text of a widget once `wanted` is in it."""
+    for _ in range(200):
+        shown = text(pilot, selector)
+        if wanted in shown:
+            return shown
+        await pilot.pause(0.05)
+    pytest.fail(f"{wanted} did not come: {text(pilot, selector)}")
+
+
+@pytest.fixture
+def past(trained_run: Trained, tmp_path: Path) -> Workspace:
+    """A copy of a workspace with a finished run, which the test may spoil."""
+    return Workspace(Path(shutil.copytree(trained_run.workspace.root, tmp_path / "ws")))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_a_past_run_is_shown_from_its_first_step(
+    past: Workspace, size: tuple[int, int]
+) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=size) as pilot:
+        state = await until(pilot, "#state", "FINISHED")
+        assert "step 40/40" in state and "tokens/s" in state
+        assert "validation loss" in await until(pilot, "#log", "finished")
+        loss = chart(pilot, "#loss")
+        assert "train" in loss and "validation" in loss and "step 0" in loss
+        for figure in ("learning rate", "tokens/s", "gradient norm", "memory"):
+            assert figure in chart(pilot, "#figure")
+            await pilot.press("m")
+            await pilot.pause(0.3)
+        machine = text(pilot, "#machine")
+        assert "host" in machine and "GiB" in machine and "load" in machine
+
+
+async def test_gpus_are_shown_with_what_the_driver_tells(past: Workspace) -> None:
+    (run,) = past.runs.iterdir()
+    samples = [json.loads(line) for line in (run / "host.jsonl").read_text().splitlines()]
+    gpu: dict[str, Any] = {
+        "index": 0,
+        "name": "NVIDIA \x1b[31mH100",
+        "uuid": "GPU-1",
+        "memory_used": 20 << 30,
+        "memory_total": 80 << 30,
+        "memory_of_run": None,
+        "utilization": 93,
+        "power": None,
+        "power_limit": None,
+        "temperature": 61,
+    }
+    samples[-1] |= {"gpus": [gpu], "gpu_reason": None}
+    (run / "host.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(160, 45)) as pilot:
+        machine = await until(pilot, "#machine", "GPU 0")
+        assert "20.0 GiB of 80.0 GiB (run N/A)  93 %  N/A  61 °C" in machine
+        assert "\\x1b[31mH100" in machine and "\x1b" not in machine
+
+
+async def test_a_run_whose_processes_are_gone_is_dead_and_its_curve_is_still_there(
+    past: Workspace,
+) -> None:
+    (run,) = past.runs.iterdir()
+    log = (run / "train.jsonl").read_bytes().splitlines(keepends=True)
+    # Cut in the middle of a line, as a machine that went down leaves it.
+    (run / "train.jsonl").write_bytes(b"".join(log[: len(log) // 2]) + log[len(log) // 2][:9])
+    state = json.loads((run / "state.json").read_text())
+    (run / "state.json").write_text(json.dumps({**state, "status": "running", "ended": None}))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "#state", "DEAD")
+        assert "train" in chart(pilot, "#loss")
+
+
+async def test_the_log_is_filtered_by_its_text(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "#log", "finished")
+        await pilot.press("slash", *"checkpoint", "enter")
+        for _ in range(100):
+            if "finished" not in text(pilot, "#log"):
+                break
+            await pilot.pause(0.05)
+        assert all("checkpoint" in line for line in text(pilot, "#log").splitlines() if line)
+
+
+async def test_a_finished_run_can_not_be_stopped(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, "#state", "FINISHED")
+        await pilot.press("S")
+        await pilot.pause()
+        assert "isn't running" in "\n".join(note.message for note in app._notifications)
+
+
+async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(
+    past: Workspace,
+) -> None:
+    app = WorkbenchApp(past, mode="runs")
+    async with app.run_test(size=(160, 45), notifications=True) as pilot:
+        about = await until(pilot, "#about", "perplexity")
+        assert "base" in about and "adapter" in about and "Finished." in about
+        table = app.screen.query_one(RowTable)
+        assert "40/40" in table.render_line(1).text
+        await pilot.press("slash", *"nothing such", "enter")
+        await pilot.pause()
+        assert table.count == 0
+        await pilot.press("c", "e", "v", "enter", "escape")
+        await pilot.pause()
+        assert table.count == 1
+        await pilot.press("v")
+        await pilot.pause(0.5)
+        assert app.current_mode == "review"
+        await pilot.press("5")
+        await pilot.pause()
+        await pilot.press("c")
+        await pilot.pause(0.5)
+        assert app.current_mode == "config"
+        shown = [app.screen.query_one(RowTable).render_line(y).text for y in range(20)]
+        assert any("lora.rank" in line for line in shown)
+
+
+async def test_a_damaged_run_does_not_hide_the_others(past: Workspace) -> None:
+    (run,) = past.runs.iterdir()
+    shutil.copytree(run, past.runs / "broken-0002")
+    (past.runs / "broken-0002" / "manifest.json").write_text("{ this is no")
+    app = WorkbenchApp(past, mode="runs")
+    async with app.run_test(size=(160, 45), notifications=True) as pilot:
+        await until(pilot, "#state", "runs")
+        assert "2 of 2 runs" in text(pilot, "#state")
+        lines = [app.screen.query_one(RowTable).render_line(y).text for y in range(1, 4)]
+        assert any(run.name in line and "40/40" in line for line in lines)
+        assert any("broken-0002" in line and "damaged" in line for line in lines)
