@@ -136,7 +136,9 @@ class Loop:
             in_flight = current
             step += 1
             stop, asked = self._commands()
-            evaluate = _due(self.config.evaluation.every, step) and step < total
+            if step == total:
+                break
+            evaluate = _due(self.config.evaluation.every, step)
             save = asked or stop or _due(self.config.checkpoints.every, step)
             if evaluate or save:
                 # Both wait for the device anyway, and neither is worth it after a NaN.
@@ -146,7 +148,7 @@ class Loop:
                 self._evaluate(step)
             if save:
                 self._save(step, "stop" if stop else "asked for" if asked else "regular")
-            if stop and step < total:
+            if stop:
                 return Outcome(step, stopped=True)
         self._report(in_flight)
         self._evaluate(step)
