@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import deque
@@ -31,16 +30,18 @@ from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
     Evaluated,
+    Event,
     Failed,
     Finished,
     Notice,
+    Progress,
     Record,
     Started,
     Step,
 )
-from workbench.jobs.log import LogReader
-from workbench.jobs.state import ENDED, describe
+from workbench.jobs.state import ENDED
 from workbench.tracking import runs
+from workbench.tracking.follower import News, RunFollower
 from workbench.tracking.view import RunView, duration
 
 _EMPTY = """\
@@ -57,19 +58,17 @@ _MEMORY = "memory"
 _SHOWN = (*_FIGURES, _MEMORY)
 """What can stand beside the loss."""
 _LOG_LINES = 2000
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at the logs, and between two redraws."""
 _SAMPLES = 2000
 """Host samples that are kept: over an hour at one every 2 s."""
 
 
 @dataclass
-class News(Message):
+class Read(Message):
     """What the follower of a run has read."""
 
-    run: Path
-    records: list[Record]
-    samples: list[dict[str, Any]]
-    status: str
-    text: str
+    news: News
 
 
 class MonitorScreen(WorkbenchScreen):
@@ -106,8 +105,8 @@ class MonitorScreen(WorkbenchScreen):
         yield Static(id="log", markup=False)
 
     def on_mount(self) -> None:
-        # At most four redraws a second, and none without news.
-        self.set_interval(0.25, self._redraw)
+        # None without news.
+        self.set_interval(_LOOK_EVERY, self._redraw)
 
     def on_screen_resume(self) -> None:
         wanted, self.shell.run_id = self.shell.run_id, None
@@ -126,7 +125,7 @@ class MonitorScreen(WorkbenchScreen):
 
     def action_run(self, by: int) -> None:
         """Show the run before or after this one."""
-        ids = [run.id for run in runs.list_runs(self.workspace)]
+        ids = runs.ids(self.workspace)
         if self._run is not None and self._run.name in ids:
             place = ids.index(self._run.name) + by
             if 0 <= place < len(ids):
@@ -175,6 +174,8 @@ class MonitorScreen(WorkbenchScreen):
         self._curves = {name: Curve() for name in _FIGURES}
         self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._jobs: dict[str, str] = {}
+        """What each job on the run besides its training is at."""
 
     def _draw_on(self, records: list[Record]) -> None:
         """Lengthen the curves."""
@@ -192,28 +193,39 @@ class MonitorScreen(WorkbenchScreen):
     def _follow(self, run: Path) -> None:
         """Read the run's logs as they grow, until another run is shown."""
         worker = get_current_worker()
-        log, host = LogReader(run / runs.LOG), _Tail(run / runs.HOST_LOG)
+        follower = RunFollower(run)
         while not worker.is_cancelled:
-            status, text = describe(run)
-            records, samples = log.read(), host.read()
-            self.post_message(News(run, records, samples, status, text))
-            if not records:
-                time.sleep(0.25)
+            news = follower.read()
+            self.post_message(Read(news))
+            if not news.records:
+                time.sleep(_LOOK_EVERY)
 
-    @on(News)
-    def _take(self, news: News) -> None:
+    @on(Read)
+    def _take(self, message: Read) -> None:
+        news = message.news
         if news.run != self._run:
             return
         self._view.feed(news.records)
         self._samples.extend(news.samples)
-        self._log.extend(filter(None, map(_log_line, news.records)))
         self._draw_on(news.records)
-        if news.records or news.samples or news.status != self._status:
+        for name, record in news.jobs:
+            self._note_progress(name, record.event)
+        told = [("", record) for record in news.records] + news.jobs
+        for name, record in sorted(told, key=lambda item: item[1].time):
+            if line := _log_line(record):
+                self._log.append(f"{line}  ({name})" if name else line)
+        if news.records or news.samples or news.jobs or news.status != self._status:
             self._stale = True
-        if news.status != self._status:
-            self._status = news.status
-            self.refresh_bindings()
-        self._text = news.text
+        self._status, self._text = news.status, news.text
+
+    def _note_progress(self, name: str, event: Event) -> None:
+        """What an evaluation, a merge or the demonstration's follow-up is at."""
+        match event:
+            case Progress(phase, done, total, unit):
+                count = f" {done}/{total} {unit}" if unit else ""
+                self._jobs[name] = f"{name}: {phase}{count}"
+            case Finished() | Failed():
+                self._jobs.pop(name, None)
 
     def _redraw(self) -> None:
         if not self._stale or self._run is None:
@@ -252,7 +264,8 @@ class MonitorScreen(WorkbenchScreen):
         out.append(f"  {self._status.upper()} ", "reverse")
         out.append(f"  {view.place()}\n{view.figures()}\n")
         if self._status in ENDED or view.started is None:
-            out.append(visible(self._text, one_line=True))
+            now = "  ".join(self._jobs.values())
+            out.append(visible(now or self._text, one_line=True))
             return out
         spent = (view.last_time or 0) - (view.started_at or 0)
         share = view.step / max(1, view.total_steps)
@@ -289,35 +302,6 @@ class MonitorScreen(WorkbenchScreen):
             f"  load {load} on {host['cpus']}  disk {size(host['disk_free'])} free"
         )
         return out
-
-
-class _Tail:
-    """New whole lines of a JSON lines file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def read(self) -> list[dict[str, Any]]:
-        try:
-            with self._path.open("rb") as stream:
-                stream.seek(self._offset)
-                chunk = stream.read(1 << 20)
-        except OSError:
-            return []
-        whole = chunk[: chunk.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return [sample for line in whole.splitlines() if (sample := _sample(line))]
-
-
-def _sample(line: bytes) -> dict[str, Any] | None:
-    """A line's sample; None for one that something else wrote."""
-    try:
-        sample = json.loads(line)
-    except ValueError:
-        return None
-    whole = isinstance(sample, dict) and {"t", "host", "gpus", "gpu_reason"} <= sample.keys()
-    return sample if whole else None
 
 
 def _memory(sample: dict[str, Any]) -> float:

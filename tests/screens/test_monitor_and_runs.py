@@ -48,7 +48,7 @@ async def test_a_past_run_is_shown_from_its_first_step(
     async with app.run_test(size=size) as pilot:
         state = await until(pilot, "#state", "FINISHED")
         assert "step 40/40" in state and "tokens/s" in state
-        assert "validation loss" in await until(pilot, "#log", "finished")
+        assert "finished  (evaluations/" in await until(pilot, "#log", "finished")
         loss = chart(pilot, "#loss")
         assert "train" in loss and "validation" in loss and "step 0" in loss
         for figure in ("learning rate", "tokens/s", "gradient norm", "memory"):

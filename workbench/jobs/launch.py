@@ -12,11 +12,11 @@ from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json, write_json
 
 JOB = "job.json"
+EVENTS = "events.jsonl"
+"""The log of a job that names no other."""
 
 
-def start(
-    folder: Path, module: str, *, log: str = "events.jsonl", args: Sequence[str] = ()
-) -> None:
+def start(folder: Path, module: str, *, log: str = EVENTS, args: Sequence[str] = ()) -> None:
     """Start `python -m module FOLDER ARGS…` under a supervisor of its own.
 
     Returns when the job's process runs and its socket listens. `log` is the event log's

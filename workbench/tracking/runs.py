@@ -132,19 +132,19 @@ def find(workspace: Workspace, reference: str = LATEST) -> Path:
 
     Raises WorkbenchError with the nearest ids when there is none, or several.
     """
-    ids = [folder.name for folder in _folders(workspace)]
-    if not ids:
+    known = ids(workspace)
+    if not known:
         raise WorkbenchError(
             f"There are no runs in {workspace.root} yet.", "`workbench train CONFIG` starts one."
         )
     if reference == LATEST:
-        return workspace.runs / ids[0]
-    if reference in ids:
+        return workspace.runs / known[0]
+    if reference in known:
         return workspace.runs / reference
-    matches = [i for i in ids if i.startswith(reference)]
+    matches = [i for i in known if i.startswith(reference)]
     if len(matches) == 1:
         return workspace.runs / matches[0]
-    near = matches or difflib.get_close_matches(reference, ids, 3, 0.4) or ids[:3]
+    near = matches or difflib.get_close_matches(reference, known, 3, 0.4) or known[:3]
     raise WorkbenchError(
         f"{'Several runs start with' if matches else 'There is no run'} {reference}.",
         f"Did you mean {', '.join(near)}?",
@@ -154,6 +154,11 @@ def find(workspace: Workspace, reference: str = LATEST) -> Path:
 def list_runs(workspace: Workspace) -> list[RunSummary]:
     """Every run, the newest first; one whose files can't be read is `damaged`."""
     return [_listed(folder) for folder in _folders(workspace)]
+
+
+def ids(workspace: Workspace) -> list[str]:
+    """The ids of all runs, the newest first."""
+    return [folder.name for folder in _folders(workspace)]
 
 
 def running(workspace: Workspace) -> list[str]:
