@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
@@ -27,21 +30,40 @@ def run_job(work: Work, arguments: list[str]) -> int:
     """
     folder = Path(arguments[0])
     _, log_name = read_job(folder)
-    with LogWriter(folder / log_name) as log:
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        with LogWriter(folder / log_name) as log:
+            return _do(work, folder, log)
+    except _Terminated:
+        # What was being written is cleaned up by now; end as the signal would have it.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
+
+
+def _do(work: Work, folder: Path, log: LogWriter) -> int:
+    try:
+        log.write(work(folder, log, Control()))
+    except Exception as error:
+        failure = _explain(error)
         try:
-            log.write(work(folder, log, Control()))
-        except Exception as error:
-            failure = _explain(error)
-            try:
-                traceback.print_exc()
-                print(failure.text, file=sys.stderr)
-                log.write(failure)
-            except (OSError, WorkbenchError):
-                if failure.cause == "disk_full":
-                    return DISK_FULL_EXIT
-                raise
-            return 2 if failure.cause == "bad_input" else 1
+            traceback.print_exc()
+            print(failure.text, file=sys.stderr)
+            log.write(failure)
+        except (OSError, WorkbenchError):
+            if failure.cause == "disk_full":
+                return DISK_FULL_EXIT
+            raise
+        return 2 if failure.cause == "bad_input" else 1
     return 0
+
+
+class _Terminated(BaseException):
+    """Asked by SIGTERM to end at once; not an Exception, so that nothing takes it for one."""
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 class NonFiniteLoss(Exception):

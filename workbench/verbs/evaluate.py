@@ -8,7 +8,7 @@ from typing import Any
 from workbench.evaluation.request import Request, read_scores, start
 from workbench.tracking import runs
 from workbench.verbs.common import leaf, say, table
-from workbench.verbs.following import follow_run
+from workbench.verbs.following import finish_job
 from workbench.workspace import Workspace
 
 _FIGURES = ("loss", "perplexity", "rouge_l", "exact_match", "token_f1")
@@ -43,7 +43,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         max_new_tokens=args.max_new_tokens or config.max_new_tokens,
     )
     folder = start(run, request, args.name)
-    follow_run(folder, say)
+    finish_job(folder, say)
     return {"run": run.name, "folder": str(folder), **read_scores(folder)}
 
 

@@ -10,7 +10,7 @@ from workbench.export.request import CERTIFICATE, export_adapter, start_merge
 from workbench.files import read_json
 from workbench.tracking import runs
 from workbench.verbs.common import group, leaf, say
-from workbench.verbs.following import follow_run
+from workbench.verbs.following import finish_job
 from workbench.workspace import Workspace
 
 
@@ -34,7 +34,7 @@ def _adapter(args: argparse.Namespace) -> dict[str, Any]:
 def _merged(args: argparse.Namespace) -> dict[str, Any]:
     run = runs.find(Workspace.find(args.workspace), args.reference)
     target = Path(args.to).expanduser().absolute()
-    follow_run(start_merge(run, target), say)
+    finish_job(start_merge(run, target), say)
     return {"run": run.name, "path": str(target), "merge": read_json(target / CERTIFICATE)}
 
 

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 
 from workbench.base_models import Say
+from workbench.errors import WorkbenchError
 from workbench.jobs.events import CheckpointSaved, Notice, Record
 from workbench.jobs.waiting import wait
+from workbench.tracking import runs
 from workbench.tracking.view import RunView
 
 _EVERY = 5.0
@@ -37,6 +39,26 @@ class Reporter:
 def follow_run(folder: Path, say: Say) -> str:
     """Print a job's progress until it has ended; returns its state's word.
 
-    Raises WorkbenchError in the job's own words when it failed.
+    Ctrl-C leaves it running. Raises JobFailed in the job's own words when it failed.
     """
-    return wait(folder, Reporter(say))
+    try:
+        return wait(folder, Reporter(say))
+    except KeyboardInterrupt:
+        say(f"{folder.name} goes on without this terminal; `workbench attach` shows it again.")
+        raise
+
+
+def finish_job(folder: Path, say: Say) -> None:
+    """Print the progress of a job that is waited for; Ctrl-C ends the job, too.
+
+    Raises JobFailed in the job's own words when it failed, WorkbenchError when it was
+    stopped.
+    """
+    try:
+        status = wait(folder, Reporter(say))
+    except KeyboardInterrupt:
+        runs.command(folder, "stop_now")
+        say("Stopped; nothing half-done is left.")
+        raise
+    if status == "stopped":
+        raise WorkbenchError("It was stopped before it had finished.")
