@@ -13,8 +13,8 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
-from screens.widgets.text import visible
 from workbench import faults
+from workbench.text import visible
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:

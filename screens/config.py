@@ -14,12 +14,12 @@ from textual.widgets import Input, Static
 from screens.base import WorkbenchScreen
 from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import Column, RowTable
-from screens.widgets.text import visible
 from workbench.config import loading
 from workbench.config.loading import ConfigError, ConfigField
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.errors import WorkbenchError
+from workbench.text import visible
 from workbench.tracking import runs
 
 _COLUMNS = (Column("field", 32), Column("value", 30, grow=1), Column("unit", 8))

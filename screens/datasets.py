@@ -17,13 +17,13 @@ from textual.worker import get_current_worker
 
 from screens.base import WorkbenchScreen
 from screens.widgets.row_table import Column, RowTable
-from screens.widgets.text import visible
 from workbench import base_models
 from workbench.data import browse, versions
 from workbench.data.browse import Looked
 from workbench.data.rows import RowFile, open_rows
 from workbench.data.template import ChatTemplate, MaskError
 from workbench.errors import WorkbenchError
+from workbench.text import visible
 
 _TOKEN_STYLES = {
     True: (Style(color="green", reverse=True), Style(color="bright_green", reverse=True)),

@@ -24,7 +24,6 @@ from screens.widgets.confirm import Confirm
 from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar, size
 from screens.widgets.line_chart import LineChart, Series
-from screens.widgets.text import visible
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
     CheckpointSaved,
@@ -40,6 +39,7 @@ from workbench.jobs.events import (
     Step,
 )
 from workbench.jobs.state import ENDED
+from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.follower import News, RunFollower
 from workbench.tracking.view import RunView, duration

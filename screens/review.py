@@ -19,12 +19,12 @@ from textual.widgets.option_list import Option
 
 from screens.base import WorkbenchScreen
 from screens.widgets.confirm import Confirm
-from screens.widgets.text import visible
 from workbench.errors import WorkbenchError
 from workbench.review import sessions
 from workbench.review.report import Report
 from workbench.review.sessions import Comparison, Decision, Listed, Session
 from workbench.review.wording import progress_line, report_lines
+from workbench.text import visible
 
 _EMPTY = """\
 No review session yet.

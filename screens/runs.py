@@ -12,11 +12,11 @@ from textual.widgets import Static
 
 from screens.base import WorkbenchScreen
 from screens.widgets.row_table import Column, RowTable
-from screens.widgets.text import visible
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
 from workbench.jobs.waiting import wait
 from workbench.review import items, sessions
+from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.runs import RunSummary
 from workbench.tracking.view import ago

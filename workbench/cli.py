@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from workbench import __version__, faults
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
-from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app
+from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app, say
 
 _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it opens the app."
 
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(args, explain_os_error(error, "go on"))
         return 2
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        say("Interrupted.")
         return 130
     except Exception as error:
-        print(f"workbench: {faults.tell(error)}", file=sys.stderr)
+        say(f"workbench: {faults.tell(error)}")
         return 1
 
 
@@ -67,9 +67,9 @@ def _print_json(value: object) -> None:
 def _complain(args: argparse.Namespace, error: WorkbenchError) -> None:
     if getattr(args, "json", False):
         _print_json({"error": error.message, "hint": error.hint})
-    print(f"workbench: {error.message}", file=sys.stderr)
+    say(f"workbench: {error.message}")
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        say(error.hint)
 
 
 def _open_app(request: OpenApp) -> int:

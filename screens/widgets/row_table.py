@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.text import visible
+from workbench.text import visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.text import visible
 from workbench.workspace import Workspace
 
 
@@ -57,14 +58,6 @@ def group(
     """Add the command `name` that has commands of its own."""
     parser = subparsers.add_parser(name, help=help, description=help)
     return parser.add_subparsers(metavar="COMMAND", required=True)
-
-
-def visible(text: str) -> str:
-    """`text` with its control characters shown, not executed, by a terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -123,4 +116,4 @@ def open_app(
 
 def say(text: str) -> None:
     """Progress in words goes to stderr, so that stdout holds the result alone."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)

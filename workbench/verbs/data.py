@@ -11,7 +11,8 @@ from typing import Any
 
 from workbench.data import split, versions
 from workbench.errors import WorkbenchError
-from workbench.verbs.common import group, leaf, say, table, visible
+from workbench.text import visible
+from workbench.verbs.common import group, leaf, say, table
 from workbench.workspace import Workspace, check_name
 
 

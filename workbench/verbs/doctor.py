@@ -6,7 +6,8 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from workbench.verbs.common import leaf, visible
+from workbench.text import visible
+from workbench.verbs.common import leaf
 from workbench.workspace import Workspace
 
 _MARKS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}

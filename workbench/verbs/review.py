@@ -13,6 +13,7 @@ from workbench.files import sha256_file, user_path
 from workbench.review import items, sessions
 from workbench.review.sessions import CHOICES, Comparison, Session
 from workbench.review.wording import progress_line, report_lines
+from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs.common import (
     OpenApp,
@@ -21,7 +22,6 @@ from workbench.verbs.common import (
     leaf,
     open_app,
     table,
-    visible,
 )
 from workbench.workspace import Workspace
 

@@ -1,6 +1,8 @@
-"""Text from data and models, made safe to show."""
+"""Text from data, models and files, made safe to show."""
 
 from __future__ import annotations
+
+_SHORT = {"\n": "⏎", "\t": "⇥"}
 
 
 def visible(text: str, *, one_line: bool = False) -> str:
@@ -8,13 +10,10 @@ def visible(text: str, *, one_line: bool = False) -> str:
 
     `one_line` shows line ends and tabs, too, for a cell of a table.
     """
-    kept = "" if one_line else "\n\t"
     if text.isprintable():
         return text
+    kept = "" if one_line else "\n\t"
     return "".join(
         c if c.isprintable() or c in kept else _SHORT.get(c) or c.encode("unicode_escape").decode()
         for c in text
     )
-
-
-_SHORT = {"\n": "⏎", "\t": "⇥"}
