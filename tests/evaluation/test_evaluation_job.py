@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from tests.trained import ANSWER, Trained
 from workbench.config.schema import RunConfig
@@ -79,6 +79,19 @@ def test_every_figure_is_there_for_base_and_adapter_with_its_interval(
     assert scores["dataset"].startswith("numbers@") and scores["environment"]["packages"]["torch"]
 
 
+def test_it_is_recorded_how_the_figures_were_made(scores: dict[str, Any]) -> None:
+    assert scores["generation"] == {
+        "do_sample": False,
+        "num_beams": 1,
+        "max_new_tokens": 24,
+        "eos_token_id": [258],
+        "pad_token_id": 256,
+    }
+    environment = scores["environment"]
+    assert environment["dtype"] == "float32" and environment["threads"] >= 1
+    assert environment["device"]
+
+
 def test_the_adapter_has_learnt_what_the_base_does_not_know(scores: dict[str, Any]) -> None:
     base, adapter = scores["systems"]["base"], scores["systems"]["adapter"]
     assert adapter["loss"]["value"] < 0.1 < base["loss"]["value"]
@@ -137,6 +150,29 @@ def test_the_bases_answers_are_greedy_ones_of_the_plain_model(
             ids.append(int(plain(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
     first = json.loads((trained_run.evaluation / "outputs.jsonl").read_text().splitlines()[0])
     assert first["outputs"]["base"] == template.decode(ids[prompt:])
+
+
+def test_the_bases_own_generation_settings_change_no_answer(
+    trained_run: Trained, plain: PreTrainedModel
+) -> None:
+    template, examples, _ = held_out(trained_run)
+
+    def answers() -> list[str]:
+        return answer(
+            plain, template, examples, max_new_tokens=8, batch_size=4, on_rows=lambda n: None
+        )
+
+    greedy = answers()
+    kept = plain.generation_config
+    plain.generation_config = GenerationConfig(
+        repetition_penalty=50.0, no_repeat_ngram_size=1, num_beams=3, min_new_tokens=8
+    )
+    try:
+        own = plain.generation_config.to_dict()
+        assert answers() == greedy
+        assert plain.generation_config.to_dict() == own, "it has its own again"
+    finally:
+        plain.generation_config = kept
 
 
 def test_an_answer_ends_at_the_end_marker_and_keeps_its_place(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,17 @@ def row_losses(
     return losses
 
 
+def greedy(template: ChatTemplate, max_new_tokens: int) -> dict[str, Any]:
+    """All settings of generation: what `answer` uses, and what an evaluation records."""
+    return {
+        "do_sample": False,
+        "num_beams": 1,
+        "max_new_tokens": max_new_tokens,
+        "eos_token_id": sorted(template.stop_ids),
+        "pad_token_id": template.pad_id,
+    }
+
+
 def answer(
     model: PreTrainedModel,
     template: ChatTemplate,
@@ -48,24 +60,32 @@ def answer(
     """Greedy answers to each example's prompt, in the order of `examples`.
 
     Prompts of like lengths go together, padded on the left so that the answers begin at
-    one place; generation of a row ends at the template's end marker.
+    one place; generation of a row ends at the template's end marker. What the base's
+    generation_config.json wishes (penalties, beams) counts for nothing: two systems are
+    compared by what they find most likely.
     """
     prompts = [template.prompt_ids(example.prompt) for example in examples]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    settings = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=sorted(template.stop_ids),
-        pad_token_id=template.pad_id,
-    )
+    settings = GenerationConfig(**greedy(template, max_new_tokens))
     answers = [""] * len(prompts)
-    for start in range(0, len(order), batch_size):
-        picked = order[start : start + batch_size]
-        generated = _generate(model, [prompts[i] for i in picked], settings)
-        for place, ids in zip(picked, generated, strict=True):
-            answers[place] = template.decode(_until_stop(ids, template.stop_ids))
-        on_rows(start + len(picked))
+    with _without_own_settings(model):
+        for start in range(0, len(order), batch_size):
+            picked = order[start : start + batch_size]
+            generated = _generate(model, [prompts[i] for i in picked], settings)
+            for place, ids in zip(picked, generated, strict=True):
+                answers[place] = template.decode(_until_stop(ids, template.stop_ids))
+            on_rows(start + len(picked))
     return answers
+
+
+@contextmanager
+def _without_own_settings(model: PreTrainedModel) -> Iterator[None]:
+    """transformers fills every setting that isn't given from the model's own config."""
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _generate(

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 
 from workbench import base_models
@@ -21,7 +22,7 @@ from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.evaluation.generate import answer, row_losses
+from workbench.evaluation.generate import answer, greedy, row_losses
 from workbench.evaluation.request import BASE, OUTPUTS, SCORES, SYSTEMS, read_request
 from workbench.evaluation.scoring import system_scores
 from workbench.files import write_json, write_text
@@ -29,7 +30,7 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Progress
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
-from workbench.tracking import manifest, runs
+from workbench.tracking import inputs, manifest, runs
 from workbench.training import batches, model
 from workbench.training.batches import Row
 from workbench.workspace import Workspace
@@ -42,10 +43,11 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     workspace = Workspace(run.parent.parent)
     config = runs.load_config(run)
     base_folder = base_models.resolve(workspace, config.model.base)
-    template = ChatTemplate.load(base_folder)
+    template = inputs.load_template(run)
     model.offline()
     log.write(Progress("loading the models", 0, 1))
-    base = model.load_base(base_folder, config.model, model.pick_device())
+    device = model.pick_device()
+    base = model.load_base(base_folder, config.model, device)
     adapted = model.load_adapter(base, run / "adapter")
     examples = _held_out(workspace, config)
     rows = batches.encode(examples, template, config.data, config.data.validation_rows).rows
@@ -74,7 +76,16 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
                 batch_size=config.evaluation.batch_size,
                 on_rows=_progress(log, f"answers of the {system}", len(asked)),
             )
-    _write(folder, config, template, request.to_json(), asked, rows, losses, answers)
+    how = {
+        "generation": greedy(template, request.max_new_tokens),
+        "environment": {
+            **manifest.environment(),
+            "device": model.device_name(device),
+            "dtype": model.dtype_name(model.pick_dtype(config.model, device)),
+            "threads": torch.get_num_threads(),
+        },
+    }
+    _write(folder, config, template, request.to_json(), how, asked, rows, losses, answers)
     return Finished(stopped=False, result=SCORES)
 
 
@@ -102,6 +113,7 @@ def _write(
     config: RunConfig,
     template: ChatTemplate,
     request: dict[str, Any],
+    how: dict[str, Any],
     asked: list[Example],
     rows: list[Row],
     losses: dict[str, list[float]],
@@ -132,7 +144,7 @@ def _write(
             "template": template.fingerprint(),
             "rows": {"loss": len(rows), "answers": len(asked)},
             "trained_tokens": sum(tokens),
-            "environment": manifest.environment(),
+            **how,
             "systems": {
                 system: system_scores(answers[system], references, losses[system], tokens)
                 for system in SYSTEMS
