@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -265,12 +266,14 @@ def test_tokens_say_why_they_are_not_trained(tmp_path: Path) -> None:
     assert (tokens[-1].text, tokens[-1].reason) == ("\n", "after the end")
 
 
-def test_a_cut_says_how_many_trained_tokens_it_loses(tmp_path: Path) -> None:
-    encoded = styled("ChatML", tmp_path).encode(talk("a", "bcd"))
-    assert encoded.trained_tokens == 4
-    assert encoded.lost_at(len(encoded.ids)) == 0
-    assert encoded.lost_at(len(encoded.ids) - 3) == 2
-    assert encoded.lost_at(0) == 4
+def test_the_date_in_a_prompt_is_the_one_that_was_given(tmp_path: Path) -> None:
+    dated = "{{ strftime_now('%d %b %Y %H:%M') }}\n" + tiny.TEMPLATE
+    tiny.make_tokenizer(tmp_path, dated)
+    messages = talk("Hi", "Yes").messages
+    then = ChatTemplate.load(tmp_path, today=date(2024, 7, 26)).render(messages)
+    assert then.startswith("26 Jul 2024 00:00\n")
+    today = ChatTemplate.load(tmp_path).render(messages)
+    assert today.startswith(date.today().strftime("%d %b %Y 00:00"))
 
 
 def test_an_answer_ends_at_the_trained_marker_and_at_the_model_s_own(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,10 +69,6 @@ class Encoded:
     def trained_tokens(self) -> int:
         return sum(self.trained)
 
-    def lost_at(self, max_length: int) -> int:
-        """Trained tokens that a cut after `max_length` tokens would lose."""
-        return sum(self.trained[max_length:])
-
 
 Span = tuple[int, int]
 """Start and end of a stretch of characters."""
@@ -81,9 +77,19 @@ Span = tuple[int, int]
 class ChatTemplate:
     """A model's chat template with its tokenizer."""
 
-    def __init__(self, source: str, tokenizer: Tokenizer, settings: dict[str, Any]) -> None:
-        """`source` is the template's text; `settings` as in tokenizer_config.json."""
+    def __init__(
+        self,
+        source: str,
+        tokenizer: Tokenizer,
+        settings: dict[str, Any],
+        today: date | None = None,
+    ) -> None:
+        """`source` is the template's text; `settings` as in tokenizer_config.json.
+
+        `today` is the date for templates that write one (default: the day of rendering).
+        """
         self.source = source
+        self._today = today
         self._tokenizer = tokenizer
         self._settings = settings
         self._special = {
@@ -94,10 +100,12 @@ class ChatTemplate:
         self._stops: set[int] = set(settings.get("stop_ids", ()))
 
     @classmethod
-    def load(cls, folder: Path) -> ChatTemplate:
+    def load(cls, folder: Path, *, today: date | None = None) -> ChatTemplate:
         """The template and tokenizer of a model folder.
 
-        Raises WorkbenchError when it has no tokenizer.json or no chat template.
+        Some templates (Llama 3.2's) write the date into the prompt: `today` is what they
+        take for it, so that a run's tokens are the same on any day. Raises WorkbenchError
+        when the folder has no tokenizer.json or no chat template.
         """
         from tokenizers import Tokenizer
 
@@ -118,7 +126,7 @@ class ChatTemplate:
         if (folder / "generation_config.json").exists():
             ends = read_json_object(folder / "generation_config.json").get("eos_token_id")
             settings["stop_ids"] = [ends] if isinstance(ends, int) else ends or []
-        return cls(_find_source(folder, settings), tokenizer, settings)
+        return cls(_find_source(folder, settings), tokenizer, settings, today)
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         """The text of a conversation. Raises MaskError when the template refuses it."""
@@ -193,7 +201,7 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            template: Template = _environment().from_string(self.source)
+            template: Template = _environment(self._today).from_string(self.source)
         except TemplateError as error:
             raise WorkbenchError(f"The chat template is no valid template: {error}") from error
         return template
@@ -334,7 +342,7 @@ def _find_source(folder: Path, settings: dict[str, Any]) -> str:
     return found
 
 
-def _environment() -> Any:
+def _environment(today: date | None) -> Any:
     """A sandbox in which a template means what it means to transformers.
 
     Templates come from strangers: they can read the conversation and nothing else.
@@ -359,6 +367,10 @@ def _environment() -> Any:
     def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
+    def strftime_now(form: str) -> str:
+        # The day alone: with the hour in it no two renderings would be the same.
+        return datetime.combine(today or date.today(), time()).strftime(form)
+
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -366,5 +378,5 @@ def _environment() -> Any:
     )
     environment.filters["tojson"] = to_json
     environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals["strftime_now"] = strftime_now
     return environment

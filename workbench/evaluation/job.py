@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
@@ -42,7 +41,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     run = folder.parent.parent
     workspace = Workspace(run.parent.parent)
     config = runs.load_config(run)
-    base_folder = base_models.resolve(workspace, config.model.base)
+    base_folder = inputs.base_folder(run)
     template = inputs.load_template(run)
     model.offline()
     log.write(Progress("loading the models", 0, 1))

@@ -16,16 +16,14 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from workbench import base_models
 from workbench.data import versions
-from workbench.data.template import ChatTemplate
 from workbench.export.request import CERTIFICATE, read_request
 from workbench.files import building_folder, write_json
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Progress
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
-from workbench.tracking import runs
+from workbench.tracking import inputs, runs
 from workbench.training import model
 from workbench.workspace import Workspace
 
@@ -39,8 +37,8 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     run, target = Path(request.run), Path(request.target)
     workspace = Workspace(run.parent.parent)
     config = runs.load_config(run)
-    base_folder = base_models.resolve(workspace, config.model.base)
-    template = ChatTemplate.load(base_folder)
+    base_folder = inputs.base_folder(run)
+    template = inputs.load_template(run)
     version = versions.resolve(workspace, config.data.dataset)
     # Held-out rows first; a version without any is compared on what it has.
     rows = chain.from_iterable(versions.read(version, split) for split in ("validation", "train"))

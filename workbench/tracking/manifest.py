@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def begin(
         "v": 1,
         "run": run_id,
         "created": time.time(),
+        # Some chat templates write the date: all of a run's tokens are of this one.
+        "date": date.today().isoformat(),
         "workbench": __version__,
         "command": command,
         "config": config,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.template import ChatTemplate
@@ -18,7 +17,7 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
-from workbench.tracking import manifest, runs
+from workbench.tracking import inputs, manifest, runs
 from workbench.training import batches, checkpoint, model
 from workbench.training.batches import EncodedSplit
 from workbench.training.loop import Loop
@@ -31,8 +30,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     """Train the run in `folder`, from the start or from its newest checkpoint."""
     workspace = Workspace(folder.parent.parent)
     config = runs.load_config(folder)
-    base_folder = base_models.resolve(workspace, config.model.base)
-    template = ChatTemplate.load(base_folder)
+    base_folder = inputs.base_folder(folder)
+    template = inputs.load_template(folder)
     log.write(Progress("encoding the data", 0, 1))
     train_split, validation_split = encode_splits(workspace, config, template, log)
 
