@@ -10,12 +10,14 @@ import bitsandbytes as bnb
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tests.training.harness import CPU, adapter, build, configure, curve, events, run
 from workbench.config.schema import Training
 from workbench.errors import WorkbenchError
+from workbench.evaluation.generate import row_losses
 from workbench.jobs.events import Evaluated, Step
-from workbench.training import model
+from workbench.training import checkpoint, model
 from workbench.training.optimizers import make_optimizer
 
 OPTIMIZERS = ["adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
@@ -86,6 +88,58 @@ def test_a_4_bit_base_passes_gradients_on_to_its_first_layer(tmp_path: Path, bas
         run(tmp_path / quantization, config)
         ((_, _, norms[quantization]),) = curve(tmp_path / quantization)
     assert norms["nf4"] == pytest.approx(norms["none"], rel=0.2)
+
+
+@pytest.fixture
+def attended(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
+    """The number formats of the queries that attention is given, as they come."""
+    seen: list[torch.dtype] = []
+    attend = functional.scaled_dot_product_attention
+
+    def note(query: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+        seen.append(query.dtype)
+        return attend(query, *rest, **options)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", note)
+    return seen
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_4_bit_base_computes_in_its_own_format_in_training_as_in_evaluation(
+    tmp_path: Path, base: Path, attended: list[torch.dtype], checkpointing: bool
+) -> None:
+    """PEFT's own preparation makes norms, embeddings and head float32, in training alone."""
+    config = configure(
+        base,
+        model={"quantization": "nf4", "dtype": "bfloat16"},
+        training={"max_steps": 8, "gradient_checkpointing": checkpointing},
+    )
+    loop, _ = run(tmp_path, config)
+    assert set(attended) == {torch.bfloat16}
+    assert {p.dtype for p in adapter(loop).values()} == {torch.float32}
+    steps, evaluated = events(tmp_path, Step), events(tmp_path, Evaluated)
+    assert steps[0].gradient_norm > 0 and steps[-1].loss < steps[0].loss - 0.3
+
+    attended.clear()
+    checkpoint.save_adapter(loop.peft_model, tmp_path / "adapter")
+    fresh = model.load_adapter(model.load_base(base, config.model, CPU), tmp_path / "adapter")
+    losses = row_losses(
+        fresh, loop.validation, batch_size=4, pad_id=256, on_rows=lambda count: None
+    )
+    assert set(attended) == {torch.bfloat16}
+    tokens = sum(row.trained_tokens for row in loop.validation)
+    assert sum(losses) / tokens == pytest.approx(evaluated[-1].loss, rel=1e-6)
+
+
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A T4 or V100: torch counts emulation as support unless it is asked not to."""
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    wanted = configure(base, model={"dtype": "auto"}).model
+    assert model.pick_dtype(wanted, torch.device("cuda")) == torch.float32
 
 
 def test_a_4_bit_run_resumes_bit_for_bit(tmp_path: Path, base: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -54,10 +54,15 @@ def pick_dtype(model: Model, device: torch.device) -> torch.dtype:
     if model.dtype != "auto":
         return torch.float32 if model.dtype == "float32" else torch.bfloat16
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if _cuda_has_bfloat16() else torch.float32
     if model.quantization != "none":
         return torch.float32
     return torch.bfloat16 if _cpu_flags() & _BFLOAT16_FLAGS else torch.float32
+
+
+def _cuda_has_bfloat16() -> bool:
+    # Emulated, as torch does on GPUs before Ampere, it is slower than float32.
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def own_dtype(folder: Path) -> torch.dtype:
@@ -115,17 +120,11 @@ def _keep_quantised_weights(base: PreTrainedModel) -> None:
 def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
     """`base` frozen, with a fresh adapter in float32 on it.
 
-    Raises WorkbenchError when no module has one of the wanted names.
+    The base keeps its number format, a 4-bit one's norms and embeddings too: training
+    computes what evaluation computes, in the format that attention is fast in. Raises WorkbenchError when no module has one of the wanted names.
     """
     torch.manual_seed(config.training.seed)
-    checkpointing = config.training.gradient_checkpointing
-    if config.model.quantization != "none":
-        base = prepare_model_for_kbit_training(
-            base,
-            use_gradient_checkpointing=checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": False},
-        )
-    elif checkpointing:
+    if config.training.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
         base.enable_input_require_grads()
     try:
