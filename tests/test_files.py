@@ -78,6 +78,62 @@ def test_a_folder_that_is_there_is_never_replaced(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"made", "raced", "raced/theirs"}
 
 
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Device and inode of whatever is synced, in order."""
+    seen: list[tuple[int, int]] = []
+    sync = os.fsync
+
+    def note(handle: int) -> None:
+        status = os.fstat(handle)
+        seen.append((status.st_dev, status.st_ino))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return seen
+
+
+def identity(path: Path) -> tuple[int, int]:
+    return path.stat().st_dev, path.stat().st_ino
+
+
+def test_every_file_of_a_folder_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, synced: list[tuple[int, int]]
+) -> None:
+    target = tmp_path / "made"
+    with files.building_folder(target) as building:
+        (building / "in").mkdir()
+        for name in ("a", "in/b", "in/c"):
+            (building / name).write_text(name)
+        (building / "link").symlink_to("nowhere")
+    within = {identity(target / name) for name in (".", "in", "a", "in/b", "in/c")}
+    assert set(synced[:5]) == within
+    assert synced[4:] == [identity(target), identity(tmp_path)], "the folders' names come last"
+
+
+def test_a_file_and_its_name_are_on_disk(tmp_path: Path, synced: list[tuple[int, int]]) -> None:
+    files.write_text(tmp_path / "a", "a")
+    assert synced == [identity(tmp_path / "a"), identity(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750)]
+)
+def test_files_may_be_read_by_whomever_the_umask_lets(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    previous = os.umask(umask)
+    try:
+        with files.building_folder(tmp_path / "made") as building:
+            (building / "in").mkdir(mode=0o700)
+            (building / "in" / "private").touch(0o600)
+        files.write_text(tmp_path / "alone", "")
+    finally:
+        os.umask(previous)
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in tree(tmp_path)}
+    assert modes == {"made": folder, "made/in": folder, "made/in/private": file, "alone": file}
+
+
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b"[" * 100_000], ids=repr)
 def test_a_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "body.json"

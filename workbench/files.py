@@ -1,4 +1,4 @@
-"""Files that are whole or absent: temporary file, fsync, then rename."""
+"""Files that are whole or absent: temporary file, fsync, rename, and fsync of the folder."""
 
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(_plain_mode(0o666))
         Path(temporary).replace(path)
         temporary = None
+        _sync(path.parent)
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
     finally:
@@ -101,8 +102,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 def building_folder(path: Path) -> Iterator[Path]:
     """Fill a folder whole: yields a hidden sibling that becomes `path` at the end.
 
-    Raises WorkbenchError when `path` exists already or can't be written; a failure
-    inside leaves nothing behind.
+    Every file in it is on disk before the folder has its name, and may be read by
+    whomever the umask lets (safetensors writes for the owner alone). Raises
+    WorkbenchError when `path` exists already or can't be written; a failure inside
+    leaves nothing behind.
     """
     if path.exists():
         raise WorkbenchError(f"{path} exists already.", "Remove it first, or choose another name.")
@@ -113,12 +116,47 @@ def building_folder(path: Path) -> Iterator[Path]:
         raise explain_os_error(error, f"write {path}") from error
     try:
         yield temporary
-        temporary.chmod(0o755)
+        _settle(temporary)
         temporary.replace(path)
+        _sync(path.parent)
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Give a folder and all in it their modes, and wait until they are on disk."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                path.chmod(_plain_mode(0o666))
+                _sync(path)
+        Path(parent).chmod(_plain_mode(0o777))
+        _sync(Path(parent))
+
+
+def _plain_mode(mode: int) -> int:
+    """What the umask leaves of `mode`, as for a file that is made by open()."""
+    # No call only reads the umask; /proc does, and doesn't change it for other threads.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return mode & ~int(line.split()[1], 8)
+    return mode & ~0o022
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems can't be asked to; the rename itself has worked there.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def sha256_file(path: Path) -> str:

@@ -121,7 +121,9 @@ def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
     """`base` frozen, with a fresh adapter in float32 on it.
 
     The base keeps its number format, a 4-bit one's norms and embeddings too: training
-    computes what evaluation computes, in the format that attention is fast in. Raises WorkbenchError when no module has one of the wanted names.
+    computes what evaluation computes, in the format that attention is fast in.
+
+    Raises WorkbenchError when no module has one of the wanted names.
     """
     torch.manual_seed(config.training.seed)
     if config.training.gradient_checkpointing:
