@@ -14,10 +14,12 @@ class WorkbenchError(Exception):
     exit_code = 2
     """What the command line ends with."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", cause: str = "bad_input") -> None:
+        """`cause` is a short name, as in `jobs.events.Failed`."""
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.cause = cause
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -27,6 +29,5 @@ class JobFailed(WorkbenchError):
     """A job that was waited for ended by itself, or was killed; in its own words."""
 
     def __init__(self, message: str, hint: str, cause: str) -> None:
-        """`cause` as in `jobs.events.Failed`."""
-        super().__init__(message, hint)
+        super().__init__(message, hint, cause)
         self.exit_code = 2 if cause in ("bad_input", "disk_full") else 1

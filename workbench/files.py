@@ -25,13 +25,18 @@ _OS_HINTS = {
     errno.EISDIR: ("it is a folder", "Name a file."),
     errno.ENOTDIR: ("part of the path is a file", "Check the path."),
 }
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def explain_os_error(error: OSError, doing: str) -> WorkbenchError:
-    """One sentence for an operating system error met while `doing` something."""
+    """One sentence for an operating system error met while `doing` something.
+
+    Its cause is `disk_full` where there is no room, or none for this person.
+    """
     reason, hint = _OS_HINTS.get(error.errno or 0, (error.strerror or str(error), ""))
     place = f" ({error.filename})" if error.filename and str(error.filename) not in doing else ""
-    return WorkbenchError(f"Could not {doing}{place}: {reason}.", hint)
+    cause = "disk_full" if error.errno in _DISK_FULL else "bad_input"
+    return WorkbenchError(f"Could not {doing}{place}: {reason}.", hint, cause)
 
 
 def user_path(text: str | Path) -> Path:

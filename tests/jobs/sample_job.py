@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from workbench.errors import WorkbenchError
+from workbench.errors import JobFailed, WorkbenchError
+from workbench.files import explain_os_error
 from workbench.jobs.control import Control
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress
 from workbench.jobs.log import LogWriter
@@ -28,8 +29,14 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             raise WorkbenchError("Row 7 is bad.", "Mend row 7.")
         case "bug":
             raise KeyError("oops")
+        case "bad input that speaks of a full disk":
+            raise WorkbenchError("There is no dataset named the disk is full.")
+        case "another job failed":
+            raise JobFailed("Killed by signal 9 (SIGKILL).", "", "killed")
         case "disk full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        case "quota used up":
+            raise explain_os_error(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "write it")
         case "disk full in safetensors":
             raise RuntimeError("I/O error: No space left on device (os error 28)")
         case "exit":

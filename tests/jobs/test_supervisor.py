@@ -86,7 +86,10 @@ def test_a_running_job_has_a_state_a_heartbeat_and_samples_of_the_host(
     [
         ("bad input", "bad_input", "Row 7 is bad.", 2),
         ("bug", "error", "KeyError: 'oops'", 1),
+        ("bad input that speaks of a full disk", "bad_input", "no dataset named", 2),
+        ("another job failed", "killed", "SIGKILL", 1),
         ("disk full", "disk_full", "disk is full", 1),
+        ("quota used up", "disk_full", "quota is used up", 1),
         ("disk full in safetensors", "disk_full", "disk is full", 1),
     ],
 )

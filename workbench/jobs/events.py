@@ -119,7 +119,8 @@ class Failed:
 
     type: ClassVar[str] = "failed"
     cause: str
-    """A short name: `out_of_gpu_memory`, `disk_full`, `bad_input`, `loss_not_finite`, `error`."""
+    """A short name: `out_of_gpu_memory`, `disk_full`, `bad_input`, `loss_not_finite`, `error`;
+    and for a job that waited for another, that one's, `killed` and `out_of_host_memory` too."""
     text: str
     hint: str = ""
 

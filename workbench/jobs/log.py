@@ -6,13 +6,13 @@ O_APPEND; a reader stops at the last newline, so a torn tail is never parsed.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.jobs.events import Event, Record, decode, encode
 
@@ -51,7 +51,8 @@ class LogWriter:
             # A disk that filled up in the middle of a line. What is there of it must go, or a
             # line that is written once there is room again would be lost in it.
             os.ftruncate(self._handle, os.fstat(self._handle).st_size - written)
-            raise WorkbenchError(f"Could not write {self.path}: the disk is full.")
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise explain_os_error(full, f"write {self.path}")
         self._next += 1
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -17,6 +18,9 @@ from workbench.jobs.ending import DISK_FULL_EXIT
 from workbench.jobs.events import Failed, Finished
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
+
+_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""What safetensors, which is written in Rust, has in the text of its own kind of error."""
 
 Work = Callable[[Path, LogWriter, Control], Finished]
 
@@ -72,8 +76,7 @@ class NonFiniteLoss(Exception):
 
 def _explain(error: Exception) -> Failed:
     if isinstance(error, WorkbenchError):
-        cause = "disk_full" if "disk is full" in error.message else "bad_input"
-        return Failed(cause, error.message, error.hint)
+        return Failed(error.cause, error.message, error.hint)
     if isinstance(error, NonFiniteLoss):
         return Failed(
             "loss_not_finite",
@@ -89,12 +92,12 @@ def _explain(error: Exception) -> Failed:
             "Lower training.batch_size or data.max_length, set training.gradient_checkpointing, "
             "or hold the base in 4 bits (model.quantization: nf4).",
         )
-    if "No space left on device" in str(error):  # safetensors has an error of its own for it
+    if not isinstance(error, OSError) and any(words in str(error) for words in _NO_ROOM):
         return Failed(
             "disk_full", "The disk is full.", "Free some space, or name another workspace."
         )
     if isinstance(error, OSError):
         explained = explain_os_error(error, "go on")
-        cause = "disk_full" if "disk is full" in explained.message else "error"
+        cause = "disk_full" if explained.cause == "disk_full" else "error"
         return Failed(cause, explained.message, explained.hint)
     return Failed("error", f"{type(error).__name__}: {error}", "See stderr.log for where.")

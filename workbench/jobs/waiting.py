@@ -65,7 +65,7 @@ def wait(folder: Path, on_records: Callable[[list[Record]], None] = lambda recor
     status, text = describe(folder)
     if status in ("failed", "dead", "damaged"):
         state = JobState.read(folder)
-        raise JobFailed(text, state.hint if state else "", state.cause if state else "")
+        raise JobFailed(text, state.hint if state else "", (state and state.cause) or "error")
     return status
 
 

@@ -62,7 +62,7 @@ def pick_dtype(model: Model, device: torch.device) -> torch.dtype:
 
 def _cuda_has_bfloat16() -> bool:
     # Emulated, as torch does on GPUs before Ampere, it is slower than float32.
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def own_dtype(folder: Path) -> torch.dtype:
