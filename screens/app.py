@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -159,8 +160,8 @@ def run_app(
     session: str,
     mouse: bool,
     ascii: bool,
-) -> int:
-    """Run the app until the person leaves; returns the exit code."""
+) -> NoReturn:
+    """Run the app until the person leaves, and end the process with the app's code."""
     encoding = (sys.stdout.encoding or "").lower()
     app = WorkbenchApp(
         workspace,
@@ -173,8 +174,12 @@ def run_app(
     # Textual can't leave in order once its terminal is gone: it would wait, or spin.
     signal.signal(signal.SIGHUP, lambda *_: os._exit(_TERMINAL_GONE))
     threading.Thread(target=_leave_with_terminal, daemon=True).start()
-    app.run(mouse=mouse)
-    return app.return_code or 0
+    # Not app.run(): it waits for every thread, also for one that fetches a base model. Nothing
+    # that a thread does here is lost half-way: what it writes appears whole or not at all.
+    asyncio.new_event_loop().run_until_complete(app.run_async(mouse=mouse))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(app.return_code or 0)
 
 
 def _leave_with_terminal() -> None:

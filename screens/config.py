@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -48,7 +49,8 @@ class ConfigScreen(WorkbenchScreen):
         self._before: list[RunConfig] = []
         self._fields = loading.fields()
         self._shown = self._fields
-        self._saved = False
+        self._saved: RunConfig | None = None
+        """The config as it was saved or opened last."""
         self._asking = ""
         """What the line at the bottom is for: a field's path, `save` or `open`."""
 
@@ -199,19 +201,33 @@ class ConfigScreen(WorkbenchScreen):
             return
         if changed != self._config:
             self._before.append(self._config)
-            self._config, self._saved = changed, False
+            self._config = changed
         self._refresh()
 
     def _save(self, name: str) -> None:
+        """Save under a name; asks before it replaces what was saved by somebody else."""
         try:
             config = loading.changed(self._config, "name", name)
+        except WorkbenchError as error:
+            self._complain(error)
+            return
+        path = self.workspace.configs / f"{config.name}.yaml"
+        if path.exists() and (self._saved is None or self._saved.name != config.name):
+            question = f"There is a config {config.name} already. Replace it?"
+            self.app.push_screen(Confirm(question), partial(self._write, config, path))
+        else:
+            self._write(config, path, True)
+
+    def _write(self, config: RunConfig, path: Path, agreed: bool | None) -> None:
+        if not agreed:
+            return
+        try:
             self.workspace.ensure()
-            path = self.workspace.configs / f"{config.name}.yaml"
             loading.save(config, path)
         except WorkbenchError as error:
             self._complain(error)
             return
-        self._config, self._saved = config, True
+        self._config = self._saved = config
         self.notify(f"Saved to {visible(str(path))}", markup=False)
         self._refresh()
 
@@ -228,7 +244,7 @@ class ConfigScreen(WorkbenchScreen):
             self._complain(error)
             return
         self._before.append(self._config)
-        self._config, self._saved = config, True
+        self._config = self._saved = config
         self._refresh()
 
     def _complain(self, error: WorkbenchError) -> None:
@@ -248,7 +264,7 @@ class ConfigScreen(WorkbenchScreen):
 
     def _refresh(self) -> None:
         self.shell.base = self._config.model.base
-        state = "saved" if self._saved else "not saved"
+        state = "saved" if self._saved == self._config else "not saved"
         text = f"{self._config.name}  ·  {state}  ·  enter edits, space takes the next choice"
         self.query_one("#state", Static).update(visible(text))
         self.query_one(RowTable).show_rows(len(self._shown), self._cells)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.style import Style
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,20 +15,16 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from screens.base import WorkbenchScreen
+from screens.example import tokens, turns
 from screens.widgets.row_table import Column, RowTable
 from workbench import base_models
 from workbench.data import browse, versions
 from workbench.data.browse import Looked
 from workbench.data.rows import RowFile, open_rows
-from workbench.data.template import ChatTemplate, MaskError
+from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
 from workbench.text import visible
 
-_TOKEN_STYLES = {
-    True: (Style(color="green", reverse=True), Style(color="bright_green", reverse=True)),
-    False: (Style(color="cyan", dim=True), Style(dim=True)),
-}
-"""Of trained tokens and of the others; two each, so that one sees where a token ends."""
 _EMPTY = """\
 There is no dataset here yet.
 
@@ -63,6 +58,15 @@ class TemplateLoaded(Message):
     problem: str = ""
 
 
+@dataclass
+class Found(Message):
+    """Rows that the filter found, or the end of the search."""
+
+    search: int
+    rows: list[int]
+    done: bool = False
+
+
 class DatasetsScreen(WorkbenchScreen):
     """The versions, then the rows of one beside the example under the cursor."""
 
@@ -80,10 +84,14 @@ class DatasetsScreen(WorkbenchScreen):
         super().__init__()
         self._versions: list[versions.Version] = []
         self._file: RowFile | None = None
-        self._name = ""
+        self._reference = ""
         self._found: list[int] | None = None
         """Numbers of the rows that the filter found; None without a filter."""
         self._filter = ""
+        self._search_number = 0
+        self._searching = False
+        self._unfinished = True
+        """Whether index or search were under way when one looked last."""
         self._tokens = False
         self._template: ChatTemplate | None = None
         self._template_of = ""
@@ -119,7 +127,7 @@ class DatasetsScreen(WorkbenchScreen):
     def action_versions(self) -> None:
         """Back to the list of dataset versions."""
         if self._file is not None:
-            self.workers.cancel_all()
+            self._stop_reading()
             self._file = None
             self.reset_filter()
         self._versions = versions.list_versions(self.workspace)
@@ -133,9 +141,12 @@ class DatasetsScreen(WorkbenchScreen):
         self.refresh_bindings()
 
     def action_configure(self) -> None:
-        """Open the Config screen on this dataset."""
-        if self._name and "@" in self._name:
-            self.shell.chosen_dataset = self._name
+        """Open the Config screen on this dataset, the one under the cursor in the list."""
+        cursor = self.query_one(RowTable).cursor
+        if self._file is not None:
+            self.shell.chosen_dataset = self._reference if "@" in self._reference else None
+        elif cursor < len(self._versions):
+            self.shell.chosen_dataset = self._versions[cursor].reference
         self.shell.action_go("config")
 
     def action_tokens(self) -> None:
@@ -165,25 +176,41 @@ class DatasetsScreen(WorkbenchScreen):
 
     def apply_filter(self, text: str) -> None:
         if self._file is None:
+            self.reset_filter()
             self.notify("Open a dataset first: enter.")
             return
-        self.workers.cancel_group(self, "search")
-        self._filter = text
-        self._found = None
+        self._stop_reading()
+        self._filter, self._found = text, [] if text else None
         self.query_one(RowTable).cursor = 0
         if text:
-            self._found = []
-            self._search(self._file, text, self._found)
+            # The search indexes what isn't yet.
+            self._searching = True
+            self._search(self._file, text, self._search_number)
         else:
             self._resume_index()
         self._refresh_rows()
 
+    def _stop_reading(self) -> None:
+        """End the index's and the search's threads; what they have still to say is old."""
+        # By group: `self.workers` holds those of all screens.
+        self.workers.cancel_group(self, "index")
+        self.workers.cancel_group(self, "search")
+        self._search_number += 1
+        self._searching = False
+
+    @on(Found)
+    def _take_found(self, message: Found) -> None:
+        if message.search == self._search_number and self._found is not None:
+            self._found.extend(message.rows)
+            self._searching = not message.done
+            self._refresh_rows()
+
     @on(RowTable.Chosen)
     def _open_chosen(self, event: RowTable.Chosen) -> None:
-        if self._file is None:
-            self._open_reference(self._versions[event.row].reference)
-        else:
+        if self._file is not None:
             self.query_one("#example").focus()
+        elif event.row < len(self._versions):
+            self._open_reference(self._versions[event.row].reference)
 
     @on(RowTable.Moved)
     def _show_moved(self, event: RowTable.Moved) -> None:
@@ -200,7 +227,7 @@ class DatasetsScreen(WorkbenchScreen):
             self.notify(visible(str(error)), severity="error", markup=False)
             return
         inside = path.is_relative_to(self.workspace.datasets)
-        self._name = f"{path.parent.parent.name}@{path.parent.name}" if inside else str(path)
+        self._reference = f"{path.parent.parent.name}@{path.parent.name}" if inside else str(path)
         self._found, self._filter = None, ""
         self.reset_filter()
         table = self.query_one(RowTable)
@@ -221,19 +248,21 @@ class DatasetsScreen(WorkbenchScreen):
         file.index(lambda: worker.is_cancelled)
 
     @work(thread=True, exclusive=True, group="search", exit_on_error=False)
-    def _search(self, file: RowFile, text: str, found: list[int]) -> None:
+    def _search(self, file: RowFile, text: str, number: int) -> None:
         worker = get_current_worker()
-        self.workers.cancel_group(self, "index")
-        for numbers in file.search(text, lambda: worker.is_cancelled):
-            found.extend(numbers)
+        for rows in file.search(text, lambda: worker.is_cancelled):
+            if rows:
+                self.post_message(Found(number, rows))
+        self.post_message(Found(number, [], done=True))
 
     def _refresh_index(self) -> None:
-        """Show what the workers have found since the last look."""
-        table = self.query_one(RowTable)
-        if self._file is not None and (table.count != self._count() or self._busy):
+        """Show how far index and search are."""
+        if self._file is None:
+            return
+        changed = self.query_one(RowTable).count != self._count() or self._unfinished
+        self._unfinished = not self._file.complete or self._searching
+        if changed:
             self._refresh_rows()
-
-    _busy = True
 
     def _count(self) -> int:
         if self._file is None:
@@ -246,11 +275,11 @@ class DatasetsScreen(WorkbenchScreen):
         table = self.query_one(RowTable)
         first = table.count == 0
         table.show_rows(self._count(), self._row_cells)
-        self._busy = not self._file.complete or bool(self._filter)
         whole = f"{len(self._file):,}{'' if self._file.complete else '+'}"
         count = f"{self._count():,} of {whole} rows" if self._filter else f"{whole} rows"
         also = f"  with {self._filter!r}" if self._filter else ""
-        self._say(f"{count}{also}  ·  {self._name}")
+        also += " …" if self._searching else ""
+        self._say(f"{count}{also}  ·  {self._reference}")
         if first and table.count:
             self._show_example(0)
 
@@ -283,8 +312,14 @@ class DatasetsScreen(WorkbenchScreen):
         if not self._versions:
             self.query_one("#text", Static).update(_EMPTY)
             return
+        if row >= len(self._versions):
+            return  # a move in the file that was left meanwhile
         version = self._versions[row]
-        about = versions.describe(version)
+        try:
+            about = versions.describe(version)
+        except WorkbenchError as error:
+            self.query_one("#text", Static).update(visible(str(error)))
+            return
         lines = [version.reference, f"SHA-256 {version.sha256}", ""]
         lines += [f"{s['name']}: {s['before']:,} -> {s['after']:,} rows" for s in about["steps"]]
         lines += ["", *(f"from {source}" for source in map(_source, about["sources"]))]
@@ -298,37 +333,12 @@ class DatasetsScreen(WorkbenchScreen):
         self.query_one("#text", Static).update(text)
 
     def _text(self, looked: Looked) -> Text:
-        if looked.problem:
-            return Text(visible(f"{looked.problem}\n\n{looked.text[:4000]}"))
-        if self._tokens:
-            return self._token_text(looked)
-        out = Text()
-        for example in looked.examples:
-            for message in example.messages:
-                out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
-                out.append(visible(message.content) + "\n\n")
-            out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
-        return out
-
-    def _token_text(self, looked: Looked) -> Text:
-        """Each token, the trained ones in reverse: it must be seen without colours, too."""
+        if not self._tokens:
+            return turns(looked)
         if self._template is None:
             waiting = f"Loading the tokenizer of {self._template_of} …"
             return Text(visible(self._template_problem or waiting))
-        out = Text()
-        for example in looked.examples:
-            try:
-                encoded = self._template.encode(example)
-            except MaskError as error:
-                out.append(visible(f"Not a row to train on: {error}\n\n"))
-                continue
-            count = f"{encoded.trained_tokens} of {len(encoded.ids)}"
-            out.append(f"{count} tokens are trained (in reverse), by the template of\n", "bold")
-            out.append(f"{visible(self._template_of)}\n\n", "bold")
-            for place, token in enumerate(encoded.tokens):
-                out.append(visible(token.text), _TOKEN_STYLES[token.trained][place % 2])
-            out.append("\n\n")
-        return out
+        return tokens(looked, self._template, self._template_of)
 
     def _say(self, text: str) -> None:
         self.query_one("#state", Static).update(visible(text))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -133,7 +134,8 @@ class MonitorScreen(WorkbenchScreen):
 
     def action_save(self) -> None:
         """Save a checkpoint after this step."""
-        self._command("save_now", "A checkpoint is saved after this step.")
+        if self._run is not None:
+            self._command(self._run, "save_now", "A checkpoint is saved after this step.")
 
     def action_stop(self) -> None:
         """Stop after this step, with a checkpoint; asks first."""
@@ -141,22 +143,21 @@ class MonitorScreen(WorkbenchScreen):
             self.notify("It isn't running, so there is nothing to stop.")
         else:
             question = f"Stop {self._run.name} after this step, with a checkpoint?"
-            self.app.push_screen(Confirm(question), self._stop)
+            self.app.push_screen(Confirm(question), partial(self._stop, self._run))
 
-    def _stop(self, agreed: bool | None) -> None:
+    def _stop(self, run: Path, agreed: bool | None) -> None:
         if agreed:
-            self._command("stop", "It stops after this step.")
+            self._command(run, "stop", "It stops after this step.")
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.casefold()
         self._stale = True
 
     @work(thread=True, group="command", exit_on_error=False)
-    def _command(self, name: str, said: str) -> None:
+    def _command(self, run: Path, name: str, said: str) -> None:
         try:
-            if self._run is not None:
-                runs.command(self._run, name)
-                self.app.call_from_thread(self.notify, said)
+            runs.command(run, name)
+            self.app.call_from_thread(self.notify, said)
         except WorkbenchError as error:
             text = visible(str(error))
             self.app.call_from_thread(self.notify, text, severity="error", markup=False)
@@ -175,7 +176,9 @@ class MonitorScreen(WorkbenchScreen):
         self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._jobs: dict[str, str] = {}
-        """What each job on the run besides its training is at."""
+        """What each job on the run besides its training was at when it spoke last."""
+        self._working: frozenset[str] = frozenset()
+        """Those of them that are going on."""
 
     def _draw_on(self, records: list[Record]) -> None:
         """Lengthen the curves."""
@@ -214,18 +217,16 @@ class MonitorScreen(WorkbenchScreen):
         for name, record in sorted(told, key=lambda item: item[1].time):
             if line := _log_line(record):
                 self._log.append(f"{line}  ({name})" if name else line)
-        if news.records or news.samples or news.jobs or news.status != self._status:
+        changed = news.status != self._status or news.working != self._working
+        if news.records or news.samples or news.jobs or changed:
             self._stale = True
-        self._status, self._text = news.status, news.text
+        self._status, self._text, self._working = news.status, news.text, news.working
 
     def _note_progress(self, name: str, event: Event) -> None:
         """What an evaluation, a merge or the demonstration's follow-up is at."""
-        match event:
-            case Progress(phase, done, total, unit):
-                count = f" {done}/{total} {unit}" if unit else ""
-                self._jobs[name] = f"{name}: {phase}{count}"
-            case Finished() | Failed():
-                self._jobs.pop(name, None)
+        if isinstance(event, Progress):
+            count = f" {event.done}/{event.total} {event.unit}" if event.unit else ""
+            self._jobs[name] = f"{name}: {event.phase}{count}"
 
     def _redraw(self) -> None:
         if not self._stale or self._run is None:
@@ -264,7 +265,7 @@ class MonitorScreen(WorkbenchScreen):
         out.append(f"  {self._status.upper()} ", "reverse")
         out.append(f"  {view.place()}\n{view.figures()}\n")
         if self._status in ENDED or view.started is None:
-            now = "  ".join(self._jobs.values())
+            now = "  ".join(said for name, said in self._jobs.items() if name in self._working)
             out.append(visible(now or self._text, one_line=True))
             return out
         spent = (view.last_time or 0) - (view.started_at or 0)

@@ -126,6 +126,7 @@ class ReviewScreen(WorkbenchScreen):
         self._annotator = sessions.default_annotator()
         self._session: Session | None = None
         self._comparison: Comparison | None = None
+        self._painted = False
         self._shown_at = 0.0
         self._note = ""
 
@@ -173,7 +174,7 @@ class ReviewScreen(WorkbenchScreen):
 
     def action_judge(self, choice: str) -> None:
         """Write the verdict, then show the next comparison."""
-        if self._session is None or self._comparison is None:
+        if self._session is None or self._comparison is None or not self._painted:
             return
         seconds = time.monotonic() - self._shown_at
         with self._explaining():
@@ -301,6 +302,9 @@ class ReviewScreen(WorkbenchScreen):
 
     def _show_comparison(self, comparison: Comparison, note: str = "") -> None:
         self._comparison = comparison
+        self._painted = False
+        # A second key pressed in haste must not judge what nobody has seen.
+        self.call_after_refresh(self._set_painted)
         self._note = note
         self._shown_at = time.monotonic()
         self.query_one("#prompt", Pane).show(comparison.prompt)
@@ -309,6 +313,9 @@ class ReviewScreen(WorkbenchScreen):
         self._show_state(f"comparison {comparison.index} of {comparison.total}")
         self._show_note()
         self._switch("judging", self.query_one(Outputs))
+
+    def _set_painted(self) -> None:
+        self._painted = True
 
     def _show_report(self, report: Report) -> None:
         self._comparison = None

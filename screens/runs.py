@@ -14,7 +14,6 @@ from screens.base import WorkbenchScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
-from workbench.jobs.waiting import wait
 from workbench.review import items, sessions
 from workbench.text import visible
 from workbench.tracking import runs
@@ -60,6 +59,7 @@ class RunsScreen(WorkbenchScreen):
         self._all: list[RunSummary] = []
         self._shown: list[RunSummary] = []
         self._filter = ""
+        self._reloading = False
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -67,10 +67,10 @@ class RunsScreen(WorkbenchScreen):
         yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        self.set_interval(2.0, self._reload)
+        self.set_interval(2.0, self._reload_unless_reloading)
 
     def on_screen_resume(self) -> None:
-        self._reload()
+        self._reload_unless_reloading()
         self.focus_body()
 
     def focus_body(self) -> None:
@@ -82,8 +82,9 @@ class RunsScreen(WorkbenchScreen):
 
     @on(RowTable.Chosen)
     def _watch(self, event: RowTable.Chosen) -> None:
-        self.shell.run_id = self._shown[event.row].id
-        self.shell.action_go("monitor")
+        if event.row < len(self._shown):
+            self.shell.run_id = self._shown[event.row].id
+            self.shell.action_go("monitor")
 
     @on(RowTable.Moved)
     def _moved(self) -> None:
@@ -98,7 +99,9 @@ class RunsScreen(WorkbenchScreen):
     def action_evaluate(self) -> None:
         """Evaluate base and adapter on the validation split, as a job of its own."""
         if run := self._run:
-            self.notify(f"Evaluating {visible(run.id)}: its figures come here.", markup=False)
+            self.notify(
+                f"Evaluating {visible(run.id)}: the Monitor shows how far it is.", markup=False
+            )
             self._evaluate(run.id)
 
     def action_review(self) -> None:
@@ -123,22 +126,30 @@ class RunsScreen(WorkbenchScreen):
         run = self.workspace.runs / run_id
         try:
             config = runs.load_config(run).evaluation
-            asked = request.Request(config.generate_rows, config.max_new_tokens)
-            wait(request.start(run, asked))
-            self.app.call_from_thread(self.notify, f"{run_id} is evaluated.", markup=False)
+            request.start(run, request.Request(config.generate_rows, config.max_new_tokens))
         except WorkbenchError as error:
             text = visible(str(error))
             self.app.call_from_thread(self.notify, text, severity="error", markup=False)
 
-    @work(thread=True, exclusive=True, group="list", exit_on_error=False)
+    def _reload_unless_reloading(self) -> None:
+        # A thread can't be stopped: many long logs must not pile up reloads.
+        if self.is_current and not self._reloading:
+            self._reloading = True
+            self._reload()
+
+    @work(thread=True, group="list", exit_on_error=False)
     def _reload(self) -> None:
-        if self.is_current:
-            self.post_message(Listed(runs.list_runs(self.workspace)))
+        self.post_message(Listed(runs.list_runs(self.workspace)))
 
     @on(Listed)
     def _take(self, message: Listed) -> None:
-        self._all = message.summaries
+        chosen = self._run
+        self._all, self._reloading = message.summaries, False
         self._refresh()
+        # The cursor stays on its run when a new one comes above it.
+        places = [place for place, run in enumerate(self._shown) if chosen and run.id == chosen.id]
+        if places:
+            self.query_one(RowTable).cursor = places[0]
 
     @property
     def _run(self) -> RunSummary | None:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from workbench import __version__, faults
 from workbench.errors import WorkbenchError
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     result = args.run(args)
     if isinstance(result, OpenApp):
-        return _open_app(result)
+        _open_app(result)
     if args.json:
         _print_json(result)
     else:
@@ -72,14 +73,14 @@ def _complain(args: argparse.Namespace, error: WorkbenchError) -> None:
         say(error.hint)
 
 
-def _open_app(request: OpenApp) -> int:
+def _open_app(request: OpenApp) -> NoReturn:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise WorkbenchError(
             "The app needs a terminal.", "Every verb works without one: workbench --help."
         )
     from screens.app import run_app
 
-    return run_app(
+    run_app(
         request.workspace,
         mode=request.mode,
         run_id=request.run_id,

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Journey, Terminal
+from tests.polling import eventually
+from workbench.jobs.state import start_ticks
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 
@@ -122,7 +124,10 @@ def test_training_outlives_a_lost_terminal_and_a_killed_app(
         # Everything since the first step: the chart begins at step 0.
         app.wait("RUNNING", "step 0", "tokens/s")
         before = trip.run("status", run)["step"]
+        program = app.program()
         end(app)
+        # It must not linger and spin on a terminal that is gone.
+        eventually(lambda pid=program: start_ticks(pid) is None)
         now = trip.run("status", run)
         assert now["status"] == "running"
         assert now["step"] >= before

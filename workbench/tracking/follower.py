@@ -10,7 +10,7 @@ from workbench.hardware.sample import SampleReader
 from workbench.jobs.events import Record
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader
-from workbench.jobs.state import describe
+from workbench.jobs.state import ENDED, describe
 from workbench.tracking import runs
 
 
@@ -28,6 +28,8 @@ class News:
     """Of the machine."""
     jobs: list[tuple[str, Record]] = field(default_factory=list)
     """Of what is done with the run besides: the job's folder in the run's, and its event."""
+    working: frozenset[str] = frozenset()
+    """Those of these jobs that are going on."""
 
 
 class RunFollower:
@@ -38,6 +40,7 @@ class RunFollower:
         self._log = LogReader(run / runs.LOG)
         self._host = SampleReader(run / runs.HOST_LOG)
         self._jobs: dict[str, LogReader] = {}
+        self._ended: set[str] = set()
 
     def read(self) -> News:
         """What is new. Meant for a thread: it looks into folders."""
@@ -48,4 +51,10 @@ class RunFollower:
             name = str(path.parent.relative_to(self.run))
             reader = self._jobs.setdefault(name, LogReader(path))
             jobs += [(name, record) for record in reader.read()]
-        return News(self.run, status, text, self._log.read(), self._host.read(), jobs)
+        # A job that was killed says nothing of it in its log.
+        states = {
+            name: describe(self.run / name)[0] for name in self._jobs if name not in self._ended
+        }
+        self._ended |= {name for name, state in states.items() if state in ENDED}
+        working = frozenset(states) - self._ended
+        return News(self.run, status, text, self._log.read(), self._host.read(), jobs, working)

@@ -1,0 +1,65 @@
+"""One row as a person reads it: its turns, or its tokens."""
+
+from __future__ import annotations
+
+from rich.style import Style
+from rich.text import Text
+
+from workbench.data.browse import Looked
+from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
+from workbench.text import visible
+
+_LONGEST = 20_000
+"""Characters of a turn that are laid out; a row may have megabytes, and would block."""
+_MOST_TOKENS = 4_000
+_TOKEN_STYLES = {
+    True: (Style(color="green", reverse=True), Style(color="bright_green", reverse=True)),
+    False: (Style(color="cyan", dim=True), Style(dim=True)),
+}
+"""Of trained tokens and of the others; two each, so that one sees where a token ends."""
+
+
+def turns(looked: Looked) -> Text:
+    """The turns of a row under their roles, or why it is none."""
+    if looked.problem:
+        return Text(visible(f"{looked.problem}\n\n{_cut(looked.text)}"))
+    out = Text()
+    for example in looked.examples:
+        for message in example.messages:
+            out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
+            out.append(visible(_cut(message.content)) + "\n\n")
+        out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
+    return out
+
+
+def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
+    """The tokens of a row by the template of `base`, the trained ones in reverse: it must
+    be seen without colours, too."""
+    if looked.problem:
+        return turns(looked)
+    out = Text()
+    for example in looked.examples:
+        size = sum(len(message.content) for message in example.messages)
+        if size > _LONGEST * 4:
+            out.append(f"{size:,} characters are too many to show as tokens here.\n\n")
+            continue
+        try:
+            encoded = template.encode(example)
+        except WorkbenchError as error:
+            out.append(visible(f"Not a row to train on: {error}\n\n"))
+            continue
+        count = f"{encoded.trained_tokens} of {len(encoded.ids)}"
+        out.append(f"{count} tokens are trained (in reverse), by the template of\n", "bold")
+        out.append(f"{visible(base)}\n\n", "bold")
+        for place, token in enumerate(encoded.tokens[:_MOST_TOKENS]):
+            out.append(visible(token.text), _TOKEN_STYLES[token.trained][place % 2])
+        if (more := len(encoded.ids) - _MOST_TOKENS) > 0:
+            out.append(f"\n… and {more:,} tokens more", "bold")
+        out.append("\n\n")
+    return out
+
+
+def _cut(text: str) -> str:
+    more = len(text) - _LONGEST
+    return text if more <= 0 else f"{text[:_LONGEST]}\n… and {more:,} characters more"
