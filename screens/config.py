@@ -153,7 +153,7 @@ class ConfigScreen(WorkbenchScreen):
             self.app.call_from_thread(self.notify, visible(text), markup=False)
 
         try:
-            run = runs.create(self.workspace, config, command="workbench (Config screen)", say=say)
+            run = runs.create(self.workspace, config, command=None, say=say)
             runs.start(run)
         except WorkbenchError as error:
             text = visible(str(error))

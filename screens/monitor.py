@@ -171,7 +171,7 @@ class MonitorScreen(WorkbenchScreen):
     def _forget(self) -> None:
         """Begin with another run."""
         self._view = RunView()
-        self._loss = Curve()
+        self._loss, self._held_out = Curve(), Curve()
         self._curves = {name: Curve() for name in _FIGURES}
         self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -185,8 +185,10 @@ class MonitorScreen(WorkbenchScreen):
         for record in records:
             event = record.event
             if isinstance(event, Started):
-                for curve in (self._loss, *self._curves.values()):
+                for curve in (self._loss, self._held_out, *self._curves.values()):
                     curve.cut_after(event.resumed_from)
+            elif isinstance(event, Evaluated):
+                self._held_out.add(event.step, event.loss)
             elif isinstance(event, Step):
                 self._loss.add(event.step, event.loss)
                 for name, read in _FIGURES.items():
@@ -233,12 +235,11 @@ class MonitorScreen(WorkbenchScreen):
             return
         self._stale = False
         self.query_one("#state", Static).update(self._state())
-        held_out = [(e.step, e.loss) for e in self._view.evaluations]
         self.query_one("#loss", LineChart).show(
             "loss",
             [
                 Series("train", self._loss.points(), "cyan"),
-                Series("validation", held_out, "yellow", marks=True),
+                Series("validation", self._held_out.points(), "yellow", marks=True),
             ],
             x="step",
         )

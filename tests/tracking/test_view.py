@@ -5,7 +5,6 @@ import math
 import pytest
 
 from workbench.jobs.events import (
-    CheckpointSaved,
     Evaluated,
     Event,
     Failed,
@@ -48,7 +47,6 @@ def test_a_view_of_a_run_on_its_way() -> None:
     assert seen.tokens_per_second == pytest.approx(400)
     assert seen.seconds_left == pytest.approx(8 * 0.25)
     assert "step 2/10" in seen.line() and "loss 1.5000" in seen.line()
-    assert [n.text for _, n in seen.notices] == ["n"]
 
 
 def test_a_long_phase_shows_how_far_it_is_and_what_is_left() -> None:
@@ -69,15 +67,15 @@ def test_a_resumed_run_takes_back_what_came_after_its_checkpoint() -> None:
         step(5, 1.0),
         Evaluated(5, 2.0, 10, 99),
     )
-    assert [s.step for s in seen.steps] == [1, 2, 3, 4, 5]
-    assert seen.steps[-1].loss == 1.0 and len(seen.step_times) == 5
+    assert [s.step for s in seen.recent] == [1, 2, 3, 4, 5]
+    assert seen.last_step is not None and seen.last_step.loss == 1.0
     assert [(e.step, e.loss) for e in seen.evaluations] == [(0, 3.0), (5, 2.0)]
     assert seen.started_at == 1000.0
 
 
 def test_a_run_begun_again_from_its_start_shows_each_evaluation_once() -> None:
     seen = view(STARTED, Evaluated(0, 3.0, 10, 99), step(1), STARTED, Evaluated(0, 3.0, 10, 99))
-    assert seen.steps == [] and [e.step for e in seen.evaluations] == [0]
+    assert seen.last_step is None and [e.step for e in seen.evaluations] == [0]
 
 
 @pytest.mark.parametrize("last", [Failed("error", "It broke."), Finished(stopped=True, step=1)])
@@ -95,9 +93,11 @@ def test_the_best_evaluation_is_the_lowest_that_is_a_number() -> None:
     assert view(STARTED).best_evaluation is None
 
 
-def test_checkpoints_are_listed() -> None:
-    seen = view(STARTED, CheckpointSaved(1, "step-1", "regular"))
-    assert [c.path for c in seen.checkpoints] == ["step-1"]
+def test_a_long_run_is_kept_in_sums() -> None:
+    seen = view(STARTED, *(step(n, 5 - n / 1000) for n in range(1, 2001)))
+    assert len(seen.recent) == 20
+    assert (seen.tokens, seen.trained_tokens, seen.seconds) == (200_000, 100_000, 500.0)
+    assert seen.first_step is not None and seen.first_step.step == 1
 
 
 @pytest.mark.parametrize(

@@ -52,22 +52,25 @@ def _lines(workspace: Workspace, run: Path) -> Iterator[str]:
     yield ""
     yield "## How to repeat it"
     yield ""
-    yield f"    workbench train {run / runs.CONFIG}"
+    yield f"    {runs.repeating(run)}"
     yield ""
     yield "The config names the dataset version by its content, so the same rows are used."
 
 
 def _origin(made: dict[str, Any]) -> Iterator[str]:
     dataset, base = made["dataset"], made["base"]
-    yield f"- Base model: {base['name']}"
+    yield f"- Base model: {base['name']}" + (
+        f" at commit {base['revision']}" if base.get("revision") else ""
+    )
     for name, digest in base.get("files", {}).items():
         yield f"  - {name}: SHA-256 {digest}"
     yield f"- Dataset: {dataset['name']}@{dataset['version']}, {dataset['rows']} rows,"
     yield f"  SHA-256 {dataset['sha256']}"
-    environment = made.get("environment", {})
-    if environment:
+    for start in made.get("starts", ()):
+        environment = start["environment"]
         packages = ", ".join(f"{n} {v}" for n, v in environment["packages"].items() if v)
-        yield f"- Machine: {environment['device']}, {environment['dtype']};"
+        yield f"- {_date(start['time'])}, after step {start['resumed_from']}:"
+        yield f"  {environment['device']}, {environment['dtype']};"
         yield f"  Python {environment['python']}; {packages}"
     yield "- What differs from the defaults:"
     config = loading.parse(made["config"], origin="The manifest's config")
@@ -80,18 +83,15 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
 def _course(run: Path) -> Iterator[str]:
     view = RunView()
     view.feed(read_all(run / runs.LOG))
-    if view.started is None or not view.steps:
+    if view.started is None or view.first_step is None or view.last_step is None:
         yield "It took no step."
         return
     started = view.started
-    tokens = sum(step.tokens for step in view.steps)
-    trained = sum(step.trained_tokens for step in view.steps)
-    seconds = sum(step.seconds for step in view.steps)
     share = started.trainable_parameters / started.parameters
-    yield f"- {view.step} of {view.total_steps} steps in {duration(seconds)}"
-    yield f"- {tokens:,} tokens, {trained:,} of them trained"
+    yield f"- {view.step} of {view.total_steps} steps in {duration(view.seconds)}"
+    yield f"- {view.tokens:,} tokens, {view.trained_tokens:,} of them trained"
     yield f"- {started.trainable_parameters:,} of {started.parameters:,} parameters ({share:.2%})"
-    yield f"- training loss {view.steps[0].loss:.4f} -> {view.steps[-1].loss:.4f}"
+    yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
     for evaluation in view.evaluations:
         yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, read_json, user_path
+from workbench.files import building_folder, read_json, user_path
 from workbench.jobs import launch
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
@@ -56,10 +57,11 @@ class RunSummary:
         return asdict(self)
 
 
-def create(workspace: Workspace, config: RunConfig, *, command: str, say: Say) -> Path:
-    """Make the folder of a new run, ready to start, and return it.
+def create(workspace: Workspace, config: RunConfig, *, command: str | None, say: Say) -> Path:
+    """Make the folder of a new run, whole and ready to start, and return it.
 
-    Fetches or converts the base model if need be. Raises WorkbenchError for whatever
+    Fetches or converts the base model if need be. `command` is what was typed; None where
+    nothing was. Raises WorkbenchError for whatever
     would stop the run: no such dataset version, no such base model, a full disk.
     """
     if not config.data.dataset:
@@ -74,20 +76,28 @@ def create(workspace: Workspace, config: RunConfig, *, command: str, say: Say) -
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
         folder = workspace.runs / run_id
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise explain_os_error(error, f"create the run {folder}") from error
-    loading.save(pinned, folder / CONFIG)
-    manifest.begin(
-        folder,
-        run_id=run_id,
-        config=pinned.model_dump(),
-        dataset=dataset,
-        base=pinned.model.base,
-        command=command,
-    )
+        with building_folder(folder) as building:
+            loading.save(pinned, building / CONFIG)
+            manifest.begin(
+                building,
+                run_id=run_id,
+                config=pinned.model_dump(),
+                dataset=dataset,
+                base={
+                    "name": pinned.model.base,
+                    "revision": base_models.revision(pinned.model.base, base_folder),
+                },
+                command=command,
+                repeat=repeating(folder),
+            )
     return folder
+
+
+def repeating(folder: Path) -> str:
+    """The line for a shell that trains the run once more, from wherever it is typed."""
+    place = folder.absolute()
+    parts = ("workbench", "train", place / CONFIG, "--workspace", place.parent.parent)
+    return shlex.join(map(str, parts))
 
 
 def _pinned(config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
@@ -195,7 +205,7 @@ def summarise(folder: Path) -> RunSummary:
         dataset=f"{made['dataset']['name']}@{made['dataset']['version']}",
         step=view.step,
         total_steps=view.total_steps,
-        loss=_finite(view.steps[-1].loss) if view.steps else None,
+        loss=_finite(view.last_step.loss) if view.last_step else None,
         first_validation_loss=_finite(losses[0]) if losses else None,
         best_validation_loss=best.loss if best else None,
         scores=newest_scores(folder),
@@ -231,7 +241,8 @@ def load_config(folder: Path) -> RunConfig:
 
 def _folders(workspace: Workspace) -> list[Path]:
     """Folders of runs, the newest first."""
-    found = list(workspace.runs.glob(f"*/{manifest.MANIFEST}"))
+    # A hidden folder is one that is being made.
+    found = list(workspace.runs.glob(f"[!.]*/{manifest.MANIFEST}"))
     found.sort(key=lambda p: (_number(p.parent.name), p.stat().st_mtime), reverse=True)
     return [p.parent for p in found]
 

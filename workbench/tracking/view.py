@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from workbench.jobs.events import (
-    CheckpointSaved,
     Evaluated,
     Failed,
     Finished,
-    Notice,
     Progress,
     Record,
     Started,
@@ -25,20 +24,26 @@ _RECENT = 20
 
 @dataclass
 class RunView:
-    """One run as its log tells it; feed it the log, in order, as it grows."""
+    """One run as its log tells it; feed it the log, in order, as it grows.
+
+    It keeps sums and the last steps only: a run has hundreds of thousands of steps.
+    """
 
     started: Started | None = None
     started_at: float | None = None
-    steps: list[Step] = field(default_factory=list)
-    step_times: list[float] = field(default_factory=list)
-    """When each step was logged, unix seconds."""
+    first_step: Step | None = None
+    recent: deque[Step] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    """The last steps, the newest at the end."""
+    tokens: int = 0
+    """Tokens of all steps taken, also of those that a resumed run took again."""
+    trained_tokens: int = 0
+    seconds: float = 0.0
+    """Time of all steps taken."""
     evaluations: list[Evaluated] = field(default_factory=list)
-    checkpoints: list[CheckpointSaved] = field(default_factory=list)
     progress: Progress | None = None
     """The phase under way; None while steps are taken."""
     phase_began: float = 0.0
     """When the phase under way was first heard of, unix seconds."""
-    notices: list[tuple[float, Notice]] = field(default_factory=list)
     finished: Finished | None = None
     failed: Failed | None = None
     last_time: float | None = None
@@ -59,20 +64,14 @@ class RunView:
             case Started():
                 self._begin(event, record.time)
             case Step():
-                self.steps.append(event)
-                self.step_times.append(record.time)
-                self.progress = None
+                self._add(event)
             case Evaluated():
                 self.evaluations.append(event)
                 self.progress = None
-            case CheckpointSaved():
-                self.checkpoints.append(event)
             case Progress():
                 if self.progress is None or self.progress.phase != event.phase:
                     self.phase_began = record.time
                 self.progress = event
-            case Notice():
-                self.notices.append((record.time, event))
             case Finished():
                 self.finished, self.progress = event, None
             case Failed():
@@ -82,18 +81,31 @@ class RunView:
         self.started = event
         self.started_at = self.started_at or at
         # A resumed run takes up its checkpoint: what came after it is done again.
-        while self.steps and self.steps[-1].step > event.resumed_from:
-            self.steps.pop()
-            self.step_times.pop()
+        while self.recent and self.recent[-1].step > event.resumed_from:
+            self.recent.pop()
+        if not event.resumed_from:
+            self.first_step = None
         # From the start it is all done again, the loss of the untrained model as well.
         kept = event.resumed_from if event.resumed_from else -1
         self.evaluations = [e for e in self.evaluations if e.step <= kept]
 
+    def _add(self, step: Step) -> None:
+        self.first_step = self.first_step or step
+        self.recent.append(step)
+        self.tokens += step.tokens
+        self.trained_tokens += step.trained_tokens
+        self.seconds += step.seconds
+        self.progress = None
+
+    @property
+    def last_step(self) -> Step | None:
+        return self.recent[-1] if self.recent else None
+
     @property
     def step(self) -> int:
         """Optimiser steps done."""
-        if self.steps:
-            return self.steps[-1].step
+        if self.recent:
+            return self.recent[-1].step
         return self.started.resumed_from if self.started else 0
 
     @property
@@ -103,9 +115,8 @@ class RunView:
     @property
     def tokens_per_second(self) -> float | None:
         """Over the last steps: tokens through the model, prompts included, padding not."""
-        recent = self.steps[-_RECENT:]
-        seconds = sum(step.seconds for step in recent)
-        return sum(step.tokens for step in recent) / seconds if seconds else None
+        seconds = sum(step.seconds for step in self.recent)
+        return sum(step.tokens for step in self.recent) / seconds if seconds else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -117,10 +128,9 @@ class RunView:
             if not self.progress.done or not spent:
                 return None
             return spent / self.progress.done * (self.progress.total - self.progress.done)
-        recent = self.steps[-_RECENT:]
-        if not recent:
+        if not self.recent:
             return None
-        mean = sum(step.seconds for step in recent) / len(recent)
+        mean = sum(step.seconds for step in self.recent) / len(self.recent)
         return mean * (self.total_steps - self.step)
 
     @property
@@ -147,8 +157,8 @@ class RunView:
     def figures(self) -> str:
         """Losses and the rate, as far as there are any."""
         parts = []
-        if self.steps:
-            parts.append(f"loss {self.steps[-1].loss:.4f}")
+        if self.last_step is not None:
+            parts.append(f"loss {self.last_step.loss:.4f}")
         if self.evaluations:
             parts.append(f"validation {self.evaluations[-1].loss:.4f}")
         if (best := self.best_evaluation) is not None and best is not self.evaluations[-1]:
