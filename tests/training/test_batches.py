@@ -133,9 +133,9 @@ def test_a_batch_holds_each_row_whole_and_padding_beside_it(base: Path) -> None:
             length = len(rows[number])
             assert torch.equal(batch.input_ids[place, :length], rows[number].ids.long())
             assert batch.input_ids[place, length:].eq(256).all()
-            assert batch.attention_mask[place].sum() == length
-            assert torch.equal(batch.trained[place, :length], rows[number].trained)
-            assert not batch.trained[place, length:].any()
+            trained = batch.places[1, batch.places[0] == place] + 1
+            assert torch.equal(trained, rows[number].trained.nonzero().squeeze(1))
+        assert torch.equal(batch.labels, batch.input_ids[batch.places[0], batch.places[1] + 1])
         assert batch.tokens == sum(len(rows[n]) for n in batch.rows)
         assert batch.trained_tokens == sum(rows[n].trained_tokens for n in batch.rows)
         seen += batch.rows

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 from transformers import (
     CohereConfig,
@@ -40,27 +42,33 @@ def adapted(_tiny_model: Path) -> PeftModel:
 @pytest.fixture(scope="module")
 def batch(_tiny_model: Path) -> Batch:
     (batch,) = batches(encode(_tiny_model, 7), 7, PAD, CPU)
-    assert not batch.attention_mask.all(), "some of it is padding"
+    assert not mask_of(batch).all(), "some of it is padding"
     return batch
+
+
+def mask_of(batch: Batch) -> torch.Tensor:
+    """As transformers takes it: 0 where there is padding."""
+    return (batch.input_ids != PAD).long()
 
 
 def labels_of(batch: Batch) -> torch.Tensor:
     """As transformers takes them: -100 is not counted."""
-    return batch.input_ids.masked_fill(~batch.trained, -100)
+    row, before = batch.places
+    labels = torch.full_like(batch.input_ids, -100)
+    labels[row, before + 1] = batch.input_ids[row, before + 1]
+    return labels
 
 
 def plain_sums(adapted: PeftModel, batch: Batch) -> torch.Tensor:
     """The same by the book: all logits, then the loss of each row's labels."""
-    logits = adapted(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    logits = adapted(input_ids=batch.input_ids, attention_mask=mask_of(batch)).logits
     labels = labels_of(batch)[:, 1:]
     losses = cross_entropy(logits[:, :-1].transpose(1, 2), labels, reduction="none")
     return losses.sum(1)
 
 
 def sums(adapted: PeftModel, batch: Batch) -> torch.Tensor:
-    measured: torch.Tensor = TrainedTokenLoss(adapted)(
-        batch.input_ids, batch.attention_mask, batch.trained
-    )
+    measured: torch.Tensor = TrainedTokenLoss(adapted)(batch)
     return measured
 
 
@@ -84,7 +92,7 @@ def test_the_sums_are_those_of_a_plain_computation(adapted: PeftModel, batch: Ba
 
 def test_their_mean_is_the_loss_that_transformers_gives(adapted: PeftModel, batch: Batch) -> None:
     theirs = adapted(
-        input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels_of(batch)
+        input_ids=batch.input_ids, attention_mask=mask_of(batch), labels=labels_of(batch)
     ).loss
     mean = sums(adapted, batch).sum() / batch.trained_tokens
     torch.testing.assert_close(mean, theirs, rtol=1e-5, atol=1e-5)
@@ -120,33 +128,53 @@ def test_a_row_has_the_same_loss_alone_and_among_longer_rows(
     by_row = dict(zip(together.rows, sums(adapted, together).tolist(), strict=True))
     for place, row in enumerate(rows):
         (alone,) = batches([row], 1, PAD, CPU)
-        assert alone.attention_mask.all()
+        assert mask_of(alone).all()
         assert sums(adapted, alone).item() == pytest.approx(by_row[place], abs=1e-4)
 
 
 def test_what_stands_in_the_padding_changes_nothing(adapted: PeftModel, batch: Batch) -> None:
     other = batch.input_ids.clone()
-    padding = batch.attention_mask == 0
+    padding = mask_of(batch) == 0
     other[padding] = torch.randint(0, 256, (int(padding.sum()),))
-    measured = TrainedTokenLoss(adapted)(other, batch.attention_mask, batch.trained)
+    measured = sums(adapted, replace(batch, input_ids=other))
     torch.testing.assert_close(measured, sums(adapted, batch), rtol=1e-5, atol=1e-5)
 
 
 def test_only_trained_tokens_count(adapted: PeftModel, batch: Batch) -> None:
     """Row by row: minus the logarithm of what the model gives each trained token."""
-    logits = adapted(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+    logits = adapted(input_ids=batch.input_ids, attention_mask=mask_of(batch)).logits
     logs = logits.detach().log_softmax(-1)
     for row, measured in enumerate(sums(adapted, batch).tolist()):
-        places = [i for i, trained in enumerate(batch.trained[row].tolist()) if trained]
-        assert 0 < len(places) < int(batch.attention_mask[row].sum())
+        places = [i for i, label in enumerate(labels_of(batch)[row].tolist()) if label != -100]
+        assert 0 < len(places) < int(mask_of(batch)[row].sum())
         by_hand = -sum(float(logs[row, i - 1, batch.input_ids[row, i]]) for i in places)
         assert measured == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_nothing_trained_is_a_loss_of_0(adapted: PeftModel, batch: Batch) -> None:
-    nothing = torch.zeros_like(batch.trained)
-    measured = TrainedTokenLoss(adapted)(batch.input_ids, batch.attention_mask, nothing)
-    assert measured.tolist() == [0.0] * 7
+    nothing = replace(batch, places=batch.places[:, :0], labels=batch.labels[:0])
+    assert sums(adapted, nothing).tolist() == [0.0] * 7
+
+
+def test_nothing_is_looked_for_on_the_device_and_attention_has_no_mask(
+    adapted: PeftModel, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look for tokens makes a GPU's step wait; a mask keeps it from its fast attention."""
+    masks: list[torch.Tensor | None] = []
+    attend = functional.scaled_dot_product_attention
+
+    def note(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+        masks.append(options["attn_mask"])
+        assert options["is_causal"]
+        return attend(*tensors, **options)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("it was looked for")
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", note)
+    monkeypatch.setattr(torch, "nonzero", refuse)
+    sums(adapted, batch)
+    assert masks == [None, None]
 
 
 SMALL: dict[str, Any] = {

@@ -29,7 +29,7 @@ def row_losses(
     done = 0
     with torch.inference_mode():
         for batch in batches(rows, batch_size, pad_id, device):
-            sums = measure(batch.input_ids, batch.attention_mask, batch.trained).tolist()
+            sums = measure(batch).tolist()
             for place, value in zip(batch.rows, sums, strict=True):
                 losses[place] = value
             done += len(batch.rows)

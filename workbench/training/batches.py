@@ -134,14 +134,25 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows padded to one length; padding is never attended to and never learnt."""
+    """Rows padded on the right to one length, and where their trained tokens are.
+
+    There is no attention mask: what stands to the right of a token is hidden from it in a
+    causal model anyway, and attention without a mask is the fast kind.
+    """
 
     input_ids: Tensor
-    attention_mask: Tensor
-    trained: Tensor
+    """Token ids, int64, shape (rows, tokens)."""
+    places: Tensor
+    """Row and position of the token *before* each trained one, int64, shape (2, trained).
+
+    Found on the CPU: to look for them on a GPU would make every step wait for it.
+    """
+    labels: Tensor
+    """The trained tokens' ids, int64, shape (trained,)."""
     rows: list[int]
     """The rows' places in the sequence that was batched."""
     tokens: int
+    """Padding not counted."""
     trained_tokens: int
 
 
@@ -157,18 +168,23 @@ def batches(
 def _collate(rows: Sequence[Row], picked: list[int], pad_id: int, device: torch.device) -> Batch:
     width = max(len(rows[i]) for i in picked)
     input_ids = torch.full((len(picked), width), pad_id, dtype=torch.long)
-    attention_mask = torch.zeros((len(picked), width), dtype=torch.long)
     trained = torch.zeros((len(picked), width), dtype=torch.bool)
     for place, i in enumerate(picked):
-        length = len(rows[i])
-        input_ids[place, :length] = rows[i].ids
-        attention_mask[place, :length] = 1
-        trained[place, :length] = rows[i].trained
+        input_ids[place, : len(rows[i])] = rows[i].ids
+        trained[place, : len(rows[i])] = rows[i].trained
+    row, before = torch.nonzero(trained[:, 1:], as_tuple=True)
     return Batch(
-        input_ids=input_ids.to(device, non_blocking=True),
-        attention_mask=attention_mask.to(device, non_blocking=True),
-        trained=trained.to(device, non_blocking=True),
+        input_ids=_ship(input_ids, device),
+        places=_ship(torch.stack([row, before]), device),
+        labels=_ship(input_ids[row, before + 1], device),
         rows=picked,
-        tokens=int(attention_mask.sum()),
-        trained_tokens=int(trained.sum()),
+        tokens=sum(len(rows[i]) for i in picked),
+        trained_tokens=sum(rows[i].trained_tokens for i in picked),
     )
+
+
+def _ship(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        # Only from pinned memory is a copy one that nobody waits for.
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -165,7 +165,7 @@ class Loop:
         loss = torch.zeros((), device=self._accelerator.device)
         tokens = 0
         for batch in self._batches(rows, self.config.training.batch_size):
-            sums = self._model(batch.input_ids, batch.attention_mask, batch.trained)
+            sums = self._model(batch)
             share = sums.sum() / trained_tokens
             self._accelerator.backward(share)
             loss += share.detach()
@@ -230,7 +230,7 @@ class Loop:
         tokens = 0
         with torch.no_grad():
             for batch in self._batches(self.validation, self.config.evaluation.batch_size):
-                row_sums = self._model(batch.input_ids, batch.attention_mask, batch.trained)
+                row_sums = self._model(batch)
                 sums.extend(row_sums.tolist())
                 tokens += batch.trained_tokens
                 progress(len(sums))

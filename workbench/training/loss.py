@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from workbench.training.batches import Batch
+
 CHUNK = 1024
 """Trained tokens whose logits exist at once."""
 
@@ -27,23 +29,14 @@ class TrainedTokenLoss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, trained: Tensor) -> Tensor:
-        """Per-row sums of the loss in nats, shape (rows,), float32.
-
-        `input_ids`, `attention_mask` and `trained` have shape (rows, tokens); `trained`
-        is true where the token itself is to be learnt, so it is predicted from the
-        position before it.
-        """
-        causal = _causal_model(self.model)
-        hidden = causal.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
-        rows, positions = torch.nonzero(trained[:, 1:], as_tuple=True)
-        picked = hidden[rows, positions]
-        labels = input_ids[rows, positions + 1]
-        losses = self._token_losses(causal, picked, labels)
-        sums = torch.zeros(len(input_ids), dtype=torch.float32, device=losses.device)
-        return sums.index_add(0, rows, losses)
+    def forward(self, batch: Batch) -> Tensor:
+        """Per-row sums of the loss in nats, shape (rows,), float32."""
+        causal = causal_model(self.model)
+        hidden = causal.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        row, before = batch.places
+        losses = self._token_losses(causal, hidden[row, before], batch.labels)
+        sums = torch.zeros(len(batch.input_ids), dtype=torch.float32, device=losses.device)
+        return sums.index_add(0, row, losses)
 
     def _token_losses(self, causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
         if len(labels) <= CHUNK:
@@ -77,7 +70,8 @@ def _chunk_losses(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Te
     return nn.functional.cross_entropy(token_logits(causal, hidden), labels, reduction="none")
 
 
-def _causal_model(model: nn.Module) -> PreTrainedModel:
+def causal_model(model: nn.Module) -> PreTrainedModel:
+    """The causal language model in `model`, whose layers may have adapters in them."""
     if isinstance(model, PeftModel):
         model = model.get_base_model()
     return cast(PreTrainedModel, model)
