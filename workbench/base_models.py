@@ -113,10 +113,11 @@ def _missing_shards(folder: Path) -> list[str]:
     return sorted(wanted - present)
 
 
-def resolve(workspace: Workspace, name: str) -> Path:
+def resolve(workspace: Workspace, name: str, revision: str | None = None) -> Path:
     """The local folder of the base model `name`, if it is here already.
 
-    Never downloads or converts; raises WorkbenchError when the model isn't here.
+    `revision` is the commit of a hub model (default: the newest that is here). Never
+    downloads or converts; raises WorkbenchError when the model isn't here.
     """
     if name == DEFAULT:
         folder = workspace.models / DEFAULT_FOLDER
@@ -129,7 +130,12 @@ def resolve(workspace: Workspace, name: str) -> Path:
     local = user_path(name)
     if local.is_dir() or not _is_hub_id(name):
         return check_folder(local.absolute())
-    cached = _cached(name)
+    cached = _cached(name, revision)
+    if cached is None and revision is not None:
+        raise WorkbenchError(
+            f"The base model {name} is not on this machine at commit {revision}.",
+            f"`hf download {name} --revision {revision}` fetches it again.",
+        )
     if cached is None:
         raise WorkbenchError(
             f"The base model {name} is not on this machine.",
@@ -140,6 +146,12 @@ def resolve(workspace: Workspace, name: str) -> Path:
     except WorkbenchError as error:
         again = f"`workbench model prepare {name}` goes on with a download that was cut short."
         raise WorkbenchError(error.message, f"{error.hint} {again}".strip()) from error
+
+
+def revision(name: str, folder: Path) -> str | None:
+    """The commit of the hub model `name` that `folder` holds; None for any other base."""
+    is_snapshot = folder.parent.name == "snapshots"
+    return folder.name if is_snapshot and _is_hub_id(name) else None
 
 
 def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Path:
@@ -164,13 +176,17 @@ def _is_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, revision: str | None = None) -> Path | None:
     """The snapshot of a hub model in the local cache, whole or not, without asking the hub."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=True
+            )
+        )
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.trained import SECRET, Trained
+from workbench import cli
 from workbench.config.schema import RunConfig
 from workbench.data.importing import import_files
 from workbench.data.template import ChatTemplate
@@ -47,6 +52,18 @@ def make(workspace: Workspace, dataset: Version, tiny_model: Path) -> Make:
         return folder
 
     return create
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a small file system can't be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
 
 
 def step(number: int, loss: float = 2.0) -> Step:
@@ -130,6 +147,56 @@ def test_the_config_of_a_run_names_rows_and_base_for_good(
     assert kept.model.base == str(tiny_model)
 
 
+def test_the_line_that_repeats_a_run_does_so_from_anywhere(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = Workspace(tmp_path / "my work").runs / "small-0001"
+    line = runs.repeating(folder)
+    assert shlex.split(line) == [
+        "workbench",
+        "train",
+        str(folder / "config.yaml"),
+        "--workspace",
+        str(tmp_path / "my work"),
+    ]
+    args = cli._parser_of_verbs().parse_args(shlex.split(line)[1:])
+    assert (args.config, args.workspace) == (str(folder / "config.yaml"), str(tmp_path / "my work"))
+
+
+def test_a_run_that_was_asked_for_on_a_screen_has_no_typed_command(
+    workspace: Workspace, dataset: Version, tiny_model: Path
+) -> None:
+    config = RunConfig.model_validate(
+        {"model": {"base": str(tiny_model)}, "data": {"dataset": "numbers"}}
+    )
+    made = manifest.read(runs.create(workspace, config, command=None, say=lambda text: None))
+    assert (made["command"], made["working_folder"]) == (None, None)
+    assert made["repeat"].startswith("workbench train /")
+
+
+def test_a_disk_that_is_full_leaves_no_half_made_run(
+    make: Make, workspace: Workspace, small_disk: Path
+) -> None:
+    make()
+    shutil.copytree(workspace.root, small_disk / "ws")
+    full = Workspace(small_disk / "ws")
+    config = runs.load_config(runs.find(full))
+    fill = small_disk / "fill"
+    with suppress(OSError), fill.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+    with pytest.raises(WorkbenchError, match="the disk is full"):
+        runs.create(full, config, command="", say=lambda text: None)
+    assert [path.name for path in full.runs.iterdir()] == ["small-0001"]
+    fill.unlink()
+    assert runs.create(full, config, command="", say=lambda text: None).name == "small-0002"
+
+
+def test_a_run_that_is_being_made_is_not_listed(make: Make, workspace: Workspace) -> None:
+    shutil.copytree(make(), workspace.runs / ".small-0002.abc")
+    assert runs.ids(workspace) == ["small-0001"]
+
+
 def test_a_summary_of_a_long_log_knows_its_best_validation_loss(make: Make) -> None:
     """The best was in the middle, far from both ends of the log."""
     events: list[Event] = [STARTED, Evaluated(0, 5.0, 10, 99)]
@@ -159,6 +226,7 @@ def test_a_run_that_does_not_run_takes_no_commands(make: Make) -> None:
 def test_the_manifest_says_what_will_be_run_before_it_runs(make: Make, dataset: Version) -> None:
     made = manifest.read(make())
     assert made["run"] == "small-0001" and made["command"] == "workbench train x"
+    assert made["working_folder"] == str(Path.cwd())
     assert made["config"]["data"]["dataset"] == dataset.reference
     assert made["dataset"] == {
         "name": "numbers",
@@ -174,8 +242,13 @@ def test_the_manifest_of_a_finished_run_says_what_produced_it(trained_run: Train
     assert {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"} <= files
     assert made["base"]["files"] == {n: sha256_file(trained_run.base / n) for n in files}
     assert made["template"]["sha256"] == ChatTemplate.load(trained_run.base).fingerprint()
-    environment = made["environment"]
-    assert environment["packages"]["torch"] and environment["packages"]["peft"]
+    (start,) = made["starts"]
+    assert start["resumed_from"] == 0 and made["created"] < start["time"]
+    environment = start["environment"]
+    for package in ("torch", "peft", "datasets", "jinja2", "gguf", "rouge-score"):
+        assert environment["packages"][package]
+    assert environment["attention"] in ("sdpa", "eager")
+    assert {"nvidia", "cuda", "cudnn"} <= environment.keys()
     assert environment["python"].startswith("3.")
     assert environment["device"].startswith("CPU") and environment["dtype"] == "float32"
     weights = trained_run.run / "adapter" / "adapter_model.safetensors"
@@ -218,7 +291,7 @@ def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
         "validation loss after step 20: 0.0",
         "| exact match | 0.0000 [0.0000, 0.0000] | 1.0000 [1.0000, 1.0000] |",
         "answers to 3",
-        f"workbench train {trained_run.run / 'config.yaml'}",
+        f"    {made['repeat']}",
     ]
     assert [line for line in wanted if line not in text] == []
     assert not any(line != line.rstrip() for line in text.splitlines())

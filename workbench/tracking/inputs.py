@@ -6,15 +6,22 @@ from datetime import date
 from pathlib import Path
 
 from workbench import base_models
+from workbench.data import versions
 from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
 from workbench.tracking import manifest, runs
 from workbench.workspace import Workspace
 
 
 def base_folder(run: Path) -> Path:
-    """The folder of a run's base model. Raises WorkbenchError when it isn't here."""
-    base = runs.load_config(run).model.base
-    return base_models.resolve(Workspace(run.parent.parent), base)
+    """The folder of a run's base model; of a hub model, at the commit that the run began with.
+
+    Raises WorkbenchError when it isn't here.
+    """
+    name = runs.load_config(run).model.base
+    known = manifest.read(run)["base"]
+    revision = known.get("revision") if name == known["name"] else None
+    return base_models.resolve(Workspace(run.parent.parent), name, revision)
 
 
 def load_template(run: Path) -> ChatTemplate:
@@ -26,3 +33,38 @@ def load_template(run: Path) -> ChatTemplate:
     day = made.get("date")
     today = date.fromisoformat(day) if day else date.fromtimestamp(made["created"])
     return ChatTemplate.load(base_folder(run), today=today)
+
+
+def pin(run: Path, template: ChatTemplate) -> None:
+    """Prove a run's rows, base and template the ones that it began with.
+
+    The first start writes the hashes of base and template into the manifest, each later
+    one is held against them. Reads every file of the base. Raises WorkbenchError that
+    names what has changed.
+    """
+    made = manifest.read(run)
+    reference = runs.load_config(run).data.dataset
+    version = versions.resolve(Workspace(run.parent.parent), reference)
+    versions.verify(version)
+    if version.sha256 != made["dataset"]["sha256"]:
+        raise _changed(run, f"its dataset was {made['dataset']['sha256']}, not {version.sha256}")
+    folder = base_folder(run)
+    files, fingerprint = manifest.model_files(folder), template.fingerprint()
+    if "template" not in made:
+        base = {**made["base"], "files": files}
+        manifest.update(run, base=base, template={"sha256": fingerprint})
+        return
+    began = made["base"]["files"]
+    for name in sorted(began.keys() | files.keys()):
+        was, now = began.get(name, "absent"), files.get(name, "absent")
+        if was != now:
+            raise _changed(run, f"the SHA-256 of {folder / name} was {was} and is {now}")
+    if fingerprint != made["template"]["sha256"]:
+        raise _changed(run, "its tokenizer's files are read otherwise by this tokenizers package")
+
+
+def _changed(run: Path, what: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"{run.name} can't go on: {what}.",
+        "Put back what it began with, or start a new run of the same config.",
+    )

@@ -17,24 +17,41 @@ from typing import Any
 from workbench import __version__
 from workbench.data.versions import Version
 from workbench.files import read_json, sha256_file, write_json
+from workbench.hardware.nvml import Nvml
 
 MANIFEST = "manifest.json"
 _PACKAGES = (
     "torch",
+    "triton",
     "transformers",
     "peft",
     "bitsandbytes",
     "accelerate",
+    "datasets",
     "tokenizers",
+    "jinja2",
     "safetensors",
+    "gguf",
     "numpy",
+    "rouge-score",
 )
 
 
 def begin(
-    folder: Path, *, run_id: str, config: dict[str, Any], dataset: Version, base: str, command: str
+    folder: Path,
+    *,
+    run_id: str,
+    config: dict[str, Any],
+    dataset: Version,
+    base: dict[str, Any],
+    command: str | None,
+    repeat: str,
 ) -> None:
-    """Write what is known when a run is asked for."""
+    """Write what is known when a run is asked for.
+
+    `base` is the base model's name and, of one from the hub, its revision. `command` is
+    what was typed (None on a screen), `repeat` the line that does the same anywhere.
+    """
     body = {
         "v": 1,
         "run": run_id,
@@ -43,6 +60,8 @@ def begin(
         "date": date.today().isoformat(),
         "workbench": __version__,
         "command": command,
+        "working_folder": str(Path.cwd()) if command else None,
+        "repeat": repeat,
         "config": config,
         "dataset": {
             "name": dataset.name,
@@ -50,7 +69,7 @@ def begin(
             "sha256": dataset.sha256,
             "rows": dataset.rows,
         },
-        "base": {"name": base},
+        "base": base,
         "git": git_state(Path.cwd()),
     }
     write_json(folder / MANIFEST, body)
@@ -61,6 +80,12 @@ def update(folder: Path, **sections: Any) -> None:
     write_json(folder / MANIFEST, {**read(folder), **sections})
 
 
+def add_start(folder: Path, environment: dict[str, Any], resumed_from: int) -> None:
+    """Append a start of the run: when, on what, after which step."""
+    start = {"time": time.time(), "resumed_from": resumed_from, "environment": environment}
+    update(folder, starts=[*read(folder).get("starts", ()), start])
+
+
 def read(folder: Path) -> dict[str, Any]:
     """A run's manifest. Raises WorkbenchError when it has none."""
     body: dict[str, Any] = read_json(folder / MANIFEST)
@@ -68,7 +93,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Python, the machine and the versions of the packages that decide a result."""
+    """Python, the machine, its GPUs and the versions of the packages that decide a result."""
     versions: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
@@ -79,13 +104,23 @@ def environment() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "nvidia": _nvidia(),
         "packages": versions,
     }
 
 
+def _nvidia() -> dict[str, Any] | None:
+    """The driver and every GPU that it shows; None without a driver."""
+    nvml = Nvml()
+    if nvml.reason is not None:
+        return None
+    gpus = [{"name": gpu.name, "uuid": gpu.uuid} for gpu in nvml.sample()]
+    return {"driver": nvml.driver(), "gpus": gpus}
+
+
 def model_files(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a base model that decides what it computes."""
-    kinds = ("*.safetensors", "*.json", "*.jinja")
+    kinds = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
     paths = sorted(p for kind in kinds for p in folder.glob(kind))
     return {path.name: sha256_file(path) for path in paths}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from peft import PeftModel
 
 from workbench.config.schema import RunConfig
 from workbench.data import versions
@@ -32,6 +34,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     config = runs.load_config(folder)
     base_folder = inputs.base_folder(folder)
     template = inputs.load_template(folder)
+    log.write(Progress("hashing the data and the base model", 0, 1))
+    inputs.pin(folder, template)
     log.write(Progress("encoding the data", 0, 1))
     train_split, validation_split = encode_splits(workspace, config, template, log)
 
@@ -50,9 +54,9 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         control=control,
     )
     first_step = loop.resume()
-    dtype = str(model.pick_dtype(config.model, device)).removeprefix("torch.")
+    dtype = model.dtype_name(model.pick_dtype(config.model, device))
     trainable, total = model.count_parameters(adapted)
-    _record_origin(folder, base_folder, template, device, dtype)
+    manifest.add_start(folder, _environment(adapted, device, dtype), first_step)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,
@@ -62,7 +66,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
             train_tokens=train_split.tokens,
             trainable_parameters=trainable,
             parameters=total,
-            device=_device_name(device),
+            device=model.device_name(device),
             dtype=dtype,
             resumed_from=first_step,
         )
@@ -96,7 +100,7 @@ def encode_splits(
             limit = config.data.max_length
             text = f"{split.dropped} {name} rows over {limit} tokens are left out."
             log.write(Notice(text, "warning"))
-    if not any(row.trained_tokens for row in train_split.rows):
+    if not train_split.rows:
         raise WorkbenchError(
             f"The dataset version {version.reference} has no row to train on.",
             "`workbench data show` prints its rows; data.max_length may be too small.",
@@ -106,22 +110,16 @@ def encode_splits(
     return train_split, validation_split
 
 
-def _record_origin(
-    folder: Path, base: Path, template: ChatTemplate, device: torch.device, dtype: str
-) -> None:
-    made = manifest.read(folder)
-    manifest.update(
-        folder,
-        base={**made["base"], "files": manifest.model_files(base)},
-        template={"sha256": template.fingerprint()},
-        environment={
-            **manifest.environment(),
-            "device": _device_name(device),
-            "dtype": dtype,
-            "cuda": torch.version.cuda,
-            "threads": torch.get_num_threads(),
-        },
-    )
+def _environment(adapted: PeftModel, device: torch.device, dtype: str) -> dict[str, Any]:
+    return {
+        **manifest.environment(),
+        "device": model.device_name(device),
+        "dtype": dtype,
+        "attention": getattr(adapted.config, "_attn_implementation", None),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _save_final(loop: Loop, adapter: Path, base: Path) -> None:
@@ -137,12 +135,6 @@ def _save_final(loop: Loop, adapter: Path, base: Path) -> None:
 
 def _weights(adapter: Path) -> list[Path]:
     return sorted(adapter.glob("*.safetensors"))
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 if __name__ == "__main__":
