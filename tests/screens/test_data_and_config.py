@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from textual.widgets import Static
 
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
+from tests import tiny
 from tests.polling import eventually
 from workbench.config import loading
 from workbench.data.importing import Options, import_files
@@ -180,3 +182,78 @@ async def test_a_run_that_can_not_start_says_why_and_leaves_none(workspace: Work
         await settled(pilot)
         eventually(lambda: "names no dataset version" in said(pilot))
         assert not workspace.runs.exists()
+
+
+async def test_moves_that_come_late_and_versions_that_are_gone_do_no_harm(
+    workspace: Workspace, write_rows: Rows
+) -> None:
+    rows = [pair(number) for number in range(50)]
+    import_files(workspace, [write_rows(*rows)], "one", Options())
+    two = import_files(workspace, [write_rows(*rows, pair(99))], "two", Options())
+    app = WorkbenchApp(workspace)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await settled(pilot)
+        await pilot.press("enter")
+        await settled(pilot)
+        await pilot.press("G", "k", "k", "o")
+        await pilot.pause()
+        assert "2 dataset versions" in text(pilot, "#state")
+        shutil.rmtree(two.folder)
+        await pilot.press("j", "k")
+        await pilot.pause()
+        assert "version.json" in text(pilot, "#text")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "two" in said(pilot)
+
+
+async def test_a_template_that_can_not_be_read_is_said_for_the_row(
+    workspace: Workspace, write_rows: Rows, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    tiny.make_tokenizer(model, "{% for message in messages %}{{ never closed")
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    (model / "model.safetensors").write_bytes(b"")
+    app = WorkbenchApp(workspace, dataset=str(write_rows(pair(1))), base=str(model))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("t")
+        await settled(pilot)
+        assert "no valid template" in text(pilot, "#text")
+
+
+async def test_a_row_of_megabytes_is_shown_in_part(workspace: Workspace, write_rows: Rows) -> None:
+    app = WorkbenchApp(workspace, dataset=str(write_rows(pair(1, output="x" * 3_000_000))))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert "2,980,000 characters more" in text(pilot, "#text")
+
+
+async def test_a_config_of_another_is_not_replaced_without_asking(workspace: Workspace) -> None:
+    workspace.configs.mkdir(parents=True)
+    path = workspace.configs / "mine.yaml"
+    path.write_text("# by hand\nname: mine\n")
+    app = WorkbenchApp(workspace, mode="config")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("s")
+        await pilot.pause()
+        await pilot.press(*"mine", "enter")
+        await pilot.pause()
+        await pilot.press("n")
+        await pilot.pause()
+        assert path.read_text().startswith("# by hand")
+        await pilot.press("s")
+        await pilot.pause()
+        await pilot.press(*"mine", "enter")
+        await pilot.pause()
+        await pilot.press("y")
+        await pilot.pause()
+        assert "·  saved" in text(pilot, "#state")
+        # One's own is saved again without a question.
+        await pilot.press("slash", *"rank", "enter", "enter")
+        await pilot.pause()
+        await pilot.press(*"4", "enter")
+        await pilot.pause()
+        assert "not saved" in text(pilot, "#state")
+        await pilot.press("u")
+        await pilot.pause()
+        assert "·  saved" in text(pilot, "#state")

@@ -34,6 +34,14 @@ async def until(pilot: Pilot[None], selector: str, wanted: str) -> str:
     pytest.fail(f"{wanted} did not come: {text(pilot, selector)}")
 
 
+async def until_drawn(pilot: Pilot[None], figure: str) -> None:
+    for _ in range(200):
+        if figure in chart(pilot, "#figure"):
+            return
+        await pilot.pause(0.05)
+    pytest.fail(f"{figure} was not drawn: {chart(pilot, '#figure')}")
+
+
 @pytest.fixture
 def past(trained_run: Trained, tmp_path: Path) -> Workspace:
     """A copy of a workspace with a finished run, which the test may spoil."""
@@ -52,9 +60,8 @@ async def test_a_past_run_is_shown_from_its_first_step(
         loss = chart(pilot, "#loss")
         assert "train" in loss and "validation" in loss and "step 0" in loss
         for figure in ("learning rate", "tokens/s", "gradient norm", "memory"):
-            assert figure in chart(pilot, "#figure")
+            await until_drawn(pilot, figure)
             await pilot.press("m")
-            await pilot.pause(0.3)
         machine = text(pilot, "#machine")
         assert "host" in machine and "GiB" in machine and "load" in machine
 
@@ -157,3 +164,23 @@ async def test_a_damaged_run_does_not_hide_the_others(past: Workspace) -> None:
         lines = [app.screen.query_one(RowTable).render_line(y).text for y in range(1, 4)]
         assert any(run.name in line and "40/40" in line for line in lines)
         assert any("broken-0002" in line and "damaged" in line for line in lines)
+
+
+async def test_the_monitor_follows_its_run_whatever_other_screens_close(past: Workspace) -> None:
+    (run,) = past.runs.iterdir()
+    log = (run / "train.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "train.jsonl").write_bytes(b"".join(log[:-8]))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "#state", "FINISHED")
+        assert "finished  (evaluations" in text(pilot, "#log")
+        await pilot.press("1")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        await pilot.press("o")
+        await pilot.pause()
+        await pilot.press("3")
+        with (run / "train.jsonl").open("ab") as stream:
+            stream.write(b"".join(log[-8:]))
+        await until(pilot, "#state", "step 40/40")
