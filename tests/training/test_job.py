@@ -17,7 +17,9 @@ from tests.conftest import Cli
 from tests.polling import eventually
 from tests.training.harness import configure, curve, events
 from workbench.config import loading
+from workbench.data import versions
 from workbench.data.importing import Options, import_files
+from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
 from workbench.evaluation.job import evaluate
 from workbench.evaluation.request import read_scores
@@ -185,11 +187,25 @@ def test_an_evaluation_without_a_row_that_fits_is_refused(make: Make) -> None:
         evaluated(folder)
 
 
-def evaluated(run: Path) -> dict[str, Any]:
+def test_answers_are_asked_of_rows_that_are_in_the_loss(make: Make) -> None:
+    folder = here(make(0.5, data={"max_length": 48, "too_long": "drop"}, training={"max_steps": 1}))
+    version = versions.resolve(Workspace(folder.parent.parent), "sample")
+    held_out = list(versions.read(version, "validation"))
+    template = ChatTemplate.load(Path(runs.load_config(folder).model.base))
+    scores = evaluated(folder, rows=100)
+    assert scores["rows"]["answers"] == scores["rows"]["loss"] < len(held_out)
+    lines = (folder / "evaluations" / "01" / "outputs.jsonl").read_text().splitlines()
+    for answered in map(json.loads, lines):
+        example = held_out[int(answered["key"].removeprefix("validation-"))]
+        assert answered["source"] == example.source
+        assert len(template.encode(example).ids) <= 48
+
+
+def evaluated(run: Path, rows: int = 1) -> dict[str, Any]:
     """Evaluate in this process."""
     folder = run / "evaluations" / "01"
     folder.mkdir(parents=True)
-    (folder / "request.json").write_text('{"rows": 1, "max_new_tokens": 2}')
+    (folder / "request.json").write_text(json.dumps({"rows": rows, "max_new_tokens": 2}))
     with LogWriter(folder / "events.jsonl") as log:
         evaluate(folder, log, Control())
     return read_scores(folder)

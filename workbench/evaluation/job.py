@@ -49,13 +49,15 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     base = model.load_base(base_folder, config.model, device)
     adapted = model.load_adapter(base, run / "adapter")
     examples = _held_out(workspace, config)
-    rows = batches.encode(examples, template, config.data, config.data.validation_rows).rows
+    split = batches.encode(examples, template, config.data, config.data.validation_rows)
+    rows = split.rows
     if not rows:
         raise WorkbenchError(
             f"Every validation row is over data.max_length ({config.data.max_length} tokens).",
             "Raise data.max_length, or import shorter rows for validation.",
         )
-    asked = examples[: request.rows]
+    # The first of those whose loss is measured: both kinds of figure are of the same rows.
+    asked = {place: examples[place] for place in split.places[: request.rows]}
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}
     for system in SYSTEMS:
@@ -70,7 +72,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             answers[system] = answer(
                 base,
                 template,
-                asked,
+                list(asked.values()),
                 max_new_tokens=request.max_new_tokens,
                 batch_size=config.evaluation.batch_size,
                 on_rows=_progress(log, f"answers of the {system}", len(asked)),
@@ -113,7 +115,7 @@ def _write(
     template: ChatTemplate,
     request: dict[str, Any],
     how: dict[str, Any],
-    asked: list[Example],
+    asked: dict[int, Example],
     rows: list[Row],
     losses: dict[str, list[float]],
     answers: dict[str, list[str]],
@@ -125,14 +127,14 @@ def _write(
             "reference": example.response,
             "task": example.task,
             "source": example.source,
-            "outputs": {system: answers[system][place] for system in SYSTEMS},
+            "outputs": {system: answers[system][number] for system in SYSTEMS},
         }
-        for place, example in enumerate(asked)
+        for number, (place, example) in enumerate(asked.items())
     ]
     write_text(
         folder / OUTPUTS, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     )
-    references = [example.response for example in asked]
+    references = [example.response for example in asked.values()]
     tokens = [row.trained_tokens for row in rows]
     write_json(
         folder / SCORES,

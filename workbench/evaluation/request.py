@@ -22,7 +22,7 @@ _REQUEST = "request.json"
 @dataclass(frozen=True, slots=True)
 class Request:
     rows: int
-    """Validation rows that are answered, the first ones."""
+    """Validation rows that are answered: the first of those in the loss."""
     max_new_tokens: int
 
     def to_json(self) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class EncodedSplit:
     """The rows of a split that are used, and what was left out."""
 
     rows: list[Row]
+    places: list[int]
+    """Each row's place among the examples."""
     dropped: int
     """Examples over max_length that `too_long: drop` left out."""
 
@@ -55,6 +57,7 @@ def encode(
     over max_length unless they are to be dropped: nothing is ever cut in silence.
     """
     rows: list[Row] = []
+    places: list[int] = []
     unproved: list[str] = []
     too_long: list[str] = []
     for number, example in enumerate(examples):
@@ -72,11 +75,12 @@ def encode(
         trained = torch.tensor(encoded.trained, dtype=torch.bool)
         ids = torch.tensor(encoded.ids, dtype=torch.int32)
         rows.append(Row(ids, trained, int(trained.sum())))
+        places.append(number)
     _refuse(unproved, "whose trained tokens can't be told from the prompt", "Mend or remove them.")
     if data.too_long == "refuse":
         hint = "Raise data.max_length, or set data.too_long to drop."
         _refuse(too_long, f"longer than data.max_length ({data.max_length} tokens)", hint)
-    return EncodedSplit(rows, dropped=len(too_long))
+    return EncodedSplit(rows, places, dropped=len(too_long))
 
 
 def _refuse(problems: list[str], what: str, hint: str) -> None:
