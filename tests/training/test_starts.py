@@ -1,0 +1,82 @@
+"""What a run is held to at each of its starts, and what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.training.harness import configure, events
+from workbench.data import versions
+from workbench.data.importing import Options, import_files
+from workbench.errors import WorkbenchError
+from workbench.jobs.control import Control
+from workbench.jobs.events import Event, Finished, Progress, Step
+from workbench.jobs.log import LogWriter
+from workbench.tracking import manifest, report, runs
+from workbench.training.job import train
+from workbench.workspace import Workspace
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(workspace: Workspace, write_rows: Callable[..., Path], tiny_model: Path) -> Path:
+    """A run of four steps that isn't started yet."""
+    rows = [{"prompt": f"Say {n}", "completion": f"it is {n}"} for n in range(12)]
+    import_files(workspace, [write_rows(*rows)], "sample", Options(validation_share=0.2))
+    config = configure(tiny_model, training={"max_steps": 4}, checkpoints={"every": 1})
+    return runs.create(workspace, config, command="test", say=lambda text: None)
+
+
+class StopsAfter(LogWriter):
+    """A log whose run breaks off once a step is in it."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        super().__init__(path)
+        self._step = step
+
+    def write(self, event: Event) -> None:
+        super().write(event)
+        if isinstance(event, Step) and event.step == self._step:
+            raise KeyboardInterrupt
+
+
+def go(folder: Path, *, until: int | None = None) -> Finished | None:
+    """Train in this process; None when it broke off after step `until`."""
+    with StopsAfter(folder / runs.LOG, until or 0) as log:
+        try:
+            return train(folder, log, Control())
+        except KeyboardInterrupt:
+            return None
+
+
+def test_every_start_is_kept_and_none_takes_another_s_place(
+    folder: Path, workspace: Workspace
+) -> None:
+    assert go(folder, until=3) is None
+    (first,) = manifest.read(folder)["starts"]
+    assert go(folder) is not None
+    again, second = manifest.read(folder)["starts"]
+    assert again == first and first["time"] < second["time"]
+    assert (first["resumed_from"], second["resumed_from"]) == (0, 2)
+    assert any("hashing" in p.phase for p in events(folder, Progress))
+    text = report.write(workspace, folder).read_text()
+    assert "after step 0:" in text and "after step 2:" in text
+
+
+def test_a_run_whose_base_was_changed_does_not_go_on(folder: Path, tiny_model: Path) -> None:
+    assert go(folder, until=3) is None
+    with (tiny_model / "config.json").open("a") as stream:
+        stream.write("\n")
+    with pytest.raises(WorkbenchError, match=r"can't go on: the SHA-256 of .*/config\.json was"):
+        go(folder)
+    assert len(manifest.read(folder)["starts"]) == 1
+
+
+def test_a_run_whose_rows_were_changed_does_not_begin(folder: Path, workspace: Workspace) -> None:
+    path = versions.resolve(workspace, "sample").data_path
+    path.write_text(path.read_text().replace("it is", "it was"))
+    with pytest.raises(WorkbenchError, match=r"data\.jsonl was changed: its SHA-256 is"):
+        go(folder)
