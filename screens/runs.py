@@ -14,7 +14,7 @@ from screens.base import WorkbenchScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
-from workbench.review import items, sessions
+from workbench.review.evaluation import create_session
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.runs import RunSummary
@@ -60,6 +60,7 @@ class RunsScreen(WorkbenchScreen):
         self._shown: list[RunSummary] = []
         self._filter = ""
         self._reloading = False
+        self._known: runs.Known = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -113,9 +114,7 @@ class RunsScreen(WorkbenchScreen):
             self.notify("It has not been evaluated yet: e.")
             return
         try:
-            found = items.read_evaluation(evaluation)
-            source = {"evaluation": str(evaluation)}
-            sessions.create(self.workspace, run.id, found, seed=0, source=source)
+            create_session(self.workspace, run.id, evaluation)
         except WorkbenchError as error:
             self.notify(visible(str(error)), severity="error", markup=False)
             return
@@ -139,7 +138,7 @@ class RunsScreen(WorkbenchScreen):
 
     @work(thread=True, group="list", exit_on_error=False)
     def _reload(self) -> None:
-        self.post_message(Listed(runs.list_runs(self.workspace)))
+        self.post_message(Listed(runs.list_runs(self.workspace, self._known)))
 
     @on(Listed)
     def _take(self, message: Listed) -> None:

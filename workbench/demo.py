@@ -24,7 +24,8 @@ from workbench.jobs.events import Finished, Notice, Progress, Record
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.jobs.waiting import wait
-from workbench.review import items, sessions
+from workbench.review import sessions
+from workbench.review.evaluation import create_session
 from workbench.tracking import report, runs
 from workbench.workspace import Workspace
 
@@ -91,13 +92,7 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
     asked = request.Request(config.generate_rows, config.max_new_tokens)
     evaluation = request.start(run, asked)
     wait(evaluation, _relay(log))
-    session = sessions.create(
-        workspace,
-        run.name,
-        items.read_evaluation(evaluation),
-        seed=0,
-        source={"evaluation": str(evaluation)},
-    )
+    session = create_session(workspace, run.name, evaluation)
     tell(f"review session {session.name}: {len(session.keys)} blind pairs wait for a person")
     exports = workspace.root / "exports" / run.name
     adapter = export_adapter(run, exports / "adapter")

@@ -11,6 +11,8 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
+OUTPUTS = "outputs.jsonl"
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -38,10 +40,10 @@ def read_evaluation(folder: Path) -> list[Item]:
 
     Raises WorkbenchError that names the file, the line and the field.
     """
-    path = folder / "outputs.jsonl"
+    path = folder / OUTPUTS
     if not path.is_file():
         raise WorkbenchError(
-            f"{folder} is no evaluation: it has no outputs.jsonl.",
+            f"{folder} is no evaluation: it has no {OUTPUTS}.",
             "Name the folder that `workbench eval` wrote.",
         )
     items = []

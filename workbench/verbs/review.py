@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import sha256_file, user_path
-from workbench.review import items, sessions
+from workbench.files import user_path
+from workbench.review import sessions
+from workbench.review.evaluation import create_session
 from workbench.review.sessions import CHOICES, Comparison, Session
 from workbench.review.wording import progress_line, report_lines
 from workbench.text import visible
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "(default: the newest run)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the order and the sides (default: 0)"
+        "--seed", type=int, help="of the order and the sides (default: drawn, known to nobody)"
     )
 
     parser = leaf(review, "open", help="judge in the app", run=_open, show=_show_list)
@@ -94,9 +95,7 @@ def _annotator(args: argparse.Namespace) -> str:
 def _create(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.find(args.workspace)
     folder = _evaluation(workspace, args.evaluation)
-    found = items.read_evaluation(folder)
-    source = {"evaluation": str(folder), "sha256": sha256_file(folder / "outputs.jsonl")}
-    session = sessions.create(workspace, args.name, found, seed=args.seed, source=source)
+    session = create_session(workspace, args.name, folder, args.seed)
     return {
         "name": session.name,
         "path": str(session.path),

@@ -1,0 +1,33 @@
+"""A review session of what an evaluation wrote."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from workbench.files import sha256_file
+from workbench.review import items, sessions
+from workbench.review.sessions import Session
+from workbench.workspace import Workspace
+
+
+def create_session(
+    workspace: Workspace, name: str, evaluation: Path, seed: int | None = None
+) -> Session:
+    """Make a session of an evaluation folder's outputs.
+
+    `seed` decides order and sides; drawn when it is None, since anyone who knows it can
+    compute which system stands where. Raises WorkbenchError for a folder that is no
+    evaluation, and as `sessions.create` does.
+    """
+    found = items.read_evaluation(evaluation)
+    return sessions.create(
+        workspace,
+        name,
+        found,
+        seed=secrets.randbits(64) if seed is None else seed,
+        source={
+            "evaluation": str(evaluation),
+            "sha256": sha256_file(evaluation / items.OUTPUTS),
+        },
+    )
