@@ -14,6 +14,7 @@ from typing import Any
 from workbench.workspace import Workspace
 
 ANSWER = "ok"
+LICENCE = "Do as you like."
 SECRET = "the-value-of-an-environment-variable"  # noqa: S105
 
 
@@ -38,6 +39,7 @@ class Trained:
 def make(root: Path, tiny_model: Path) -> Trained:
     base = Path(shutil.copytree(tiny_model, root / "base"))
     _let_it_be_sure(base / "model.safetensors")
+    (base / "LICENSE").write_text(LICENCE)
     workspace = Workspace(root / "ws")
     rows = [
         {"prompt": f"Is {n} {'really ' * (n % 4)}a number?", "completion": ANSWER}

@@ -9,9 +9,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.trained import ANSWER, Trained
+from tests.trained import ANSWER, LICENCE, Trained
 from workbench.errors import WorkbenchError
-from workbench.export.merge import compare
+from workbench.export.merge import _logits, compare
 from workbench.export.request import export_adapter, start_merge
 from workbench.files import sha256_file
 
@@ -104,6 +104,34 @@ def test_the_adapter_is_exported_whole_with_what_made_it(
     assert made["run"] == trained_run.run.name
     base = AutoModelForCausalLM.from_pretrained(trained_run.base)
     assert PeftModel.from_pretrained(base, exported).active_adapter == "default"
+
+
+def test_both_exports_have_the_bases_licence_and_what_made_them(
+    merged: dict[str, Any], trained_run: Trained, tmp_path: Path
+) -> None:
+    for folder in (Path(merged["path"]), export_adapter(trained_run.run, tmp_path / "adapter")):
+        made = json.loads((folder / "workbench-manifest.json").read_text())
+        assert made["run"] == trained_run.run.name
+        assert (folder / "LICENSE").read_text() == LICENCE
+        assert not any(path.stat().st_mode & 0o044 == 0 for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("length", [5, 200])
+def test_only_the_last_positions_of_a_prompt_are_computed(
+    trained_run: Trained, length: int
+) -> None:
+    network = AutoModelForCausalLM.from_pretrained(trained_run.base).eval()
+    heads: list[int] = []
+    network.get_output_embeddings().register_forward_hook(
+        lambda module, inputs, output: heads.append(output.shape[1])
+    )
+    ids = [n % 250 for n in range(length)]
+    kept = _logits(network, ids)
+    assert heads == [min(64, length)] and kept.shape == (min(64, length), 259)
+    with torch.inference_mode():
+        whole = network(input_ids=torch.tensor([ids])).logits[0]
+    torch.testing.assert_close(kept, whole[-64:], rtol=1e-4, atol=1e-4)
+    assert kept.untyped_storage().nbytes() == kept.nbytes, "it keeps nothing else in memory"
 
 
 @pytest.mark.parametrize("what", ["adapter", "merged"])

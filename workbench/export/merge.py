@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterable
+from inspect import signature
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import PreTrainedModel
 
 from workbench.data import versions
-from workbench.export.request import CERTIFICATE, read_request
+from workbench.export.request import CERTIFICATE, add_papers, read_request
 from workbench.files import building_folder, write_json
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Progress
@@ -25,9 +28,13 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, runs
 from workbench.training import model
+from workbench.training.loss import causal_model
 from workbench.workspace import Workspace
 
 _PROMPTS = 8
+_POSITIONS = 64
+"""Positions compared of a prompt, its last: with a vocabulary of 256,000 they are 64 MB of
+float32, where whole rows of 4,096 tokens would be 4 GB."""
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -42,7 +49,9 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     version = versions.resolve(workspace, config.data.dataset)
     # Held-out rows first; a version without any is compared on what it has.
     rows = chain.from_iterable(versions.read(version, split) for split in ("validation", "train"))
-    prompts = [template.encode(example).ids for example in islice(rows, _PROMPTS)]
+    encoded = (template.encode(example).ids for example in rows)
+    short = (ids for ids in encoded if len(ids) <= config.data.max_length)
+    prompts = list(islice(short, _PROMPTS))
 
     model.offline()
     log.write(Progress("loading the models", 0, 3))
@@ -53,7 +62,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     log.write(Progress("comparing", 1, 3))
     before = [_logits(adapted, prompt) for prompt in prompts]
     merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
-    after = [_logits(merged, prompt) for prompt in prompts]
+    after = (_logits(merged, prompt) for prompt in prompts)
     certificate = {
         "run": run.name,
         "base": config.model.base,
@@ -69,15 +78,16 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
             if (base_folder / name).exists():
                 shutil.copy(base_folder / name, building / name)
         write_json(building / CERTIFICATE, certificate)
+        add_papers(run, building)
     return Finished(stopped=False, result=str(target))
 
 
-def compare(before: list[torch.Tensor], after: list[torch.Tensor]) -> dict[str, Any]:
+def compare(before: list[torch.Tensor], after: Iterable[torch.Tensor]) -> dict[str, Any]:
     """How far two models' logits are apart, over each position of some prompts.
 
-    Each tensor is (tokens, vocabulary). Gives the largest logit difference, the mean
-    Kullback-Leibler divergence in nats and the share of positions where the most likely
-    token is the same.
+    Each tensor is (positions, vocabulary); of `after` one at a time is held. Gives the
+    largest logit difference, the mean Kullback-Leibler divergence in nats and the share
+    of positions where the most likely token is the same.
     """
     largest, divergence, same, positions = 0.0, 0.0, 0, 0
     for first, second in zip(before, after, strict=True):
@@ -95,11 +105,16 @@ def compare(before: list[torch.Tensor], after: list[torch.Tensor]) -> dict[str, 
     }
 
 
-def _logits(network: Any, ids: list[int]) -> torch.Tensor:
+def _logits(network: PreTrainedModel | PeftModel, ids: list[int]) -> torch.Tensor:
+    """The logits of the last positions, shape (at most _POSITIONS, vocabulary), float32."""
+    options: dict[str, Any] = {"use_cache": False}
+    if "logits_to_keep" in signature(causal_model(network).forward).parameters:
+        # The others are not even computed.
+        options["logits_to_keep"] = _POSITIONS
     with torch.inference_mode():
-        output = network(input_ids=torch.tensor([ids]), use_cache=False)
-    logits: torch.Tensor = output.logits[0].float()
-    return logits
+        logits: torch.Tensor = network(input_ids=torch.tensor([ids]), **options).logits
+    # A copy of its own, not a view that keeps the rest.
+    return logits[0, -_POSITIONS:].to(torch.float32, copy=True)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, explain_os_error, read_json, write_json
 from workbench.jobs import launch
-from workbench.tracking import manifest
+from workbench.tracking import inputs, manifest
 
 CERTIFICATE = "merge.json"
 _REQUEST = "request.json"
+_LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,25 @@ def adapter_folder(run: Path) -> Path:
 
 
 def export_adapter(run: Path, target: Path) -> Path:
-    """Copy the adapter to `target`, whole, with the manifest that says what made it."""
+    """Copy the adapter to `target`, whole, with the papers that go with it."""
     adapter = adapter_folder(run)
     with building_folder(target) as building:
         shutil.copytree(adapter, building, dirs_exist_ok=True)
-        shutil.copy(run / manifest.MANIFEST, building / "workbench-manifest.json")
+        add_papers(run, building)
     return target
+
+
+def add_papers(run: Path, folder: Path) -> None:
+    """Put into `folder` the manifest that says what made it, and the base's licence files."""
+    shutil.copy(run / manifest.MANIFEST, folder / "workbench-manifest.json")
+    try:
+        base = inputs.base_folder(run)
+    except WorkbenchError:
+        # An adapter can be taken from a machine whose base model is gone.
+        return
+    for pattern in _LICENCES:
+        for path in base.glob(pattern):
+            shutil.copy(path, folder / path.name)
 
 
 def start_merge(run: Path, target: Path) -> Path:
