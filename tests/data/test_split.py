@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 from workbench.data import split
 from workbench.data.example import Example, Message
@@ -119,6 +120,21 @@ def test_a_leak_is_named_with_the_row_that_it_leaks() -> None:
     assert {b.split for _, b in found} == {"validation"}
 
 
-def test_a_shorter_conversation_in_training_does_not_leak_a_longer_one() -> None:
-    rows = [talk("Hi", "a"), talk("Hi", "a", "And?", "b", part="validation")]
-    assert split.leaking(rows) == []
+def test_every_turn_of_a_held_out_conversation_can_be_leaked() -> None:
+    """The validation loss counts each of its answers."""
+    asked = talk("Hi", "a", "And?", "b", part="validation")
+    opening, later = talk("Hi", "a"), talk("hi", "A", "and?", "c", "Then?", "d")
+    same_words = talk("And?", "b", source="without what came before")
+    other_answer = talk("Hi", "another", "And?", "b", source="begins alike")
+    found = split.leaking([opening, later, same_words, other_answer, asked])
+    assert found == [(opening, asked), (later, asked), (other_answer, asked)]
+    last = talk("Hi", "a", "And?", "b", part="validation", system="Be brief.")
+    assert split.leaking([opening, later, last]) == []
+
+
+def test_leaks_of_long_conversations_are_found_in_time_that_grows_with_their_length() -> None:
+    turns = ["word " * 20] * 4000
+    rows = [talk(*turns), talk(*turns, "another", "end", part="validation")]
+    begun = time.process_time()
+    assert len(split.leaking(rows)) == 1
+    assert time.process_time() - begun < 2

@@ -13,29 +13,33 @@ TRAIN, VALIDATION = "train", "validation"
 Key = Callable[[Example], str]
 
 
-def prompt_key(example: Example) -> str:
-    """What two rows share when they ask the same: their prompt, without case and spacing."""
-    return _normal(example.prompt)
-
-
 def opening_key(example: Example) -> str:
-    """What two conversations share that begin alike: the prompt of their first response.
+    """What two conversations share that begin alike: the prompt of their first response,
+    without case and spacing.
 
     Every turn is trained, so a long conversation teaches the answer to each of its
     beginnings: those that begin alike must stay together.
     """
-    return next(iter(_prompt_keys(example)), "")
+    roles = [message.role for message in example.messages]
+    if "assistant" not in roles:
+        return ""
+    return " ".join(map(_normal, example.messages[: roles.index("assistant")]))
 
 
-def _prompt_keys(example: Example) -> Iterator[str]:
-    """The prompt of each response, the first one first."""
-    for place, message in enumerate(example.messages):
+def _prompt_keys(example: Example) -> Iterator[bytes]:
+    """A key of the prompt of each response, the first one first.
+
+    Read once, whatever the number of turns: each key goes on from the one before.
+    """
+    digest = hashlib.sha256()
+    for message in example.messages:
         if message.role == "assistant":
-            yield _normal(example.messages[:place])
+            yield digest.digest()
+        digest.update(f" {_normal(message)}".encode("utf-8", "surrogatepass"))
 
 
-def _normal(messages: Sequence[Message]) -> str:
-    return " ".join(" ".join(f"{m.role} {m.content}" for m in messages).casefold().split())
+def _normal(message: Message) -> str:
+    return " ".join(f"{message.role} {message.content}".casefold().split())
 
 
 def assign(
@@ -60,10 +64,14 @@ def assign(
 
 
 def leaking(examples: Iterable[Example]) -> list[tuple[Example, Example]]:
-    """Training rows that ask, in any of their turns, what a validation row asks, each with
-    that row."""
+    """Training rows that ask, in any of their turns, what a validation row asks in any of
+    its own, each with that row: the loss of every turn counts on both sides."""
     rows = list(examples)
-    held_out = {prompt_key(e): e for e in rows if e.split == VALIDATION}
+    held_out: dict[bytes, Example] = {}
+    for row in rows:
+        if row.split == VALIDATION:
+            for key in _prompt_keys(row):
+                held_out.setdefault(key, row)
     return [
         (e, held_out[found])
         for e in rows

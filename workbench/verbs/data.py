@@ -242,7 +242,7 @@ def _show_check(result: dict[str, Any]) -> None:
     print(f"{result['reference']}: {result['rows']:,} rows, SHA-256 as it should be")
     print(f"exact duplicates: {result['exact_duplicates']:,}")
     leaks = result["leaking_rows"]
-    print(f"training rows with a validation row's prompt: {len(leaks):,}")
+    print(f"training rows with a prompt of a validation row: {len(leaks):,}")
     for leak in leaks[:20]:
         print(visible(f"  {leak['train']}  =  {leak['validation']}"))
 
