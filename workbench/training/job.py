@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.template import ChatTemplate
@@ -24,8 +25,6 @@ from workbench.training import batches, checkpoint, model
 from workbench.training.batches import EncodedSplit
 from workbench.training.loop import Loop
 from workbench.workspace import Workspace
-
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def train(folder: Path, log: LogWriter, control: Control) -> Finished:
@@ -128,9 +127,7 @@ def _save_final(loop: Loop, adapter: Path, base: Path) -> None:
         shutil.rmtree(adapter)
     with building_folder(adapter) as building:
         checkpoint.save_adapter(loop.peft_model, building)
-        for name in _TOKENIZER_FILES:
-            if (base / name).exists():
-                shutil.copy(base / name, building / name)
+        base_models.copy_tokenizer(base, building)
 
 
 def _weights(adapter: Path) -> list[Path]:

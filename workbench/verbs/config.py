@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_settings(new)
     new.add_argument("--force", action="store_true", help="replace one that is there")
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
-    check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
+    check = leaf(verbs, "check", help="every problem of a config", run=_show, show=_show_checked)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
         _add_settings(parser)
@@ -67,23 +67,14 @@ def _show_new(result: dict[str, Any]) -> None:
     print(f"Start it with: workbench train {name}")
 
 
-def _load(args: argparse.Namespace) -> tuple[Path, Any]:
-    path = loading.config_path(Workspace.find(args.workspace), args.config)
-    return path, loading.load(path, args.settings)
-
-
 def _show(args: argparse.Namespace) -> dict[str, Any]:
-    path, config = _load(args)
+    path = loading.config_path(Workspace.find(args.workspace), args.config)
+    config = loading.load(path, args.settings)
     return {"path": str(path), "config": config.model_dump(), "yaml": loading.dump(config)}
 
 
 def _show_yaml(result: dict[str, Any]) -> None:
     print(result["yaml"], end="")
-
-
-def _check(args: argparse.Namespace) -> dict[str, Any]:
-    path, config = _load(args)
-    return {"path": str(path), "config": config.model_dump()}
 
 
 def _show_checked(result: dict[str, Any]) -> None:
