@@ -15,6 +15,7 @@ from typing import Any
 from workbench.base_models import Say
 from workbench.config import loading
 from workbench.data import stdlib_docs, versions
+from workbench.errors import WorkbenchError
 from workbench.evaluation import request
 from workbench.export.request import CERTIFICATE, export_adapter, start_merge
 from workbench.files import read_json
@@ -23,6 +24,7 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Record
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
+from workbench.jobs.state import describe
 from workbench.jobs.waiting import wait
 from workbench.review import sessions
 from workbench.review.evaluation import create_session
@@ -72,7 +74,7 @@ def prepare(workspace: Workspace, say: Say, *, command: str) -> Path:
     run = runs.create(workspace, config, command=command, say=lambda text: say(f"model     {text}"))
     runs.start(run)
     say(f"training  {run.name} has started; it outlives this terminal")
-    launch.start(_made(run / FOLLOW_UP), "workbench.demo")
+    launch.start(run / FOLLOW_UP, "workbench.demo")
     return run
 
 
@@ -84,28 +86,42 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
     def tell(text: str) -> None:
         log.write(Notice(text))
 
-    if wait(run) == "stopped":
-        tell("The training was stopped; nothing is evaluated.")
+    def stopped(text: str) -> Finished:
+        tell(text)
         return Finished(stopped=True)
+
+    if wait(run) == "stopped":
+        return stopped("The training was stopped; nothing is evaluated.")
     config = runs.load_config(run).evaluation
     tell("evaluating base and adapter on the validation split")
     asked = request.Request(config.generate_rows, config.max_new_tokens)
     evaluation = request.start(run, asked)
-    wait(evaluation, _relay(log))
+    if wait(evaluation, _relay(log)) == "stopped":
+        return stopped("The evaluation was stopped; there is nothing to review.")
     session = create_session(workspace, run.name, evaluation)
     tell(f"review session {session.name}: {len(session.keys)} blind pairs wait for a person")
     exports = workspace.root / "exports" / run.name
     adapter = export_adapter(run, exports / "adapter")
     tell(f"adapter saved to {adapter}")
     merged = exports / "merged"
-    wait(start_merge(run, merged), _relay(log))
+    if wait(start_merge(run, merged), _relay(log)) == "stopped":
+        return stopped("The merge was stopped; there is no merged model.")
     tell(f"merged model saved to {merged}")
     tell(f"report written to {report.write(workspace, run)}")
     return Finished(stopped=False, result="report.md")
 
 
 def outcome(workspace: Workspace, run: Path) -> dict[str, Any]:
-    """What the demonstration made and measured."""
+    """What the demonstration made and measured.
+
+    Raises WorkbenchError when it was stopped before it had made everything.
+    """
+    if describe(run / FOLLOW_UP)[0] == "stopped":
+        raise WorkbenchError(
+            f"The demonstration was stopped before it had finished; {run.name} is kept.",
+            f"`workbench train --resume {run.name}` goes on with its training, `workbench eval` "
+            "and `workbench export` with the rest. `workbench demo` begins another.",
+        )
     exports = workspace.root / "exports" / run.name
     evaluation = runs.newest_evaluation(run)
     return {
@@ -128,11 +144,6 @@ def _relay(log: LogWriter) -> Callable[[list[Record]], None]:
                 log.write(record.event)
 
     return relay
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 if __name__ == "__main__":
