@@ -15,11 +15,12 @@ from workbench.data import versions
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
 from workbench.evaluation import metrics
-from workbench.evaluation.generate import answer, row_losses
+from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.scoring import system_scores
 from workbench.training import batches
 from workbench.training.batches import Row
+from workbench.training.loss import TrainedTokenLoss, row_losses
 
 FIGURES = {"loss", "perplexity", "rouge_l", "exact_match", "token_f1"}
 
@@ -218,7 +219,9 @@ def test_row_losses_keep_the_order_of_the_rows(
 ) -> None:
     _, _, rows = held_out(trained_run)
     rows = sorted(rows, key=lambda row: int(row.ids.sum()) % 7)
-    losses = row_losses(plain, rows, batch_size=batch_size, pad_id=256, on_rows=lambda n: None)
+    losses = row_losses(
+        TrainedTokenLoss(plain), rows, batch_size=batch_size, pad_id=256, on_rows=lambda n: None
+    )
     assert losses == pytest.approx([loss_by_hand(plain, [row])[0] for row in rows], rel=1e-4)
     assert len(set(losses)) > 1
 

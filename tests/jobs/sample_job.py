@@ -44,6 +44,11 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             os._exit(plan["code"])
         case "kill itself":
             os.kill(os.getpid(), plan["signal"])
+        case "work in batches":
+            for step in range(1000):
+                log.write(Progress("working", step, 1000))
+                control.end_if_asked(log)
+                time.sleep(0.02)
         case "work":
             return _until_told(folder, log, control)
     return Finished(stopped=False, step=1, result="nothing")

@@ -136,6 +136,17 @@ def test_stop_ends_the_job_between_two_steps(start_job: StartJob) -> None:
     assert [c.command for c in events(folder, CommandHandled)] == ["save_now", "stop"]
 
 
+def test_stop_ends_a_job_that_works_in_batches(start_job: StartJob) -> None:
+    folder = working(start_job("work in batches"))
+    connection = Connection(Path(state_of(folder).socket))
+    connection.command("save_now")
+    assert connection.command("stop")["type"] == "ack"
+    connection.close()
+    assert wait(folder) == "stopped"
+    assert describe(folder) == ("stopped", "Stopped by a person.")
+    assert [c.command for c in events(folder, CommandHandled)] == ["save_now", "stop"]
+
+
 def test_stop_now_ends_the_job_at_once(start_job: StartJob) -> None:
     folder = working(start_job("work"))
     connection = Connection(Path(state_of(folder).socket))
@@ -144,6 +155,7 @@ def test_stop_now_ends_the_job_at_once(start_job: StartJob) -> None:
     state = ended(folder)
     assert "without a new checkpoint" in state.text
     assert state.signal == signal.SIGTERM
+    assert " stop_now " in (folder / "supervisor.log").read_text()
 
 
 def test_sigterm_to_the_supervisor_stops_the_job_with_its_checkpoint(start_job: StartJob) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import Cli
 from tests.polling import eventually
-from tests.training.harness import configure, curve, events
+from tests.training.harness import Commands, configure, curve, events
 from workbench.config import loading
 from workbench.data import versions
 from workbench.data.importing import Options, import_files
@@ -24,9 +24,9 @@ from workbench.errors import WorkbenchError
 from workbench.evaluation.job import evaluate
 from workbench.evaluation.request import read_scores
 from workbench.export.merge import merge
-from workbench.jobs.control import Control
-from workbench.jobs.events import CheckpointSaved, Evaluated, Notice, Started, Step
-from workbench.jobs.log import LogWriter
+from workbench.jobs.control import Control, Stopped
+from workbench.jobs.events import CheckpointSaved, Evaluated, Notice, Progress, Started, Step
+from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.state import JobState, describe
 from workbench.jobs.waiting import wait
 from workbench.tracking import manifest, runs
@@ -201,11 +201,35 @@ def test_answers_are_asked_of_rows_that_are_in_the_loss(make: Make) -> None:
         assert len(template.encode(example).ids) <= 48
 
 
-def evaluated(run: Path, rows: int = 1) -> dict[str, Any]:
+def test_a_stopped_evaluation_ends_after_a_batch_without_scores(make: Make) -> None:
+    folder = here(make(0.5, training={"max_steps": 1}, evaluation={"batch_size": 1}))
+    commands = Commands()
+    commands.send("stop")
+    with pytest.raises(Stopped):
+        evaluated(folder, control=commands.control)
+    done = read_all(folder / "evaluations" / "01" / "events.jsonl")
+    phases = [r.event.phase for r in done if isinstance(r.event, Progress)]
+    assert phases == ["loading the models", "loss of the base"]
+    with pytest.raises(WorkbenchError, match="has not finished"):
+        read_scores(folder / "evaluations" / "01")
+
+
+def test_a_stopped_merge_makes_no_folder(make: Make, tmp_path: Path) -> None:
+    folder = here(make(training={"max_steps": 1}))
+    target = tmp_path / "merged"
+    (folder / "request.json").write_text(json.dumps({"run": str(folder), "target": str(target)}))
+    commands = Commands()
+    commands.send("stop")
+    with LogWriter(folder / "events.jsonl") as log, pytest.raises(Stopped):
+        merge(folder, log, commands.control)
+    assert not target.exists()
+
+
+def evaluated(run: Path, rows: int = 1, control: Control | None = None) -> dict[str, Any]:
     """Evaluate in this process."""
     folder = run / "evaluations" / "01"
     folder.mkdir(parents=True)
     (folder / "request.json").write_text(json.dumps({"rows": rows, "max_new_tokens": 2}))
     with LogWriter(folder / "events.jsonl") as log:
-        evaluate(folder, log, Control())
+        evaluate(folder, log, control or Control())
     return read_scores(folder)

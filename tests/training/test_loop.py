@@ -9,7 +9,7 @@ import torch
 
 from tests.training.harness import Commands, adapter, build, configure, curve, events, run
 from workbench.config.schema import RunConfig
-from workbench.jobs.events import CheckpointSaved, CommandHandled, Evaluated, Step
+from workbench.jobs.events import CheckpointSaved, CommandHandled, Evaluated, Progress, Step
 from workbench.jobs.runner import NonFiniteLoss
 from workbench.training.loop import Loop, Outcome
 
@@ -163,6 +163,56 @@ def test_stop_saves_a_checkpoint_and_a_resume_equals_the_uninterrupted_run(
     assert outcome == Outcome(6, stopped=False)
     assert curve(cut) == curve(whole)
     assert_equal_adapters(again, reference)
+
+
+def test_stop_in_the_first_validation_ends_it_after_a_batch(tmp_path: Path, base: Path) -> None:
+    config = configure(base, evaluation={"batch_size": 1})
+    commands = Commands()
+    commands.send("stop")
+    _, outcome = run(tmp_path, config, control=commands.control)
+    assert outcome == Outcome(0, stopped=True)
+    assert [p.done for p in events(tmp_path, Progress)] == [1], "of 3 rows"
+    assert events(tmp_path, Step) == events(tmp_path, Evaluated) == []
+    assert events(tmp_path, CommandHandled) == [CommandHandled("1", "stop")]
+    assert run(tmp_path, config)[1] == Outcome(6, stopped=False)
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
+    tmp_path: Path, base: Path, step: int
+) -> None:
+    """Step 6 is the last one."""
+    config = configure(base, evaluation={"batch_size": 1, "every": 2})
+    reference, _ = run(tmp_path / "whole", config)
+    commands = Commands()
+
+    def stop(done: int) -> None:
+        if done == step:
+            commands.send("stop")
+
+    cut = tmp_path / "cut"
+    _, outcome = run(cut, config, control=commands.control, on_step=stop)
+    assert outcome == Outcome(step, stopped=True)
+    assert events(cut, CheckpointSaved) == [CheckpointSaved(step, f"step-{step}", "stop")]
+    assert [e.step for e in events(cut, Evaluated)] == list(range(0, step, 2))
+    assert events(cut, Progress)[-1].done == 1
+    again, outcome = run(cut, config)
+    assert outcome == Outcome(6, stopped=False)
+    assert events(cut, Evaluated)[-1] == events(tmp_path / "whole", Evaluated)[-1]
+    assert_equal_adapters(again, reference)
+
+
+def test_save_now_in_a_validation_saves_after_it(tmp_path: Path, base: Path) -> None:
+    commands = Commands()
+
+    def save(done: int) -> None:
+        if done == 2:
+            commands.send("save_now")
+
+    config = configure(base, evaluation={"batch_size": 1, "every": 2})
+    run(tmp_path, config, control=commands.control, on_step=save)
+    reasons = {c.step: c.reason for c in events(tmp_path, CheckpointSaved)}
+    assert reasons == {2: "asked for", 6: "end"}
 
 
 def test_save_now_saves_and_goes_on(tmp_path: Path, base: Path) -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 from tests.training.harness import CPU, adapter, build, configure, curve, events, run
 from workbench.config.schema import Training
 from workbench.errors import WorkbenchError
-from workbench.evaluation.generate import row_losses
 from workbench.jobs.events import Evaluated, Step
 from workbench.training import checkpoint, model
+from workbench.training.loss import TrainedTokenLoss, row_losses
 from workbench.training.optimizers import make_optimizer
 
 OPTIMIZERS = ["adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
@@ -124,7 +124,11 @@ def test_a_4_bit_base_computes_in_its_own_format_in_training_as_in_evaluation(
     checkpoint.save_adapter(loop.peft_model, tmp_path / "adapter")
     fresh = model.load_adapter(model.load_base(base, config.model, CPU), tmp_path / "adapter")
     losses = row_losses(
-        fresh, loop.validation, batch_size=4, pad_id=256, on_rows=lambda count: None
+        TrainedTokenLoss(fresh),
+        loop.validation,
+        batch_size=4,
+        pad_id=256,
+        on_rows=lambda count: None,
     )
     assert set(attended) == {torch.bfloat16}
     tokens = sum(row.trained_tokens for row in loop.validation)

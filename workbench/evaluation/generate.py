@@ -1,40 +1,17 @@
-"""Answers and losses of a model on held-out rows."""
+"""Answers of a model to held-out rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
-from workbench.training.batches import Row, batches
-from workbench.training.loss import TrainedTokenLoss
-
-OnRows = Callable[[int], None]
-"""Told how many rows are done."""
-
-
-def row_losses(
-    model: nn.Module, rows: Sequence[Row], *, batch_size: int, pad_id: int, on_rows: OnRows
-) -> list[float]:
-    """Sum of the loss over each row's trained tokens, in nats, in the order of `rows`."""
-    measure = TrainedTokenLoss(model).eval()
-    device = next(model.parameters()).device
-    losses = [0.0] * len(rows)
-    done = 0
-    with torch.inference_mode():
-        for batch in batches(rows, batch_size, pad_id, device):
-            sums = measure(batch).tolist()
-            for place, value in zip(batch.rows, sums, strict=True):
-                losses[place] = value
-            done += len(batch.rows)
-            on_rows(done)
-    return losses
+from workbench.training.loss import OnRows
 
 
 def greedy(template: ChatTemplate, max_new_tokens: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.evaluation.generate import answer, greedy, row_losses
+from workbench.evaluation.generate import answer, greedy
 from workbench.evaluation.request import BASE, OUTPUTS, SCORES, SYSTEMS, read_request
 from workbench.evaluation.scoring import system_scores
 from workbench.files import write_json, write_text
@@ -32,11 +31,15 @@ from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
 from workbench.training import batches, model
 from workbench.training.batches import Row
+from workbench.training.loss import OnRows, TrainedTokenLoss, row_losses
 from workbench.workspace import Workspace
 
 
 def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
-    """Evaluate base and adapter as the folder's request says."""
+    """Evaluate base and adapter as the folder's request says.
+
+    Raises Stopped after the current batch once a person asks for it.
+    """
     request = read_request(folder)
     run = folder.parent.parent
     workspace = Workspace(run.parent.parent)
@@ -63,11 +66,11 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     for system in SYSTEMS:
         with _as_system(adapted, system):
             losses[system] = row_losses(
-                adapted,
+                TrainedTokenLoss(adapted),
                 rows,
                 batch_size=config.evaluation.batch_size,
                 pad_id=template.pad_id,
-                on_rows=_progress(log, f"loss of the {system}", len(rows)),
+                on_rows=_on_rows(log, control, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(
                 base,
@@ -75,7 +78,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
                 list(asked.values()),
                 max_new_tokens=request.max_new_tokens,
                 batch_size=config.evaluation.batch_size,
-                on_rows=_progress(log, f"answers of the {system}", len(asked)),
+                on_rows=_on_rows(log, control, f"answers of the {system}", len(asked)),
             )
     how = {
         "generation": greedy(template, request.max_new_tokens),
@@ -105,8 +108,12 @@ def _as_system(adapted: PeftModel, system: str) -> Any:
     return adapted.disable_adapter() if system == BASE else nullcontext()
 
 
-def _progress(log: LogWriter, phase: str, total: int) -> Callable[[int], None]:
-    return lambda done: log.write(Progress(phase, done, total, "rows"))
+def _on_rows(log: LogWriter, control: Control, phase: str, total: int) -> OnRows:
+    def on_rows(done: int) -> None:
+        log.write(Progress(phase, done, total, "rows"))
+        control.end_if_asked(log)
+
+    return on_rows
 
 
 def _write(

@@ -8,7 +8,7 @@ beside it as `merge.json`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from inspect import signature
 from itertools import chain, islice
 from pathlib import Path
@@ -38,7 +38,10 @@ float32, where whole rows of 4,096 tokens would be 4 GB."""
 
 
 def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
-    """Merge as the folder's request says."""
+    """Merge as the folder's request says.
+
+    Raises Stopped, with no target folder made, once a person asks for it.
+    """
     request = read_request(folder)
     run, target = Path(request.run), Path(request.target)
     workspace = Workspace(run.parent.parent)
@@ -59,16 +62,22 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     base = model.load_base(base_folder, whole, torch.device("cpu"), own)
     adapted = model.load_adapter(base, run / "adapter")
     log.write(Progress("comparing", 1, 3))
-    before = [_logits(adapted, prompt) for prompt in prompts]
+
+    def logits(network: PreTrainedModel | PeftModel) -> Iterator[torch.Tensor]:
+        for prompt in prompts:
+            control.end_if_asked(log)
+            yield _logits(network, prompt)
+
+    before = list(logits(adapted))
     merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
-    after = (_logits(merged, prompt) for prompt in prompts)
     certificate = {
         "run": run.name,
         "base": config.model.base,
         "dtype": str(next(merged.parameters()).dtype).removeprefix("torch."),
         "trained_on_quantized_base": config.model.quantization != "none",
-        **compare(before, after),
+        **compare(before, logits(merged)),
     }
+    control.end_if_asked(log)
     log.write(Progress("saving", 2, 3))
     merged.config.use_cache = True
     with building_folder(target) as building:

@@ -1,4 +1,4 @@
-"""The job's end of the control line: commands that it acts on between two steps."""
+"""The job's end of the control line: commands that it acts on between two steps or batches."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import json
 import os
 from dataclasses import dataclass
 
+from workbench.jobs.events import CommandHandled
+from workbench.jobs.log import LogWriter
+
 FD_VARIABLE = "WORKBENCH_CONTROL_FD"
 """Names the file descriptor that the supervisor writes commands to."""
 
 JOB_COMMANDS = ("stop", "save_now")
-"""`stop`: save a checkpoint after this step and end. `save_now`: save and go on."""
+"""`stop`: save a checkpoint after this step and end. `save_now`: save and go on. A job without
+checkpoints ends after this batch, with nothing half-done left, and passes over `save_now`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     id: str
     command: str
+
+
+class Stopped(Exception):
+    """A person asked for the end before the work was done."""
 
 
 class Control:
@@ -42,3 +50,10 @@ class Control:
             pass
         *lines, self._buffer = self._buffer.split(b"\n")
         return [Command(**json.loads(line)) for line in lines]
+
+    def end_if_asked(self, log: LogWriter) -> None:
+        """For jobs without checkpoints, between batches: raises Stopped once `stop` has come."""
+        for command in self.poll():
+            log.write(CommandHandled(command.id, command.command))
+            if command.command == "stop":
+                raise Stopped

@@ -50,8 +50,8 @@ def own_words(log: Path, first_event: int = 0) -> tuple[Ending | None, int]:
     if not isinstance(event, Finished):
         return None, following
     if event.stopped:
-        text = f"Stopped by a person after step {event.step}, with a checkpoint."
-        return Ending("stopped", text), following
+        after = f" after step {event.step}, with a checkpoint" if event.step else ""
+        return Ending("stopped", f"Stopped by a person{after}."), following
     return Ending("finished", "Finished."), following
 
 

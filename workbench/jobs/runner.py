@@ -13,7 +13,7 @@ from types import FrameType
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
-from workbench.jobs.control import Control
+from workbench.jobs.control import Control, Stopped
 from workbench.jobs.ending import DISK_FULL_EXIT
 from workbench.jobs.events import Failed, Finished
 from workbench.jobs.launch import read_job
@@ -47,7 +47,7 @@ def run_job(work: Work, arguments: list[str]) -> int:
 
 def _do(work: Work, folder: Path, log: LogWriter) -> int:
     try:
-        log.write(work(folder, log, Control()))
+        log.write(_result(work, folder, log))
     except Exception as error:
         failure = _explain(error)
         try:
@@ -60,6 +60,13 @@ def _do(work: Work, folder: Path, log: LogWriter) -> int:
             raise
         return 2 if failure.cause == "bad_input" else 1
     return 0
+
+
+def _result(work: Work, folder: Path, log: LogWriter) -> Finished:
+    try:
+        return work(folder, log, Control())
+    except Stopped:
+        return Finished(stopped=True)
 
 
 class _Terminated(BaseException):

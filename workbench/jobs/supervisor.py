@@ -146,6 +146,9 @@ class Supervisor:
             return {"type": "error", "id": message_id, "text": "The job has ended."}
         if command == "stop_now":
             if self._stop_now_at is None:
+                # The job, which logs the other commands, has no time to; supervisor.log has it.
+                with contextlib.suppress(OSError):
+                    print(f"{time.time():.3f} stop_now {message_id}", flush=True)
                 self._stop_now_at = time.monotonic()
                 os.killpg(self._job.pid, signal.SIGTERM)
         elif command not in control.JOB_COMMANDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from peft import PeftModel
 
 from workbench.config.schema import RunConfig
-from workbench.jobs.control import Control
+from workbench.jobs.control import Control, Stopped
 from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
@@ -25,8 +25,8 @@ from workbench.jobs.events import (
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import NonFiniteLoss
 from workbench.training import checkpoint
-from workbench.training.batches import Batch, Row, Schedule, batches
-from workbench.training.loss import TrainedTokenLoss
+from workbench.training.batches import Row, Schedule, batches
+from workbench.training.loss import TrainedTokenLoss, row_losses
 from workbench.training.optimizers import make_optimizer, make_scheduler
 
 
@@ -36,7 +36,7 @@ class Outcome:
 
     step: int
     stopped: bool
-    """A person stopped it; there is a checkpoint to resume from."""
+    """A person stopped it; after a first step there is a checkpoint to resume from."""
 
 
 class _Figures:
@@ -105,6 +105,8 @@ class Loop:
         self._checkpoints = folder / "checkpoints"
         self._log = log
         self._control = control
+        self._stop = False
+        self._save_asked = False
         self._accelerator = Accelerator()
         self.peft_model = model
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -123,37 +125,43 @@ class Loop:
     def run(self, first_step: int = 0) -> Outcome:
         """Train from `first_step` to the end, or until a person stops it.
 
+        Commands are acted on between two steps and between two batches of validation; a
+        validation that is stopped half-way has no loss.
+
         Raises NonFiniteLoss when the loss or its gradient is not a number any more, before
         a checkpoint is made of it.
         """
         step, total = first_step, self.schedule.total_steps
         if step == 0:
             self._evaluate(0)
+            if self._stop:
+                return Outcome(0, stopped=True)
         in_flight: _StepInFlight | None = None
         while step < total:
             current = self._train_step(step)
             self._report(in_flight)
             in_flight = current
             step += 1
-            stop, asked = self._commands()
-            if step == total:
+            self._listen()
+            if step == total and not self._stop:
                 break
-            evaluate = _due(self.config.evaluation.every, step)
-            save = asked or stop or _due(self.config.checkpoints.every, step)
+            evaluate = not self._stop and _due(self.config.evaluation.every, step)
+            save = self._stop or self._save_asked or _due(self.config.checkpoints.every, step)
             if evaluate or save:
                 # Both wait for the device anyway, and neither is worth it after a NaN.
                 self._report(in_flight)
                 in_flight = None
             if evaluate:
                 self._evaluate(step)
-            if save:
-                self._save(step, "stop" if stop else "asked for" if asked else "regular")
-            if stop:
+            if self._stop:
+                self._save(step, "stop")
                 return Outcome(step, stopped=True)
+            if save or self._save_asked:
+                self._save(step, "asked for" if self._save_asked else "regular")
         self._report(in_flight)
-        self._evaluate(step)
-        self._save(step, "end")
-        return Outcome(step, stopped=False)
+        finished = self._evaluate(step)
+        self._save(step, "end" if finished else "stop")
+        return Outcome(step, stopped=not finished)
 
     def _train_step(self, step: int) -> _StepInFlight:
         """One optimiser step. Nothing here waits for the device."""
@@ -164,7 +172,8 @@ class Loop:
         self._model.train()
         loss = torch.zeros((), device=self._accelerator.device)
         tokens = 0
-        for batch in self._batches(rows, self.config.training.batch_size):
+        size, device = self.config.training.batch_size, self._accelerator.device
+        for batch in batches(rows, size, self._pad_id, device):
             sums = self._model(batch)
             share = sums.sum() / trained_tokens
             self._accelerator.backward(share)
@@ -202,47 +211,44 @@ class Loop:
         if not math.isfinite(gradient_norm):
             raise NonFiniteLoss(f"The gradient of step {done.step} is not a number.")
 
-    def _commands(self) -> tuple[bool, bool]:
-        """Whether a person asked to stop, and to save."""
-        commands = self._control.poll()
-        for command in commands:
+    def _listen(self) -> None:
+        """Note what a person has asked for since the last look."""
+        for command in self._control.poll():
             self._log.write(CommandHandled(command.id, command.command))
-        asked = {command.command for command in commands}
-        return "stop" in asked, "save_now" in asked
+            self._stop |= command.command == "stop"
+            self._save_asked |= command.command == "save_now"
 
-    def _evaluate(self, step: int) -> None:
+    def _evaluate(self, step: int) -> bool:
+        """Whether the validation loss is there; not when a person stopped it half-way."""
         if not self.validation:
-            return
+            return True
         total = len(self.validation)
 
-        def progress(done: int) -> None:
+        def on_rows(done: int) -> None:
             self._log.write(Progress("validation", done, total, "rows"))
+            self._listen()
+            if self._stop and done < total:
+                raise Stopped
 
-        sums, tokens = self._losses(progress)
+        size = self.config.evaluation.batch_size
+        try:
+            sums = row_losses(
+                self._model, self.validation, batch_size=size, pad_id=self._pad_id, on_rows=on_rows
+            )
+        except Stopped:
+            return False
+        tokens = sum(row.trained_tokens for row in self.validation)
         loss = sum(sums) / max(1, tokens)
         self._log.write(Evaluated(step, loss, total, tokens))
         if not math.isfinite(loss):
             raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
-
-    def _losses(self, progress: Callable[[int], None]) -> tuple[list[float], int]:
-        self._model.eval()
-        sums: list[float] = []
-        tokens = 0
-        with torch.no_grad():
-            for batch in self._batches(self.validation, self.config.evaluation.batch_size):
-                row_sums = self._model(batch)
-                sums.extend(row_sums.tolist())
-                tokens += batch.trained_tokens
-                progress(len(sums))
-        return sums, tokens
-
-    def _batches(self, rows: Sequence[Row], size: int) -> Iterator[Batch]:
-        return batches(rows, size, self._pad_id, self._accelerator.device)
+        return True
 
     def _save(self, step: int, reason: str) -> None:
         started = time.perf_counter()
         path = checkpoint.save(self._checkpoints, step, self._parts)
         checkpoint.prune(self._checkpoints, self.config.checkpoints.keep)
+        self._save_asked = False
         self._log.write(CheckpointSaved(step, str(path.name), reason))
         seconds = time.perf_counter() - started
         if seconds > 30:

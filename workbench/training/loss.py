@@ -7,6 +7,7 @@ logits of prompts are never computed, and in chunks, so the full logits never ex
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from workbench.training.batches import Batch
+from workbench.training.batches import Batch, Row, batches
+
+OnRows = Callable[[int], None]
+"""Told how many rows are done, after each batch."""
 
 CHUNK = 1024
 """Trained tokens whose logits exist at once."""
@@ -47,6 +51,28 @@ class TrainedTokenLoss(nn.Module):
             for h, y in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True)
         ]
         return torch.cat(parts)
+
+
+def row_losses(
+    measure: nn.Module, rows: Sequence[Row], *, batch_size: int, pad_id: int, on_rows: OnRows
+) -> list[float]:
+    """Sum of the loss over each row's trained tokens, in nats, in the order of `rows`.
+
+    `measure` is a TrainedTokenLoss, or one that accelerate has prepared; it is left in
+    evaluation mode. What `on_rows` raises ends it after the current batch.
+    """
+    measure.eval()
+    device = next(measure.parameters()).device
+    losses = [0.0] * len(rows)
+    done = 0
+    # Not inference_mode: training goes on with whatever the model keeps from here.
+    with torch.no_grad():
+        for batch in batches(rows, batch_size, pad_id, device):
+            for place, value in zip(batch.rows, measure(batch).tolist(), strict=True):
+                losses[place] = value
+            done += len(batch.rows)
+            on_rows(done)
+    return losses
 
 
 def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:
