@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ def start_ticks(pid: int) -> int | None:
     return None if after_name[0] == b"Z" else int(after_name[19])
 
 
+def boot_id() -> str:
+    """What names this start of this machine; empty where the kernel doesn't say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class JobState:
     """`state.json`: written whole by the supervisor, its time stamp is the heartbeat."""
@@ -57,6 +66,10 @@ class JobState:
     text: str = ""
     """How it ended, in words."""
     hint: str = ""
+    host: str = ""
+    """The machine that it runs on: folders are shared between machines, pids are not."""
+    boot: str = ""
+    """That machine's `boot_id`; empty, as `host`, in files of earlier releases."""
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE, {"v": 1, **asdict(self)})
@@ -76,11 +89,17 @@ class JobState:
         except TypeError as error:
             raise WorkbenchError(f"{path} is not the state of a job: {error}.") from error
 
+    def is_here(self) -> bool:
+        """Whether its pids are of this machine, and of the time since it was started."""
+        return self.host in ("", socket.gethostname()) and self.boot in ("", boot_id())
+
     def supervisor_alive(self) -> bool:
-        return start_ticks(self.supervisor_pid) == self.supervisor_start_ticks
+        """Whether its supervisor runs on this machine."""
+        return self.is_here() and start_ticks(self.supervisor_pid) == self.supervisor_start_ticks
 
     def job_alive(self) -> bool:
-        return start_ticks(self.pid) == self.start_ticks
+        """Whether the job's process runs on this machine."""
+        return self.is_here() and start_ticks(self.pid) == self.start_ticks
 
 
 def beat(folder: Path) -> None:
@@ -103,14 +122,37 @@ def describe(folder: Path) -> tuple[str, str]:
         return "queued", "It has not started."
     if state.status in ENDED:
         return state.status, state.text
+    if not state.is_here():
+        return _elsewhere(folder, state)
     if not state.supervisor_alive():
         return _without_supervisor(folder)
     if not state.job_alive():
         return "running", "It is ending."
-    age = time.time() - (folder / STATE).stat().st_mtime
+    age = _heartbeat_age(folder)
     if age > STALLED_AFTER:
         return "stalled", f"No heartbeat for {age:.0f} s."
     return "running", "It is running."
+
+
+def _heartbeat_age(folder: Path) -> float:
+    return time.time() - (folder / STATE).stat().st_mtime
+
+
+def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
+    """The state of a job that another machine, or this one before a restart, has started."""
+    age = _heartbeat_age(folder)
+    if age <= STALLED_AFTER:
+        return "running", f"It runs on {state.host}."
+    said, _ = own_words(folder / state.log, state.first_event)
+    if said is not None:
+        return said.status, said.text
+    if state.host == socket.gethostname():
+        return "dead", f"{state.host} was started anew since, and the job left no word."
+    return (
+        "stalled",
+        f"No heartbeat for {age:.0f} s. It ran on {state.host}, and whether it still does can't "
+        f"be told from here; if that machine is gone for good, remove {STATE} in {folder}.",
+    )
 
 
 def _without_supervisor(folder: Path) -> tuple[str, str]:

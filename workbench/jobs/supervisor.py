@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from workbench.jobs import control
 from workbench.jobs.ending import oom_kills, own_words, tell_ending
 from workbench.jobs.launch import read_job
 from workbench.jobs.socket import Message, Server, socket_path
-from workbench.jobs.state import JobState, beat, start_ticks
+from workbench.jobs.state import JobState, beat, boot_id, start_ticks
 
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
@@ -72,6 +73,8 @@ class Supervisor:
             socket=str(self._server.path),
             started=time.time(),
             first_event=self._first_event,
+            host=socket.gethostname(),
+            boot=boot_id(),
         )
 
     def _spawn(self, argv: list[str]) -> tuple[int, subprocess.Popen[bytes]]:

@@ -115,9 +115,9 @@ def start(folder: Path) -> None:
 
     Raises WorkbenchError when it is running already.
     """
-    status, _ = describe(folder)
+    status, text = describe(folder)
     if status in ("running", "stalled"):
-        raise WorkbenchError(f"The run {folder.name} is running already.")
+        raise WorkbenchError(f"The run {folder.name} is running already.", text)
     launch.start(folder, "workbench.training.job", log=LOG)
 
 
