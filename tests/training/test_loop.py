@@ -9,8 +9,10 @@ import torch
 
 from tests.training.harness import Commands, adapter, build, configure, curve, events, run
 from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Evaluated, Progress, Step
 from workbench.jobs.runner import NonFiniteLoss
+from workbench.training import loss
 from workbench.training.loop import Loop, Outcome
 
 
@@ -253,6 +255,16 @@ def test_a_last_step_that_ruins_the_model_is_not_passed_off_as_finished(
     with pytest.raises(NonFiniteLoss, match="validation loss after step 1"):
         run(tmp_path, config.model_copy(update={"training": wild}))
     assert events(tmp_path, CheckpointSaved) == []
+
+
+def test_a_base_whose_loss_cannot_be_computed_is_refused_before_the_first_step(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = loss.token_logits
+    monkeypatch.setattr(loss, "token_logits", lambda causal, hidden: 8 * right(causal, hidden))
+    with pytest.raises(WorkbenchError, match="loss of this base model can't be computed"):
+        run(tmp_path, configure(base))
+    assert events(tmp_path, Step) == events(tmp_path, Evaluated) == []
 
 
 def test_gradients_are_scaled_to_the_norm_and_left_alone_at_0(tmp_path: Path, base: Path) -> None:

@@ -12,17 +12,22 @@ from torch.nn.functional import cross_entropy
 from transformers import (
     CohereConfig,
     CohereForCausalLM,
+    FalconH1Config,
+    FalconH1ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
+    HyperCLOVAXConfig,
+    HyperCLOVAXForCausalLM,
     PreTrainedModel,
 )
 
 from tests.training.harness import CPU, configure, encode
+from workbench.errors import WorkbenchError
 from workbench.training import loss, model
-from workbench.training.batches import Batch, batches
-from workbench.training.loss import TrainedTokenLoss, token_logits
+from workbench.training.batches import Batch, Row, batches
+from workbench.training.loss import TrainedTokenLoss, check_loss, token_logits
 
 PAD = 256
 
@@ -189,6 +194,8 @@ SMALL: dict[str, Any] = {
     "eos_token_id": 2,
 }
 
+MAMBA = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_state": 16, "mamba_chunk_size": 16}
+
 
 @pytest.mark.parametrize(
     "family",
@@ -196,8 +203,9 @@ SMALL: dict[str, Any] = {
         lambda: Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=16, final_logit_softcapping=2.0)),
         lambda: GraniteForCausalLM(GraniteConfig(**SMALL, logits_scaling=8.0)),
         lambda: CohereForCausalLM(CohereConfig(**SMALL, logit_scale=0.0625)),
+        lambda: FalconH1ForCausalLM(FalconH1Config(**SMALL, **MAMBA, lm_head_multiplier=0.04)),
     ],
-    ids=["gemma2", "granite", "cohere"],
+    ids=["gemma2", "granite", "cohere", "falcon_h1"],
 )
 def test_logits_are_finished_as_the_models_family_finishes_them(family: Any) -> None:
     torch.manual_seed(0)
@@ -210,3 +218,39 @@ def test_logits_are_finished_as_the_models_family_finishes_them(family: Any) -> 
         ours = token_logits(causal, hidden.flatten(0, 1))
         theirs = causal(input_ids=ids).logits.flatten(0, 1)
     torch.testing.assert_close(ours, theirs.float(), rtol=1e-5, atol=1e-5)
+    check_loss(causal, a_row(), 0)
+    check_loss(causal.bfloat16(), a_row(), 0)
+
+
+def a_row(length: int = 200) -> Row:
+    """Random tokens, of which the second half is trained."""
+    ids = torch.randint(3, 97, (length,), dtype=torch.int32, generator=torch.manual_seed(0))
+    return Row(ids, torch.arange(length) >= length // 2, length - length // 2)
+
+
+@pytest.mark.parametrize("length", [2, 3, 200])
+def test_the_check_passes_rows_of_any_length(adapted: PeftModel, length: int) -> None:
+    check_loss(adapted, a_row(length), PAD)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_family_that_finishes_its_logits_in_an_unknown_way_is_refused(dtype: torch.dtype) -> None:
+    """HyperCLOVA X multiplies by what is named as the number that Granite divides by."""
+    torch.manual_seed(0)
+    causal = HyperCLOVAXForCausalLM(HyperCLOVAXConfig(**SMALL, logits_scaling=0.125))
+    causal.get_output_embeddings().weight.data.mul_(40)
+    with pytest.raises(WorkbenchError, match="HyperCLOVAXForCausalLM changes its logits"):
+        check_loss(causal.to(dtype), a_row(), 0)
+
+
+def test_a_model_that_sees_the_padding_to_its_right_is_refused(
+    adapted: PeftModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend = functional.scaled_dot_product_attention
+
+    def see_all(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+        return attend(*tensors, **{**options, "is_causal": False})
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", see_all)
+    with pytest.raises(WorkbenchError, match="treats padding"):
+        check_loss(adapted, a_row(), PAD)

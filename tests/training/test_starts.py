@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from workbench.data import versions
 from workbench.data.importing import Options, import_files
 from workbench.errors import WorkbenchError
 from workbench.jobs.control import Control
-from workbench.jobs.events import Event, Finished, Progress, Step
+from workbench.jobs.events import Event, Finished, Notice, Progress, Step
 from workbench.jobs.log import LogWriter
 from workbench.tracking import manifest, report, runs
 from workbench.training.job import train
@@ -80,3 +82,55 @@ def test_a_run_whose_rows_were_changed_does_not_begin(folder: Path, workspace: W
     path.write_text(path.read_text().replace("it is", "it was"))
     with pytest.raises(WorkbenchError, match=r"data\.jsonl was changed: its SHA-256 is"):
         go(folder)
+
+
+def test_rows_longer_than_the_base_s_context_are_warned_of(folder: Path, tiny_model: Path) -> None:
+    path = tiny_model / "config.json"
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps({**body, "max_position_embeddings": 200}))
+    assert go(folder, until=1) is None
+    (notice,) = (n for n in events(folder, Notice) if "max_length" in n.text)
+    assert "(256 tokens)" in notice.text and "(200)" in notice.text
+    assert notice.level == "warning"
+
+
+def test_an_adapter_s_card_says_what_it_is_and_loads_it(folder: Path, tiny_model: Path) -> None:
+    assert go(folder) is not None
+    text = (folder / "adapter" / "README.md").read_text()
+    made = manifest.read(folder)
+    for wanted in (
+        "library_name: peft",
+        "# run-0001: a LoRA adapter of tiny-model",
+        f"model.safetensors: SHA-256 {made['base']['files']['model.safetensors']}",
+        "Licence of the base: not known to workbench",
+        f"- Dataset: sample@{made['dataset']['version']}, 12 rows",
+        "rank 4, alpha 8",
+        "learning rate 0.01",
+        "- validation loss after step 4:",
+        "PeftModel.from_pretrained(base",
+    ):
+        assert wanted in text
+    assert "[More Information Needed]" not in text and str(tiny_model) not in text
+    assert "has not been evaluated" not in text and "4 of 4 steps" in text
+
+
+def test_the_adapter_of_a_hub_model_names_it_and_not_a_folder_of_this_machine(
+    folder: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, commit = tmp_path / "hub" / "models--owner--name", "c" * 40
+    shutil.copytree(tiny_model, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    config = runs.load_config(folder)
+    base = config.model.model_copy(update={"base": "owner/name"})
+    workspace = Workspace(folder.parent.parent)
+    hub = runs.create(
+        workspace, config.model_copy(update={"model": base}), command="", say=lambda text: None
+    )
+    assert go(hub) is not None
+    body = json.loads((hub / "adapter" / "adapter_config.json").read_text())
+    assert (body["base_model_name_or_path"], body["revision"]) == ("owner/name", commit)
+    text = (hub / "adapter" / "README.md").read_text()
+    assert "base_model: owner/name" in text
+    assert f'from_pretrained("owner/name", revision="{commit}")' in text

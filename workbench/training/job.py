@@ -15,12 +15,12 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, sha256_file
+from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
-from workbench.tracking import inputs, manifest, runs
+from workbench.tracking import card, inputs, manifest, runs
 from workbench.training import batches, checkpoint, model
 from workbench.training.batches import EncodedSplit
 from workbench.training.loop import Loop
@@ -35,6 +35,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     template = inputs.load_template(folder)
     log.write(Progress("hashing the data and the base model", 0, 1))
     inputs.pin(folder, template)
+    _warn_of_length(config, base_folder, log)
     log.write(Progress("encoding the data", 0, 1))
     train_split, validation_split = encode_splits(workspace, config, template, log)
 
@@ -74,7 +75,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     if outcome.stopped:
         return Finished(stopped=True, step=outcome.step)
     adapter = folder / "adapter"
-    _save_final(loop, adapter, base_folder)
+    _save_final(loop, folder, base_folder)
     manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
     return Finished(stopped=False, step=outcome.step, result=str(adapter.name))
 
@@ -109,6 +110,16 @@ def encode_splits(
     return train_split, validation_split
 
 
+def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
+    context = read_json_object(base / "config.json").get("max_position_embeddings")
+    if isinstance(context, int) and config.data.max_length > context:
+        text = (
+            f"data.max_length ({config.data.max_length} tokens) is over the longest context of "
+            f"the base ({context}): what stands behind that in a row is at places it never saw."
+        )
+        log.write(Notice(text, "warning"))
+
+
 def _environment(adapted: PeftModel, device: torch.device, dtype: str) -> dict[str, Any]:
     return {
         **manifest.environment(),
@@ -121,13 +132,20 @@ def _environment(adapted: PeftModel, device: torch.device, dtype: str) -> dict[s
     }
 
 
-def _save_final(loop: Loop, adapter: Path, base: Path) -> None:
+def _save_final(loop: Loop, run: Path, base: Path) -> None:
     """The adapter's folder, with the tokenizer and the template that it was trained with."""
+    adapter = run / "adapter"
     if adapter.exists():
         shutil.rmtree(adapter)
+    name = loop.config.model.base
+    if (revision := base_models.revision(name, base)) is not None:
+        # Known everywhere, where the path of this machine's cache is not.
+        kept = loop.peft_model.peft_config["default"]
+        kept.base_model_name_or_path, kept.revision = name, revision
     with building_folder(adapter) as building:
         checkpoint.save_adapter(loop.peft_model, building)
         base_models.copy_tokenizer(base, building)
+        card.write(run, building)
 
 
 def _weights(adapter: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import NonFiniteLoss
 from workbench.training import checkpoint
 from workbench.training.batches import Row, Schedule, batches
-from workbench.training.loss import TrainedTokenLoss, row_losses
+from workbench.training.loss import TrainedTokenLoss, check_loss, row_losses
 from workbench.training.optimizers import make_optimizer, make_scheduler
 
 
@@ -128,10 +128,13 @@ class Loop:
         Commands are acted on between two steps and between two batches of validation; a
         validation that is stopped half-way has no loss.
 
-        Raises NonFiniteLoss when the loss or its gradient is not a number any more, before
+        Raises WorkbenchError for a base whose loss can't be computed here, before the first
+        step, and NonFiniteLoss when the loss or its gradient is not a number any more, before
         a checkpoint is made of it.
         """
         step, total = first_step, self.schedule.total_steps
+        some_row = next(row for row in self.train if row.trained_tokens)
+        check_loss(self.peft_model, some_row, self._pad_id)
         if step == 0:
             self._evaluate(0)
             if self._stop:

@@ -7,6 +7,7 @@ logits of prompts are never computed, and in chunks, so the full logits never ex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -16,11 +17,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from workbench.errors import WorkbenchError
 from workbench.training.batches import Batch, Row, batches
 
 OnRows = Callable[[int], None]
 """Told how many rows are done, after each batch."""
 
+_PIECE = 64
+"""Tokens that `check_loss` takes."""
+_TOLERANCE = {torch.float32: 0.002}
+"""Of the loss; the formats of half the size are some hundred times as coarse."""
 CHUNK = 1024
 """Trained tokens whose logits exist at once."""
 
@@ -75,16 +81,60 @@ def row_losses(
     return losses
 
 
+def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
+    """Hold the loss of a piece of `row` against the one by the logits that the model gives.
+
+    The piece is padded for ours alone, since padding must change nothing. Raises
+    WorkbenchError when they differ by more than the number format explains: then the
+    model does with its logits, or with padding, what isn't known here.
+    """
+    measure = TrainedTokenLoss(model).eval()
+    piece = _piece(row)
+    padding = torch.zeros(_PIECE)
+    padded = Row(
+        torch.cat([piece.ids, torch.full_like(padding, pad_id, dtype=torch.int32)]),
+        torch.cat([piece.trained, padding.bool()]),
+        piece.trained_tokens,
+    )
+    device = next(measure.parameters()).device
+    (ours,), (theirs,) = batches([padded], 1, pad_id, device), batches([piece], 1, pad_id, device)
+    with torch.no_grad():
+        loss = float(measure(ours)) / piece.trained_tokens
+        logits = causal_model(model)(input_ids=theirs.input_ids, use_cache=False).logits
+        place, before = theirs.places
+        plain = float(nn.functional.cross_entropy(logits[place, before].float(), theirs.labels))
+    tolerance = _TOLERANCE.get(logits.dtype, 0.05) * max(1.0, plain)
+    # A loss that is no number is told where losses are.
+    if math.isfinite(plain) and not abs(loss - plain) <= tolerance:
+        raise WorkbenchError(
+            f"The loss of this base model can't be computed here: it is {loss:.4f} where the "
+            f"model's own logits give {plain:.4f}. {type(causal_model(model)).__name__} changes "
+            "its logits, or treats padding, in a way that workbench doesn't know.",
+            "Use a base model of another family.",
+        )
+
+
+def _piece(row: Row) -> Row:
+    """At most _PIECE tokens around the first trained one, so that their logits are few."""
+    first = int(torch.nonzero(row.trained[1:])[0]) + 1
+    piece = slice(max(0, first - _PIECE // 2), first + _PIECE // 2)
+    trained = row.trained[piece].clone()
+    trained[0] = False
+    return Row(row.ids[piece], trained, int(trained.sum()))
+
+
 def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits in float32 of hidden states (tokens, width), as the model's own head gives them.
 
-    Families finish their logits differently: Gemma 2 caps them softly, Granite divides
-    and Cohere multiplies by a constant of the config.
+    Families finish their logits differently: Gemma 2 caps them softly, Granite divides,
+    Cohere and Falcon-H1 multiply by a constant of the config. `check_loss` finds one that does
+    yet otherwise.
     """
     logits: Tensor = causal.get_output_embeddings()(hidden).float()
     config: Any = causal.config.get_text_config()
-    if scale := getattr(config, "logit_scale", None):
-        logits = logits * scale
+    for name in ("logit_scale", "lm_head_multiplier"):
+        if scale := getattr(config, name, None):
+            logits = logits * scale
     if scaling := getattr(config, "logits_scaling", None):
         logits = logits / scaling
     if cap := getattr(config, "final_logit_softcapping", None):
