@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import bitsandbytes as bnb
 import pytest
 import torch
+from bitsandbytes.optim.optimizer import Optimizer8bit
 from torch import nn
 from torch.nn import functional
 
@@ -187,6 +189,45 @@ def test_an_optimiser_of_bitsandbytes_trains_saves_and_resumes_exactly(
     steps = events(tmp_path / "whole", Step)
     assert steps[-1].loss < steps[0].loss - 0.3
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    ours, theirs = adapter(again), adapter(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture
+def paging(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Pages where there is no GPU: plain memory with their mark; gives what is prefetched."""
+    make = Optimizer8bit.get_state_buffer
+    prefetched: list[torch.Tensor] = []
+
+    def get(self: Any, parameter: torch.Tensor, dtype: torch.dtype = torch.float32) -> Any:
+        buffer = make(self, parameter, dtype)
+        buffer.is_paged = True
+        return buffer
+
+    monkeypatch.setattr(Optimizer8bit, "get_state_buffer", get)
+    monkeypatch.setattr(bnb.functional, "prefetch_tensor", prefetched.append)
+    return prefetched
+
+
+@pytest.mark.filterwarnings("ignore:Paged optimizers")
+@pytest.mark.parametrize("optimizer", ["paged_adamw_8bit", "paged_adamw_32bit"])
+def test_a_paged_optimisers_state_is_in_pages_again_after_a_resume(
+    tmp_path: Path, base: Path, paging: list[torch.Tensor], optimizer: str
+) -> None:
+    config = configure(
+        base,
+        lora={"rank": 64, "alpha": 64},
+        training={"optimizer": optimizer, "learning_rate": 2e-3},
+        checkpoints={"every": 2},
+    )
+    whole, _ = run(tmp_path, config)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-6")
+    paging.clear()
+    again, outcome = run(tmp_path, config)
+    assert outcome.step == 6
+    tensors = [v[n] for v in again._parts.optimizer.state.values() for n in ("state1", "state2")]
+    assert tensors and all(t.is_paged for t in tensors)
+    assert {id(t) for t in paging} == {id(t) for t in tensors}
     ours, theirs = adapter(again), adapter(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 

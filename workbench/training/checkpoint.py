@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, write_json
+from workbench.training.optimizers import load_state
 
 _RANDOM = "random.cpu"
 _RANDOM_CUDA = "random.cuda"
@@ -101,7 +102,7 @@ def restore(checkpoint: Path, parts: Parts) -> int:
     state = _join_state(tensors, trainer["state"])
     try:
         set_peft_model_state_dict(parts.model, weights)
-        parts.optimizer.load_state_dict({"state": state, "param_groups": trainer["groups"]})
+        load_state(parts.optimizer, {"state": state, "param_groups": trainer["groups"]})
     except (ValueError, RuntimeError) as error:
         raise WorkbenchError(
             f"The checkpoint {checkpoint} does not fit this run: {error}",

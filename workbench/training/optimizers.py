@@ -33,6 +33,27 @@ def make_optimizer(
     return optimizer
 
 
+def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Give an optimiser that has taken no step the state, on the CPU, of one that has.
+
+    A paged one's comes into pages again, from which it was taken because it might not fit
+    on the GPU; bitsandbytes itself would load it there. Raises ValueError when it is the
+    state of another optimiser.
+    """
+    if not getattr(optimizer, "is_paged", False):
+        optimizer.load_state_dict(state)
+        return
+    paged: Any = optimizer
+    # What is in no page goes to the GPU at the first step.
+    paged.load_state_dict(state, move_to_device=False)
+    for parameter, values in paged.state.items():
+        for name in values.keys() & {"state1", "state2"}:
+            buffer = paged.get_state_buffer(parameter, dtype=values[name].dtype)
+            if getattr(buffer, "is_paged", False):
+                buffer.copy_(values[name])
+                values[name] = buffer
+
+
 def make_scheduler(
     optimizer: torch.optim.Optimizer, training: Training, total_steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
