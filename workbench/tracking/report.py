@@ -42,11 +42,11 @@ def _lines(workspace: Workspace, run: Path) -> Iterator[str]:
     yield ""
     yield "## How it went"
     yield ""
-    yield from _course(run)
+    yield from course(run)
     yield ""
     yield "## What came of it"
     yield ""
-    yield from _scores(run)
+    yield from scores(run)
     yield ""
     yield from _reviews(workspace, run)
     yield ""
@@ -80,7 +80,8 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
             yield f"  - {item.path}: {value}"
 
 
-def _course(run: Path) -> Iterator[str]:
+def course(run: Path) -> Iterator[str]:
+    """How a training went: steps, tokens, losses."""
     view = RunView()
     view.feed(read_all(run / runs.LOG))
     if view.started is None or view.first_step is None or view.last_step is None:
@@ -96,19 +97,20 @@ def _course(run: Path) -> Iterator[str]:
         yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
 
 
-def _scores(run: Path) -> Iterator[str]:
+def scores(run: Path) -> Iterator[str]:
+    """The newest evaluation's figures, as a table."""
     newest = runs.newest_evaluation(run)
     if newest is None:
         yield "It has not been evaluated: `workbench eval`."
         return
-    scores = read_scores(newest)
-    systems = scores["systems"]
+    measured = read_scores(newest)
+    systems = measured["systems"]
     yield f"| figure | {' | '.join(systems)} |"
     yield f"|---|{'---|' * len(systems)}"
     for name in next(iter(systems.values())):
         cells = (_cell(systems[system][name]) for system in systems)
         yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
-    counts = scores["rows"]
+    counts = measured["rows"]
     yield ""
     yield f"Loss over {counts['loss']} validation rows, answers to {counts['answers']} of them;"
     yield "in brackets 95 % bootstrap intervals."
