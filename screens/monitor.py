@@ -21,19 +21,15 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from screens.base import WorkbenchScreen
+from screens.run_text import log_lines, machine, memory_used
 from screens.widgets.confirm import Confirm
 from screens.widgets.curve import Curve
-from screens.widgets.gauge import bar, size
+from screens.widgets.gauge import bar
 from screens.widgets.line_chart import LineChart, Series
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
-    CheckpointSaved,
-    CommandHandled,
     Evaluated,
     Event,
-    Failed,
-    Finished,
-    Notice,
     Progress,
     Record,
     Started,
@@ -59,6 +55,9 @@ _MEMORY = "memory"
 _SHOWN = (*_FIGURES, _MEMORY)
 """What can stand beside the loss."""
 _LOG_LINES = 2000
+_UNFINISHED = ("stopped", "failed", "dead")
+_LONG = 10.0
+"""Seconds without a word from a run after which one is told of them."""
 _LOOK_EVERY = 0.25
 """Seconds between two looks at the logs, and between two redraws."""
 _SAMPLES = 2000
@@ -86,6 +85,7 @@ class MonitorScreen(WorkbenchScreen):
         Binding("k,up,left_square_bracket", "run(-1)", "Newer run", id="monitor.newer"),
         Binding("s", "save", "Save now", id="monitor.save"),
         Binding("S", "stop", "Stop", id="monitor.stop"),
+        Binding("R", "resume", "Resume", show=False, id="monitor.resume"),
     ]
 
     def __init__(self) -> None:
@@ -148,6 +148,21 @@ class MonitorScreen(WorkbenchScreen):
     def _stop(self, run: Path, agreed: bool | None) -> None:
         if agreed:
             self._command(run, "stop", "It stops after this step.")
+
+    def action_resume(self) -> None:
+        """Go on with a run that stopped, failed or was killed, from its newest checkpoint."""
+        if self._run is None or self._status not in _UNFINISHED:
+            self.notify("Only a run that ended before its last step can be resumed.")
+        else:
+            self._resume(self._run)
+
+    @work(thread=True, group="command", exit_on_error=False)
+    def _resume(self, run: Path) -> None:
+        try:
+            runs.start(run)
+        except WorkbenchError as error:
+            text = visible(str(error))
+            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.casefold()
@@ -217,9 +232,9 @@ class MonitorScreen(WorkbenchScreen):
             self._note_progress(name, record.event)
         told = [("", record) for record in news.records] + news.jobs
         for name, record in sorted(told, key=lambda item: item[1].time):
-            if line := _log_line(record):
-                self._log.append(f"{line}  ({name})" if name else line)
+            self._log.extend(f"{line}  ({name})" if name else line for line in log_lines(record))
         changed = news.status != self._status or news.working != self._working
+        # While it runs the clock goes on, too, with the machine's sample every 2 s.
         if news.records or news.samples or news.jobs or changed:
             self._stale = True
         self._status, self._text, self._working = news.status, news.text, news.working
@@ -247,7 +262,9 @@ class MonitorScreen(WorkbenchScreen):
         self.query_one("#figure", LineChart).show(
             "", [Series(name, self._points(name), "green")], x="s" if name == _MEMORY else "step"
         )
-        self.query_one("#machine", Static).update(self._machine())
+        if self._samples:
+            text = machine(self._samples[-1], ascii=self.shell.ascii)
+            self.query_one("#machine", Static).update(text)
         box = self.query_one("#log", Static)
         kept = [line for line in self._log if self._filter in line.casefold()]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
@@ -256,79 +273,27 @@ class MonitorScreen(WorkbenchScreen):
         if name != _MEMORY:
             return self._curves[name].points()
         first = self._samples[0]["t"] if self._samples else 0
-        return [(s["t"] - first, _memory(s) / 2**30) for s in self._samples]
+        return [(s["t"] - first, memory_used(s) / 2**30) for s in self._samples]
 
     def _state(self) -> Text:
         """Three lines: where it is, its figures, how it goes on or how it ended."""
         view = self._view
+        ended = self._status in ENDED
         out = Text()
         out.append(self._run.name if self._run else "", "bold")
         out.append(f"  {self._status.upper()} ", "reverse")
-        out.append(f"  {view.place()}\n{view.figures()}\n")
-        if self._status in ENDED or view.started is None:
-            now = "  ".join(said for name, said in self._jobs.items() if name in self._working)
-            out.append(visible(now or self._text, one_line=True))
+        out.append(f"  {view.place(ended=ended)}\n{view.figures()}\n")
+        if ended or view.started is None:
+            doing = "  ".join(said for name, said in self._jobs.items() if name in self._working)
+            out.append(visible(doing or self._text, one_line=True))
+            if self._status in _UNFINISHED and not doing:
+                out.append("  R goes on from its newest checkpoint.")
             return out
-        spent = (view.last_time or 0) - (view.started_at or 0)
+        now = time.time()
         share = view.step / max(1, view.total_steps)
         drawn = bar(share, 20, ascii=self.shell.ascii)
-        out.append(f"{drawn} {share:.0%} after {duration(spent)}  ")
+        out.append(f"{drawn} {share:.0%} after {duration(now - (view.started_at or now))}  ")
+        if (silent := now - (view.last_time or now)) > _LONG:
+            out.append(f"last word {duration(silent)} ago  ")
         out.append(f"{visible(view.started.device)}, {view.started.dtype}")
         return out
-
-    def _machine(self) -> Text:
-        """GPUs, or why there are none; then the host. N/A is what isn't told."""
-        out = Text(no_wrap=True)
-        if not self._samples:
-            return out
-        sample = self._samples[-1]
-        for gpu in sample["gpus"]:
-            used, total = gpu["memory_used"], gpu["memory_total"]
-            share = used / total if used is not None and total else 0
-            power = "N/A" if gpu["power"] is None else f"{gpu['power']:.0f} W"
-            busy = "N/A" if gpu["utilization"] is None else f"{gpu['utilization']} %"
-            heat = "N/A" if gpu["temperature"] is None else f"{gpu['temperature']} °C"
-            drawn = bar(share, 12, ascii=self.shell.ascii)
-            memory = f"{drawn} {size(used)} of {size(total)} (run {size(gpu['memory_of_run'])})"
-            name = visible(gpu["name"] or "N/A")
-            out.append(f"GPU {gpu['index']} {name}  {memory}  {busy}  {power}  {heat}\n")
-        if sample["gpu_reason"]:
-            out.append(f"{visible(sample['gpu_reason'])}\n", "dim")
-        host = sample["host"]
-        total = host["memory_limit"] or host["memory_total"]
-        share = host["memory_used"] / total if host["memory_used"] and total else 0
-        drawn = bar(share, 12, ascii=self.shell.ascii)
-        load = "N/A" if host["load1"] is None else host["load1"]
-        out.append(
-            f"host {drawn} {size(host['memory_used'])} of {size(total)}, run {size(host['rss'])}"
-            f"  load {load} on {host['cpus']}  disk {size(host['disk_free'])} free"
-        )
-        return out
-
-
-def _memory(sample: dict[str, Any]) -> float:
-    """Bytes used on the first GPU, else by the run's process on the host."""
-    for gpu in sample["gpus"]:
-        return float("nan") if gpu["memory_used"] is None else gpu["memory_used"]
-    rss = sample["host"]["rss"]
-    return float("nan") if rss is None else rss
-
-
-def _log_line(record: Record) -> str:
-    event = record.event
-    at = time.strftime("%H:%M:%S", time.localtime(record.time))
-    match event:
-        case Notice():
-            return f"{at}  {visible(event.text, one_line=True)}"
-        case CheckpointSaved():
-            return f"{at}  checkpoint {event.path} saved ({event.reason})"
-        case CommandHandled():
-            return f"{at}  command {event.command}"
-        case Finished():
-            return f"{at}  {'stopped' if event.stopped else 'finished'}"
-        case Failed():
-            return f"{at}  failed: {visible(event.text, one_line=True)}"
-        case Evaluated():
-            return f"{at}  validation loss {event.loss:.4f} after step {event.step}"
-        case _:
-            return ""

@@ -99,6 +99,8 @@ def draw(
         (_mark if marked else _line)(cells, one, scale, ascii)
     for row, line in enumerate(cells):
         value = high - (high - low) * row / max(1, height - 1)
+        if abs(value) < 1e-9 * (high - low):
+            value = 0.0
         label = number(value) if row % 2 == 0 or row == height - 1 else ""
         out.append(f"\n{label:>{_MARGIN - 2}} {'|' if ascii else '│'}", Style(dim=True))
         for colour, run in groupby(line, key=itemgetter(1)):

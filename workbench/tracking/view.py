@@ -142,9 +142,11 @@ class RunView:
         """One line: where the run is, its loss, its rate, the time left."""
         return "  ".join(part for part in (self.place(), self.figures()) if part)
 
-    def place(self) -> str:
-        """Where the run is: the step, the phase under way, the time left."""
+    def place(self, *, ended: bool = False) -> str:
+        """Where the run is: the step and, unless it has `ended`, the phase and the time left."""
         parts = [f"step {self.step}/{self.total_steps}"] if self.started else []
+        if ended:
+            return "".join(parts)
         if self.progress is not None:
             count = f"{self.progress.done}/{self.progress.total} {self.progress.unit}".rstrip()
             parts.append(
