@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from workbench.data.template import ChatTemplate
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
-from workbench.jobs.events import Evaluated, Event, Finished, Started, Step
+from workbench.jobs.events import Evaluated, Event, Failed, Finished, Started, Step
 from workbench.jobs.log import LogWriter
+from workbench.jobs.state import JobState
 from workbench.tracking import manifest, report, runs
 from workbench.workspace import Workspace
 
@@ -312,3 +314,26 @@ def test_a_stopped_or_failed_run_is_told_in_its_report(make: Make, workspace: Wo
 def test_a_finished_run_is_not_resumed(trained_run: Trained) -> None:
     result = trained_run.cli("train", "--resume", "latest", check=False)
     assert result.returncode == 2 and "nothing to resume" in result.stderr
+
+
+def test_what_a_file_says_never_works_the_terminal(
+    make: Make, workspace: Workspace, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "\x1b[2Jgone\x9b1m"
+    folder = make("evil", STARTED, Failed("error", evil, evil))
+    made = manifest.read(folder)
+    manifest.update(folder, workbench=evil, base={**made["base"], "name": evil}, extra={evil: evil})
+    config = tiny_model / "config.json"
+    config.write_text(json.dumps({"model_type": evil}))
+    state = {field.name: 0 for field in fields(JobState)}
+    texts = {"status": "failed", "log": runs.LOG, "socket": "", "text": evil, "hint": evil}
+    (folder / "state.json").write_text(json.dumps({**state, **texts}))
+    place = ["--workspace", str(workspace.root)]
+    for verb in (["runs", "show"], ["runs", "report"], ["runs", "list"], ["status"]):
+        assert cli.main([*verb, *place]) == 0
+        out = capsys.readouterr().out
+        assert "\\x1b[2Jgone\\x9b1m" in out and not {"\x1b", "\x9b"} & set(out)
+    assert cli.main(["model", "show", str(tiny_model), *place]) == 0
+    shown = capsys.readouterr()
+    assert "\\x1b[2Jgone" in shown.out
+    assert "\x1b" not in shown.out + shown.err

@@ -201,7 +201,8 @@ def _add_tokens(workspace: Workspace, base: str, result: list[dict[str, Any]]) -
 
 def _show_rows(result: list[dict[str, Any]]) -> None:
     for row in result:
-        print(f"── row {row['row']}" + (f": {row['problem']}" if row["problem"] else ""))
+        problem = f": {row['problem']}" if row["problem"] else ""
+        print(visible(f"── row {row['row']}{problem}"))
         if "encoded" in row:
             for encoded in row["encoded"]:
                 _show_tokens(encoded)

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench import base_models
 from workbench.files import read_json
+from workbench.text import visible
 from workbench.verbs.common import group, leaf, say
 from workbench.workspace import Workspace
 
@@ -51,4 +52,4 @@ def _describe(args: argparse.Namespace) -> dict[str, Any]:
 def _show(result: dict[str, Any]) -> None:
     for name, value in result.items():
         if value is not None:
-            print(f"{name.replace('_', ' '):16} {value}")
+            print(visible(f"{name.replace('_', ' '):16} {value}"))

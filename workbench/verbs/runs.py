@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from workbench.text import visible
 from workbench.tracking import manifest, report, runs
 from workbench.tracking.view import ago
 from workbench.verbs.common import group, leaf, table
@@ -21,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "report",
         help="write a run's report as Markdown",
         run=_report,
-        show=lambda result: print(result["text"]),
+        show=lambda result: print(visible(result["text"])),
     )
     written.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
 
@@ -74,11 +75,11 @@ def _show_run(args: argparse.Namespace) -> dict[str, Any]:
 def _print_run(result: dict[str, Any]) -> None:
     for section, values in {**result["manifest"], **result["summary"]}.items():
         if not isinstance(values, dict):
-            print(f"{section:22} {values}")
+            print(visible(f"{section:22} {values}"))
             continue
-        print(section)
+        print(visible(section))
         for name, value in _flat(values):
-            print(f"  {name:40} {value}")
+            print(visible(f"  {name:40} {value}"))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

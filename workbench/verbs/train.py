@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
+from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs.common import OpenApp, add_app_options, leaf, open_app, say
 from workbench.verbs.following import follow_run
@@ -115,8 +116,9 @@ def _show_started(result: dict[str, Any]) -> None:
 
 def _show_status(result: dict[str, Any]) -> None:
     steps = f"step {result['step']}/{result['total_steps']}" if result["total_steps"] else ""
-    print("  ".join(part for part in (result["id"], result["status"], steps) if part))
-    print(result["text"])
+    parts = (result["id"], result["status"], steps)
+    print(visible("  ".join(part for part in parts if part)))
+    print(visible(result["text"]))
     first, best = result["first_validation_loss"], result["best_validation_loss"]
     if result["loss"] is not None:
         print(f"training loss {result['loss']:.4f}")
