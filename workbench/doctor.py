@@ -80,6 +80,21 @@ def _gpus() -> Iterator[Finding]:
         total = f"{gpu.memory_total / 2**30:.1f} GiB free" if gpu.memory_total else "memory unknown"
         text = f"{gpu.name or 'unknown'}, {free}{total}, driver {nvml.driver()}"
         yield Finding(f"gpu {gpu.index}", "ok", text)
+    if nvml.reason is None and _torch_is_for_processors():
+        yield Finding(
+            "torch and gpu",
+            "problem",
+            "torch is built for processors alone: training would not use the GPU.",
+            "Install torch anew from an index with CUDA builds; its site shows the command.",
+        )
+
+
+def _torch_is_for_processors() -> bool:
+    # Told by its version, `2.9.0+cpu`: importing torch takes seconds.
+    try:
+        return importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _host(workspace: Workspace) -> Finding:
