@@ -167,15 +167,18 @@ class Loop:
         return Outcome(step, stopped=not finished)
 
     def _train_step(self, step: int) -> _StepInFlight:
-        """One optimiser step. Nothing here waits for the device."""
+        """One optimiser step. Nothing of ours here waits for the device.
+
+        transformers does once a batch, to see that the rows aren't packed.
+        """
         figures = _Figures(self._accelerator.device)
         rows = [self.train[i] for i in self.schedule.rows_of(step)]
         # Every trained token of the step weighs the same, whichever batch it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
         self._model.train()
-        loss = torch.zeros((), device=self._accelerator.device)
-        tokens = 0
         size, device = self.config.training.batch_size, self._accelerator.device
+        loss = torch.zeros((), device=device)
+        tokens = 0
         for batch in batches(rows, size, self._pad_id, device):
             sums = self._model(batch)
             share = sums.sum() / trained_tokens
