@@ -276,6 +276,13 @@ def test_the_list_and_the_summary_show_what_came_of_a_run(trained_run: Trained) 
     assert "small-0001  finished  step 40/40" in status
 
 
+def test_a_run_is_shown_with_each_of_its_starts(trained_run: Trained) -> None:
+    shown = trained_run.cli("runs", "show").stdout.splitlines()
+    (device,) = (line for line in shown if "1.environment.device" in line)
+    assert "CPU" in device
+    assert any(line.startswith("repeat ") and "workbench train /" in line for line in shown)
+
+
 def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
     printed = trained_run.cli("runs", "report").stdout
     text = (trained_run.run / report.REPORT).read_text()

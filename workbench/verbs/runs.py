@@ -73,7 +73,8 @@ def _show_run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_run(result: dict[str, Any]) -> None:
-    for section, values in {**result["manifest"], **result["summary"]}.items():
+    for section, content in {**result["manifest"], **result["summary"]}.items():
+        values = _numbered(content)
         if not isinstance(values, dict):
             print(visible(f"{section:22} {values}"))
             continue
@@ -84,12 +85,20 @@ def _print_run(result: dict[str, Any]) -> None:
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
-    for name, value in values.items():
+    for name, content in values.items():
+        value = _numbered(content)
         if isinstance(value, dict):
             flat += _flat(value, f"{prefix}{name}.")
         else:
             flat.append((prefix + name, value))
     return flat
+
+
+def _numbered(value: Any) -> Any:
+    """A list of objects as an object of them by number, from 1; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return {str(number): item for number, item in enumerate(value, 1)}
+    return value
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
