@@ -214,6 +214,22 @@ def test_a_stopped_evaluation_ends_after_a_batch_without_scores(make: Make) -> N
         read_scores(folder / "evaluations" / "01")
 
 
+def test_a_merge_is_compared_on_rows_that_fit(make: Make, tmp_path: Path) -> None:
+    folder = here(make(0.5, data={"max_length": 48, "too_long": "drop"}, training={"max_steps": 1}))
+    target = tmp_path / "merged"
+    (folder / "request.json").write_text(json.dumps({"run": str(folder), "target": str(target)}))
+    with LogWriter(folder / "events.jsonl") as log:
+        merge(folder, log, Control())
+    certificate = json.loads((target / "merge.json").read_text())
+    template = ChatTemplate.load(Path(runs.load_config(folder).model.base))
+    version = versions.resolve(Workspace(folder.parent.parent), "sample")
+    rows = [*versions.read(version, "validation"), *versions.read(version, "train")]
+    lengths = [len(template.encode(row).ids) for row in rows]
+    assert max(lengths[:8]) > 48
+    assert certificate["prompts"] == 8
+    assert certificate["positions"] == sum([n for n in lengths if n <= 48][:8])
+
+
 def test_a_stopped_merge_makes_no_folder(make: Make, tmp_path: Path) -> None:
     folder = here(make(training={"max_steps": 1}))
     target = tmp_path / "merged"
