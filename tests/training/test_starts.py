@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from tests.training.harness import configure, events
 from workbench.data import versions
 from workbench.data.importing import Options, import_files
+from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
+from workbench.evaluation.job import evaluate
+from workbench.export.merge import merge
 from workbench.jobs.control import Control
 from workbench.jobs.events import Event, Finished, Notice, Progress, Step
 from workbench.jobs.log import LogWriter
@@ -134,3 +138,28 @@ def test_the_adapter_of_a_hub_model_names_it_and_not_a_folder_of_this_machine(
     text = (hub / "adapter" / "README.md").read_text()
     assert "base_model: owner/name" in text
     assert f'from_pretrained("owner/name", revision="{commit}")' in text
+
+
+def test_training_evaluation_and_merge_are_all_of_the_day_of_the_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest.update(folder, date="2024-07-26")
+    days: list[date | None] = []
+    load = ChatTemplate.load
+
+    def watched(place: Path, *, today: date | None = None) -> ChatTemplate:
+        days.append(today)
+        return load(place, today=today)
+
+    monkeypatch.setattr(ChatTemplate, "load", watched)
+    assert go(folder) is not None
+    jobs = {
+        "evaluations/01": (evaluate, {"rows": 1, "max_new_tokens": 1}),
+        "exports/01": (merge, {"run": str(folder), "target": str(tmp_path / "merged")}),
+    }
+    for name, (work, request) in jobs.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "request.json").write_text(json.dumps(request))
+        with LogWriter(folder / name / "events.jsonl") as log:
+            work(folder / name, log, Control())
+    assert days == [date(2024, 7, 26)] * 3
