@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import pty
 import select
 import signal
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
+from types import FrameType
 from typing import Any, ClassVar, NoReturn
 
 from textual.app import App, SystemCommand
@@ -20,6 +25,10 @@ from workbench.workspace import Workspace
 
 _TERMINAL_GONE = 129
 """Exit code after the terminal was lost: 128 and the number of SIGHUP."""
+_RESTORE = (
+    b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[<u"
+)
+"""The ordinary screen, the cursor, and no reports of mouse, focus, pastes and keys."""
 
 
 def _datasets() -> Screen[None]:
@@ -172,7 +181,9 @@ def run_app(
         ascii=ascii or not encoding.startswith("utf"),
     )
     # Textual can't leave in order once its terminal is gone: it would wait, or spin.
-    signal.signal(signal.SIGHUP, lambda *_: os._exit(_TERMINAL_GONE))
+    leave = partial(_leave_at_once, termios.tcgetattr(pty.STDIN_FILENO))
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, leave)
     threading.Thread(target=_leave_with_terminal, daemon=True).start()
     # Not app.run(): it waits for every thread, also for one that fetches a base model. Nothing
     # that a thread does here is lost half-way: what it writes appears whole or not at all.
@@ -182,10 +193,19 @@ def run_app(
     os._exit(app.return_code or 0)
 
 
+def _leave_at_once(settings: list[Any], number: int, frame: FrameType | None) -> None:
+    """End the process; the terminal, if it is still there, is left as it was found."""
+    with contextlib.suppress(OSError, termios.error):
+        # By number: while the app runs, sys.stdout is Textual's own.
+        os.write(pty.STDOUT_FILENO, _RESTORE)
+        termios.tcsetattr(pty.STDIN_FILENO, termios.TCSANOW, settings)
+    os._exit(128 + number)
+
+
 def _leave_with_terminal() -> None:
     """End the process when the terminal hangs up, also where SIGHUP is ignored (nohup)."""
     watch = select.poll()
-    watch.register(sys.stdin.fileno(), 0)
+    watch.register(pty.STDIN_FILENO, 0)
     while not any(event & (select.POLLHUP | select.POLLERR) for _, event in watch.poll(2000)):
         pass
     os._exit(_TERMINAL_GONE)

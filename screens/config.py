@@ -23,7 +23,7 @@ from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.tracking import runs
 
-_COLUMNS = (Column("field", 32), Column("value", 30, grow=1), Column("unit", 8))
+_COLUMNS = (Column("field", 32), Column("value", 14, grow=1), Column("unit", 8))
 _DATASET = "data.dataset"
 
 
@@ -82,7 +82,8 @@ class ConfigScreen(WorkbenchScreen):
 
     def apply_filter(self, text: str) -> None:
         wanted = text.casefold()
-        self._shown = [f for f in self._fields if wanted in f"{f.path} {f.help}".casefold()]
+        by_name = [f for f in self._fields if wanted in f.path]
+        self._shown = by_name or [f for f in self._fields if wanted in f.help.casefold()]
         self._refresh()
 
     @on(RowTable.Moved)

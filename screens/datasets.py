@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.message import Message
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from screens.base import WorkbenchScreen
@@ -67,6 +67,20 @@ class Found(Message):
     done: bool = False
 
 
+class Example(VerticalScroll):
+    """One row whole; the keys of the table move in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "scroll_down", "Scroll down", show=False, id="example.down"),
+        Binding("k,up", "scroll_up", "Scroll up", show=False, id="example.up"),
+        Binding("pagedown,ctrl+d", "page_down", "Page down", show=False, id="example.page_down"),
+        Binding("pageup,ctrl+u", "page_up", "Page up", show=False, id="example.page_up"),
+        Binding("home,g", "scroll_home", "Top", show=False, id="example.top"),
+        Binding("end,G", "scroll_end", "Bottom", show=False, id="example.bottom"),
+        Binding("enter,z", "screen.zoom", "Rows", id="example.rows"),
+    ]
+
+
 class DatasetsScreen(WorkbenchScreen):
     """The versions, then the rows of one beside the example under the cursor."""
 
@@ -76,6 +90,7 @@ class DatasetsScreen(WorkbenchScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tokens", "Tokens", id="datasets.tokens"),
+        Binding("z", "zoom", "Whole row", id="datasets.zoom"),
         Binding("o,backspace", "versions", "All datasets", id="datasets.versions"),
         Binding("c", "configure", "Configure", id="datasets.configure"),
     ]
@@ -102,7 +117,7 @@ class DatasetsScreen(WorkbenchScreen):
         yield Static(id="state", markup=False)
         with Container(id="panes"):
             yield RowTable(_LIST, id="rows")
-            with VerticalScroll(id="example"):
+            with Example(id="example"):
                 yield Static(id="text", markup=False)
 
     def on_mount(self) -> None:
@@ -120,7 +135,7 @@ class DatasetsScreen(WorkbenchScreen):
         self.set_focus(self.query_one(RowTable))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("tokens", "versions"):
+        if action in ("tokens", "versions", "zoom"):
             return self._file is not None
         return super().check_action(action, parameters)
 
@@ -129,16 +144,37 @@ class DatasetsScreen(WorkbenchScreen):
         if self._file is not None:
             self._stop_reading()
             self._file = None
+            self.remove_class("-zoomed")
             self.reset_filter()
-        self._versions = versions.list_versions(self.workspace)
+        self._show_versions("")
+        self.refresh_bindings()
+
+    def _show_versions(self, wanted: str) -> None:
+        """The versions whose name or tasks hold `wanted`."""
+        known = versions.list_versions(self.workspace)
+        self._versions = [v for v in known if wanted.casefold() in _version_text(v).casefold()]
         table = self.query_one(RowTable)
         table.columns = _LIST
         table.cursor = 0
         table.show_rows(len(self._versions), self._version_cells)
-        count = len(self._versions)
-        self._say(f"{count} dataset version{'s' * (count != 1)}: enter opens one")
+        count = f"{len(self._versions)} of {len(known)}" if wanted else str(len(known))
+        self._say(f"{count} dataset version{'s' * (len(known) != 1)}: enter opens one")
         self._show_version(0)
-        self.refresh_bindings()
+
+    def action_zoom(self) -> None:
+        """The row alone on the screen, or beside the others again."""
+        if self._file is not None and self.has_class("-zoomed"):
+            self.remove_class("-zoomed")
+            self.focus_body()
+        elif self._file is not None:
+            self.add_class("-zoomed")
+            self.set_focus(self.query_one(Example))
+
+    def key_escape(self) -> None:
+        if self.has_class("-zoomed"):
+            self.action_zoom()
+        else:
+            super().key_escape()
 
     def action_configure(self) -> None:
         """Open the Config screen on this dataset, the one under the cursor in the list."""
@@ -176,8 +212,7 @@ class DatasetsScreen(WorkbenchScreen):
 
     def apply_filter(self, text: str) -> None:
         if self._file is None:
-            self.reset_filter()
-            self.notify("Open a dataset first: enter.")
+            self._show_versions(text)
             return
         self._stop_reading()
         self._filter, self._found = text, [] if text else None
@@ -208,7 +243,7 @@ class DatasetsScreen(WorkbenchScreen):
     @on(RowTable.Chosen)
     def _open_chosen(self, event: RowTable.Chosen) -> None:
         if self._file is not None:
-            self.query_one("#example").focus()
+            self.action_zoom()
         elif event.row < len(self._versions):
             self._open_reference(self._versions[event.row].reference)
 
@@ -280,7 +315,7 @@ class DatasetsScreen(WorkbenchScreen):
         also = f"  with {self._filter!r}" if self._filter else ""
         also += " …" if self._searching else ""
         self._say(f"{count}{also}  ·  {self._reference}")
-        if first and table.count:
+        if first or not table.count:
             self._show_example(0)
 
     def _number(self, row: int) -> int:
@@ -310,7 +345,8 @@ class DatasetsScreen(WorkbenchScreen):
 
     def _show_version(self, row: int) -> None:
         if not self._versions:
-            self.query_one("#text", Static).update(_EMPTY)
+            filtered = self.query_one("#filter", Input).value
+            self.query_one("#text", Static).update("Nothing matches." if filtered else _EMPTY)
             return
         if row >= len(self._versions):
             return  # a move in the file that was left meanwhile
@@ -342,6 +378,10 @@ class DatasetsScreen(WorkbenchScreen):
 
     def _say(self, text: str) -> None:
         self.query_one("#state", Static).update(visible(text))
+
+
+def _version_text(version: versions.Version) -> str:
+    return " ".join((version.reference, *version.tasks))
 
 
 def _source(source: dict[str, object]) -> str:

@@ -14,10 +14,16 @@ _LONGEST = 20_000
 """Characters of a turn that are laid out; a row may have megabytes, and would block."""
 _MOST_TOKENS = 4_000
 _TOKEN_STYLES = {
-    True: (Style(color="green", reverse=True), Style(color="bright_green", reverse=True)),
-    False: (Style(color="cyan", dim=True), Style(dim=True)),
+    True: (
+        Style(color="color(34)", reverse=True),
+        Style(color="color(30)", reverse=True, underline=True),
+    ),
+    False: (Style(dim=True), Style(dim=True, underline=True)),
 }
-"""Of trained tokens and of the others; two each, so that one sees where a token ends."""
+"""Of trained tokens and of the others; two each, so that one sees where a token ends, in
+256 colours and without any."""
+_PART = "‹"
+"""Stands for a token that is a further part of the character before it."""
 
 
 def turns(looked: Looked) -> Text:
@@ -53,7 +59,8 @@ def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
         out.append(f"{count} tokens are trained (in reverse), by the template of\n", "bold")
         out.append(f"{visible(base)}\n\n", "bold")
         for place, token in enumerate(encoded.tokens[:_MOST_TOKENS]):
-            out.append(visible(token.text), _TOKEN_STYLES[token.trained][place % 2])
+            shown = visible(token.text) or _PART
+            out.append(shown, _TOKEN_STYLES[token.trained][place % 2])
         if (more := len(encoded.ids) - _MOST_TOKENS) > 0:
             out.append(f"\n… and {more:,} tokens more", "bold")
         out.append("\n\n")

@@ -292,7 +292,8 @@ class ReviewScreen(WorkbenchScreen):
         """A line of the list: name, when it was made, how far this annotator is."""
         name = Text(f"{visible(listed.name):<24}  ")
         if listed.problem:
-            return Option(name.append(visible(listed.problem), style="dim"), disabled=True)
+            problem = visible(listed.problem, one_line=True)
+            return Option(name.append(problem, style="dim"), disabled=True)
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(listed.created))
         mine = [each for each in listed.annotators if each.annotator == self._annotator]
         line = progress_line(asdict(mine[0])) if mine else f"0 of {listed.items} judged"
@@ -320,7 +321,10 @@ class ReviewScreen(WorkbenchScreen):
     def _show_report(self, report: Report) -> None:
         self._comparison = None
         pane = self.query_one("#report", Pane)
-        pane.show("\n".join(report_lines(report.to_json())))
+        lines = report_lines(report.to_json())
+        if report.result is None:
+            lines.append("U shows it.")
+        pane.show("\n".join(lines))
         self._show_state("all done" if report.complete else "")
         self._switch("report", pane)
 

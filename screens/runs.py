@@ -29,7 +29,7 @@ _COLUMNS = (
     Column("val best", 8, right=True),
     Column("ROUGE-L", 13, right=True),
     Column("dataset", 20, grow=1),
-    Column("started", 14),
+    Column("started", 16),
 )
 _EMPTY = "There are no runs yet. Press 2 to make a config and start one."
 

@@ -18,6 +18,7 @@ from workbench import __version__, faults
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app, say
+from workbench.workspace import Workspace
 
 _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it opens the app."
 
@@ -134,6 +135,11 @@ def _parser_of_verbs() -> argparse.ArgumentParser:
 
 
 def _app(args: argparse.Namespace) -> OpenApp:
+    if args.dataset is not None:
+        from workbench.data import browse, rows
+
+        # Before the app opens: what can't be browsed is said on the command line.
+        rows.open_rows(browse.locate(Workspace.find(args.workspace), args.dataset)).close()
     return open_app(args, "datasets", dataset=args.dataset)
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.conftest import Cli
 from tests.e2e.conftest import Journey, Terminal
 from tests.polling import eventually
 from workbench.jobs.state import start_ticks
@@ -154,3 +157,22 @@ def test_the_app_says_what_to_do_in_an_empty_workspace(
         app.wait(wanted)
     app.press("q")
     app.wait("Detached. No training is running.")
+
+
+def test_a_terminated_app_gives_the_terminal_back(
+    tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    app = Terminal(tmp_path / "ws")
+    terminals.append(app)
+    app.start()
+    app.wait("There is no dataset here yet.")
+    os.kill(app.program(), signal.SIGTERM)
+    app.wait_gone("There is no dataset here yet.")
+    app.enter("echo the shell is $((6 * 7))")
+    app.wait("the shell is 42")
+
+
+def test_a_file_that_can_not_be_browsed_is_said_without_opening_the_app(cli: Cli) -> None:
+    ended = cli("--dataset", "nowhere.jsonl")
+    assert ended.returncode == 2
+    assert "There is no file nowhere.jsonl" in ended.stderr

@@ -53,7 +53,8 @@ class Encoded:
     trained: list[bool]
     """Whether each token is learnt; as long as `ids`."""
     pieces: list[str]
-    """The text of each token; a character split over tokens shows in each of them."""
+    """The text of each token; a character split over tokens is the first one's, the others
+    are empty."""
 
     @property
     def tokens(self) -> list[Token]:
@@ -266,7 +267,7 @@ class ChatTemplate:
                 return None
             if not inside or self._ids(text[:start]) != encoding.ids[: inside[0]]:
                 return None
-        return Encoded(text, list(encoding.ids), trained, [text[a:b] for a, b in offsets])
+        return Encoded(text, list(encoding.ids), trained, _pieces(text, offsets))
 
     def _encode_apart(self, text: str, spans: Sequence[Span]) -> Encoded | None:
         """Encode prompt and response each for itself, as generation does.
@@ -281,7 +282,7 @@ class ChatTemplate:
             encoding = self._tokenizer.encode(text[start:end], add_special_tokens=False)
             ids += encoding.ids
             trained += [(start, end) in spans] * len(encoding.ids)
-            pieces += [text[start + a : start + b] for a, b in encoding.offsets]
+            pieces += _pieces(text[start:end], encoding.offsets)
         if not self._same(self.decode(ids, skip_special=False), text):
             return None
         return Encoded(text, ids, trained, pieces)
@@ -313,6 +314,16 @@ class ChatTemplate:
         """Added tokens: the special ones, and others that are never cut."""
         found = self._tokenizer.get_added_tokens_decoder()
         return {id: token.content for id, token in found.items()}
+
+
+def _pieces(text: str, offsets: Sequence[Span]) -> list[str]:
+    """The part of `text` that each token adds: joined they are the text."""
+    pieces = []
+    reached = 0
+    for start, end in offsets:
+        pieces.append(text[max(start, reached) : max(end, reached)])
+        reached = max(end, reached)
+    return pieces
 
 
 def _content(token: Any) -> str:

@@ -181,7 +181,7 @@ def _add_tokens(workspace: Workspace, base: str, result: list[dict[str, Any]]) -
     from workbench.data.example import Example
     from workbench.data.template import ChatTemplate, MaskError
 
-    template = ChatTemplate.load(base_models.resolve(workspace, base))
+    template = ChatTemplate.load(base_models.prepare(workspace, base, say))
     for row in result:
         row["encoded"] = []
         for body in row["examples"]:

@@ -173,7 +173,9 @@ def _show_list(result: list[dict[str, Any]]) -> None:
     rows = [
         (
             row["name"],
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"]))
+            if row["items"]
+            else "–",
             row["items"],
             row["problem"]
             or ", ".join(f"{who['annotator']} {who['judged']}" for who in row["annotators"]),
