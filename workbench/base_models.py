@@ -196,6 +196,11 @@ def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Pa
     return resolve(workspace, name)
 
 
+def can_be_fetched(name: str) -> bool:
+    """Whether `name` is `default` or a hub id, and no local folder."""
+    return name == DEFAULT or (_is_hub_id(name) and not user_path(name).is_dir())
+
+
 def _is_hub_id(name: str) -> bool:
     parts = name.split("/")
     return len(parts) == 2 and all(parts) and not name.startswith((".", "/", "~"))

@@ -43,7 +43,7 @@ def test_ctrl_c_ends_a_merge_and_an_evaluation_and_leaves_nothing_half_done(
     target = tmp_path / "out" / "merged"
     verbs = (["export", "merged", run.name, "--to", str(target)], ["eval", run.name])
     for verb in verbs:
-        said = interrupted(journey, workspace, *verb, after="loading the models")
+        said = interrupted(journey, workspace, *verb, after="Ctrl-C ends it")
         assert "Stopped; nothing half-done is left." in said
     for folder in (run / "exports" / "merge-02", run / "evaluations" / "02"):
         eventually(lambda folder=folder: describe(folder)[0] == "stopped")

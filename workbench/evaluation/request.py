@@ -9,6 +9,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json, write_json
 from workbench.jobs import launch
+from workbench.jobs.state import STATE, describe
 from workbench.workspace import check_name
 
 BASE = "base"
@@ -32,14 +33,21 @@ class Request:
 def start(run: Path, request: Request, name: str = "") -> Path:
     """Start an evaluation of `run` as a job of its own; returns its folder.
 
-    `name` defaults to a number. Raises WorkbenchError when the run has no adapter yet or
-    the name is taken.
+    `name` defaults to a number. Raises WorkbenchError when the run has no adapter yet, is
+    being evaluated already, or the name is taken.
     """
     if not (run / "adapter").exists():
         raise WorkbenchError(
             f"The run {run.name} has no adapter yet.", "Evaluate it once training has finished."
         )
     parent = run / "evaluations"
+    for state in parent.glob(f"*/{STATE}"):
+        if describe(state.parent)[0] in ("running", "stalled"):
+            job = f"{run.name}/evaluations/{state.parent.name}"
+            raise WorkbenchError(
+                f"The run {run.name} is being evaluated already: {state.parent.name}.",
+                f"Wait for it, or stop it: workbench stop {job}",
+            )
     name = check_name(name or _next_name(parent), "evaluation")
     folder = parent / name
     if folder.exists():

@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench import __version__
 from workbench.data.versions import Version
-from workbench.files import read_json, sha256_file, write_json
+from workbench.files import read_json_object, sha256_file, write_json
 from workbench.hardware.nvml import Nvml
 
 MANIFEST = "manifest.json"
@@ -88,8 +88,7 @@ def add_start(folder: Path, environment: dict[str, Any], resumed_from: int) -> N
 
 def read(folder: Path) -> dict[str, Any]:
     """A run's manifest. Raises WorkbenchError when it has none."""
-    body: dict[str, Any] = read_json(folder / MANIFEST)
-    return body
+    return read_json_object(folder / MANIFEST)
 
 
 def environment() -> dict[str, Any]:

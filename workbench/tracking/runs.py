@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 import shlex
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from workbench.base_models import Say
 from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.data import versions
+from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, user_path
 from workbench.jobs import launch
@@ -64,13 +67,8 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
     nothing was. Raises WorkbenchError for whatever
     would stop the run: no such dataset version, no such base model, a full disk.
     """
-    if not config.data.dataset:
-        raise WorkbenchError(
-            "The config names no dataset version.",
-            "Set data.dataset; `workbench data list` shows what there is.",
-        )
+    dataset = check_inputs(workspace, config)
     workspace.ensure()
-    dataset = versions.resolve(workspace, config.data.dataset)
     base_folder = base_models.prepare(workspace, config.model.base, say)
     pinned = _pinned(config, dataset.reference, base_folder)
     with workspace.lock("runs"):
@@ -91,6 +89,22 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
                 repeat=repeating(folder),
             )
     return folder
+
+
+def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
+    """The dataset version that a config names.
+
+    Raises WorkbenchError when there is none, or no such base model in a local folder;
+    `default` and a hub's model are fetched when a run is created.
+    """
+    if not config.data.dataset:
+        raise WorkbenchError(
+            "The config names no dataset version.",
+            "Set data.dataset; `workbench data list` shows what there is.",
+        )
+    if not base_models.can_be_fetched(config.model.base):
+        base_models.resolve(workspace, config.model.base)
+    return versions.resolve(workspace, config.data.dataset)
 
 
 def repeating(folder: Path) -> str:
@@ -129,12 +143,31 @@ def command(folder: Path, name: str) -> Message:
     state = JobState.read(folder)
     status, text = describe(folder)
     if state is None or status in ENDED or not state.supervisor_alive():
-        raise WorkbenchError(f"The run {folder.name} takes no commands: {status}. {text}")
+        if state is not None and name == "stop_now" and status == "running" and state.job_alive():
+            # Its supervisor was killed: nobody else can end it any more.
+            os.killpg(state.pid, signal.SIGTERM)
+            return {"command": name}
+        raise WorkbenchError(
+            f"The run {folder.name} takes no commands: {status}. {text}",
+            "`workbench stop --now` ends it." if status == "running" else "",
+        )
     connection = Connection(Path(state.socket))
     try:
         return connection.command(name)
     finally:
         connection.close()
+
+
+def find_job(workspace: Workspace, reference: str) -> Path:
+    """The folder of a run, or of a job on it: `RUN/evaluations/01`.
+
+    Raises WorkbenchError when there is neither.
+    """
+    head, _, rest = reference.partition("/")
+    folder = find(workspace, head) / rest
+    if not (folder / launch.JOB).exists():
+        raise WorkbenchError(f"There is no job {reference}.")
+    return folder
 
 
 def find(workspace: Workspace, reference: str = LATEST) -> Path:

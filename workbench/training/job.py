@@ -72,12 +72,13 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         )
     )
     outcome = loop.run(first_step)
-    if outcome.stopped:
-        return Finished(stopped=True, step=outcome.step)
+    if not outcome.step:
+        return Finished(stopped=outcome.stopped, step=0)
+    # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
     adapter = folder / "adapter"
     _save_final(loop, folder, base_folder)
     manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
-    return Finished(stopped=False, step=outcome.step, result=str(adapter.name))
+    return Finished(stopped=outcome.stopped, step=outcome.step, result=adapter.name)
 
 
 def encode_splits(

@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.config import loading
 from workbench.errors import WorkbenchError
+from workbench.tracking import runs
 from workbench.verbs.common import group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -21,14 +22,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_settings(new)
     new.add_argument("--force", action="store_true", help="replace one that is there")
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
-    check = leaf(verbs, "check", help="every problem of a config", run=_show, show=_show_checked)
+    check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
         _add_settings(parser)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="settings")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="settings",
+        help="change a field, such as lora.rank=8; may be given several times",
+    )
 
 
 def _fields(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -65,6 +73,14 @@ def _show_new(result: dict[str, Any]) -> None:
     if not result["config"]["data"]["dataset"]:
         print("Set data.dataset in it; `workbench data list` shows what there is.")
     print(f"Start it with: workbench train {name}")
+
+
+def _check(args: argparse.Namespace) -> dict[str, Any]:
+    """Every problem of the config itself, else the first of what it names."""
+    result = _show(args)
+    config = loading.parse(result["config"], origin=result["path"])
+    runs.check_inputs(Workspace.find(args.workspace), config)
+    return result
 
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:

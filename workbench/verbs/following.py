@@ -54,11 +54,13 @@ def finish_job(folder: Path, say: Say) -> None:
     Raises JobFailed in the job's own words when it failed, WorkbenchError when it was
     stopped.
     """
+    say(f"started {folder.parent.name}/{folder.name}; Ctrl-C ends it")
     try:
         status = wait(folder, Reporter(say))
     except KeyboardInterrupt:
         runs.command(folder, "stop_now")
-        say("Stopped; nothing half-done is left.")
+        stopped = wait(folder) == "stopped"
+        say("Stopped; nothing half-done is left." if stopped else "It had finished already.")
         raise
     if status == "stopped":
         raise WorkbenchError("It was stopped before it had finished.")

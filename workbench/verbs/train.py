@@ -26,7 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         show=_show_started,
     )
     train.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file, or a name")
-    train.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="settings")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="settings",
+        help="change a field, such as lora.rank=8; may be given several times",
+    )
     train.add_argument("--resume", metavar="RUN", help="go on with a run from its checkpoint")
     train.add_argument("--wait", action="store_true", help="print progress until the run ends")
     attach = leaf(
@@ -55,7 +62,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    parser.add_argument(
+        "reference",
+        nargs="?",
+        default=runs.LATEST,
+        metavar="RUN",
+        help="its id, the start of it, or `latest` (the default)",
+    )
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:
@@ -103,9 +116,11 @@ def _save(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _send(args: argparse.Namespace, command: str) -> dict[str, Any]:
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
+    workspace = Workspace.find(args.workspace)
+    folder = runs.find_job(workspace, args.reference)
     ack = runs.command(folder, command)
-    return {"run": folder.name, "command": ack["command"], "acknowledged": True}
+    job = str(folder.relative_to(workspace.runs))
+    return {"run": job, "command": ack["command"], "acknowledged": True}
 
 
 def _show_started(result: dict[str, Any]) -> None:
@@ -127,4 +142,9 @@ def _show_status(result: dict[str, Any]) -> None:
 
 
 def _show_ack(result: dict[str, Any]) -> None:
-    print(f"{result['run']}: {result['command']} is acknowledged.")
+    said = {
+        "stop": "it stops after this step, with a checkpoint",
+        "stop_now": "it is ended now, without a new checkpoint",
+        "save_now": "a checkpoint is saved after this step",
+    }
+    print(f"{result['run']}: {said[result['command']]}.")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+from tests.e2e.conftest import Journey
+from tests.polling import eventually
+from workbench.jobs.state import JobState, describe, start_ticks
+from workbench.workspace import Workspace
+
+
+@pytest.fixture
+def trip(journey: Journey, workspace: Workspace) -> Journey:
+    shutil.copytree(journey.workspace, workspace.root)
+    return Journey(workspace.root, workspace.root.parent, journey.base, journey.said)
+
+
+def begin(trip: Journey) -> Path:
+    """A run of many steps that has taken some."""
+    run = trip.run("train", "tiny", "--set", "training.max_steps=100000")["id"]
+    eventually(lambda: trip.run("status", run)["step"] > 3)
+    return trip.workspace / "runs" / str(run)
+
+
+def test_a_run_stopped_on_its_way_is_evaluated_exported_and_resumed(trip: Journey) -> None:
+    run = begin(trip)
+    trip.run("stop", run.name)
+    stopped = trip.run("attach", run.name)
+    assert stopped["status"] == "stopped"
+    assert trip.run("eval", run.name)["systems"]["adapter"]["loss"]["n"] == 12
+    exported = trip.run("export", "adapter", run.name, "--to", trip.home / "half-way")
+    assert (Path(exported["path"]) / "adapter_model.safetensors").exists()
+    trip.run("train", "--resume", run.name)
+    eventually(lambda: trip.run("status", run.name)["step"] > stopped["step"])
+    trip.run("stop", "--now", run.name)
+    eventually(lambda: describe(run)[0] == "stopped")
+
+
+def test_a_run_whose_supervisor_was_killed_can_still_be_ended(trip: Journey, cli: Cli) -> None:
+    run = begin(trip)
+    state = JobState.read(run)
+    assert state is not None
+    os.kill(state.supervisor_pid, signal.SIGKILL)
+    eventually(lambda: start_ticks(state.supervisor_pid) is None)
+    refused = cli("stop", run.name)
+    assert refused.returncode == 2
+    assert "workbench stop --now" in refused.stderr
+    assert trip.run("status", run.name)["status"] == "running"
+    trip.run("stop", "--now", run.name)
+    eventually(lambda: start_ticks(state.pid) is None)
+    assert trip.run("status", run.name)["status"] == "dead"
+
+
+def test_a_run_is_evaluated_once_at_a_time_and_the_evaluation_can_be_stopped(
+    trip: Journey, cli: Cli
+) -> None:
+    from workbench.evaluation import request
+
+    run = trip.workspace / "runs" / "tiny-0001"
+    folder = request.start(run, request.Request(rows=6, max_new_tokens=2000))
+    refused = cli("eval", run.name)
+    assert refused.returncode == 2
+    assert "being evaluated already: 02" in refused.stderr
+    trip.run("stop", f"{run.name}/evaluations/{folder.name}")
+    eventually(lambda: describe(folder)[0] == "stopped")
+    assert not (folder / "metrics.json").exists()
+
+
+def test_a_config_is_checked_with_what_it_names(trip: Journey, cli: Cli) -> None:
+    assert cli("config", "check", "tiny").returncode == 0
+    for setting, said in (
+        ("data.dataset=nothing", "There is no dataset nothing"),
+        ("data.dataset=", "names no dataset version"),
+        ("model.base=./nowhere", "doesn't exist"),
+    ):
+        ended = cli("config", "check", "tiny", "--set", setting)
+        assert ended.returncode == 2
+        assert said in ended.stderr
