@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -114,6 +115,7 @@ def building_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise WorkbenchError(f"{path} exists already.", "Remove it first, or choose another name.")
+    made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -128,6 +130,9 @@ def building_folder(path: Path) -> Iterator[Path]:
         raise explain_os_error(error, f"write {path}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if made and not path.exists():
+            with contextlib.suppress(OSError):  # somebody else has put something in it
+                path.parent.rmdir()
 
 
 def _settle(folder: Path) -> None:

@@ -148,6 +148,7 @@ _KINDS: tuple[type[Event], ...] = (
     Failed,
 )
 TYPES: dict[str, type[Event]] = {kind.type: kind for kind in _KINDS}
+_FIELDS = {kind.type: frozenset(f.name for f in fields(kind)) for kind in _KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def decode(line: bytes) -> Record | None:
             return None
         for name in body.get("nan", ()):
             body[name] = math.nan
-        known = {f.name for f in fields(kind)}
+        known = _FIELDS[kind.type]
         event = kind(**{k: v for k, v in body.items() if k in known})
         return Record(seq=body["seq"], time=body["t"], event=event)
     except (TypeError, KeyError) as error:

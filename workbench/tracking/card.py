@@ -10,7 +10,7 @@ from workbench import base_models
 from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.files import user_path, write_text
-from workbench.tracking import manifest, report, runs
+from workbench.tracking import figures, manifest, runs
 
 CARD = "README.md"
 
@@ -69,10 +69,10 @@ def _training(config: RunConfig) -> Iterator[str]:
 def _results(run: Path) -> Iterator[str]:
     yield "## Results"
     yield ""
-    yield from report.course(run)
+    yield from figures.course(run)
     if runs.newest_evaluation(run) is not None:
         yield ""
-        yield from report.scores(run)
+        yield from figures.scores(run)
 
 
 def _use(made: dict[str, Any]) -> Iterator[str]:

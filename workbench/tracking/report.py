@@ -9,13 +9,11 @@ from typing import Any
 
 from workbench.config import loading
 from workbench.errors import WorkbenchError
-from workbench.evaluation.request import read_scores
-from workbench.files import write_text
-from workbench.jobs.log import read_all
+from workbench.export.request import CERTIFICATE, read_request
+from workbench.files import read_json, write_text
 from workbench.review import sessions
 from workbench.review.wording import report_lines
-from workbench.tracking import manifest, runs
-from workbench.tracking.view import RunView, duration
+from workbench.tracking import figures, manifest, runs
 from workbench.workspace import Workspace
 
 REPORT = "report.md"
@@ -42,12 +40,13 @@ def _lines(workspace: Workspace, run: Path) -> Iterator[str]:
     yield ""
     yield "## How it went"
     yield ""
-    yield from course(run)
+    yield from figures.course(run)
     yield ""
     yield "## What came of it"
     yield ""
-    yield from scores(run)
+    yield from figures.scores(run)
     yield ""
+    yield from _exports(run)
     yield from _reviews(workspace, run)
     yield ""
     yield "## How to repeat it"
@@ -80,46 +79,18 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
             yield f"  - {item.path}: {value}"
 
 
-def course(run: Path) -> Iterator[str]:
-    """How a training went: steps, tokens, losses."""
-    view = RunView()
-    view.feed(read_all(run / runs.LOG))
-    if view.started is None or view.first_step is None or view.last_step is None:
-        yield "It took no step."
-        return
-    started = view.started
-    share = started.trainable_parameters / started.parameters
-    yield f"- {view.step} of {view.total_steps} steps in {duration(view.seconds)}"
-    yield f"- {view.tokens:,} tokens, {view.trained_tokens:,} of them trained"
-    yield f"- {started.trainable_parameters:,} of {started.parameters:,} parameters ({share:.2%})"
-    yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
-    for evaluation in view.evaluations:
-        yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
-
-
-def scores(run: Path) -> Iterator[str]:
-    """The newest evaluation's figures, as a table."""
-    newest = runs.newest_evaluation(run)
-    if newest is None:
-        yield "It has not been evaluated: `workbench eval`."
-        return
-    measured = read_scores(newest)
-    systems = measured["systems"]
-    yield f"| figure | {' | '.join(systems)} |"
-    yield f"|---|{'---|' * len(systems)}"
-    for name in next(iter(systems.values())):
-        cells = (_cell(systems[system][name]) for system in systems)
-        yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
-    counts = measured["rows"]
+def _exports(run: Path) -> Iterator[str]:
+    """The adapter, and the merged models that are still where they were put."""
+    if (run / "adapter").exists():
+        yield f"- Adapter: {run / 'adapter'}"
+    requests = sorted((run / "exports").glob("*/request.json"))
+    for target in dict.fromkeys(Path(read_request(r.parent).target) for r in requests):
+        if (target / CERTIFICATE).exists():
+            found = read_json(target / CERTIFICATE)
+            yield f"- Merged model: {target}"
+            yield f"  (same most likely token as base plus adapter at {found['same_top_token']:.1%}"
+            yield f"  of {found['positions']} positions, mean KL {found['mean_kl_nats']:.1e} nats)"
     yield ""
-    yield f"Loss over {counts['loss']} validation rows, answers to {counts['answers']} of them;"
-    yield "in brackets 95 % bootstrap intervals."
-
-
-def _cell(figure: dict[str, Any]) -> str:
-    if None in figure.values():
-        return "–"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
 
 
 def _reviews(workspace: Workspace, run: Path) -> Iterator[str]:

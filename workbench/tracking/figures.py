@@ -1,0 +1,54 @@
+"""How a training went and what was measured of it, as lines of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench.evaluation.request import read_scores
+from workbench.jobs.log import read_all
+from workbench.tracking import runs
+from workbench.tracking.view import RunView, duration
+
+
+def course(run: Path) -> Iterator[str]:
+    """How a training went: steps, tokens, losses."""
+    view = RunView()
+    view.feed(read_all(run / runs.LOG))
+    if view.started is None or view.first_step is None or view.last_step is None:
+        yield "It took no step."
+        return
+    started = view.started
+    share = started.trainable_parameters / started.parameters
+    yield f"- {view.step} of {view.total_steps} steps in {duration(view.seconds)}"
+    yield f"- {view.tokens:,} tokens, {view.trained_tokens:,} of them trained"
+    yield f"- {started.trainable_parameters:,} of {started.parameters:,} parameters ({share:.2%})"
+    yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
+    for evaluation in view.evaluations:
+        yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
+
+
+def scores(run: Path) -> Iterator[str]:
+    """The newest evaluation's figures, as a table."""
+    newest = runs.newest_evaluation(run)
+    if newest is None:
+        yield "It has not been evaluated: `workbench eval`."
+        return
+    measured = read_scores(newest)
+    systems = measured["systems"]
+    yield f"| figure | {' | '.join(systems)} |"
+    yield f"|---|{'---|' * len(systems)}"
+    for name in next(iter(systems.values())):
+        cells = (_cell(systems[system][name]) for system in systems)
+        yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
+    counts = measured["rows"]
+    yield ""
+    yield f"Loss over {counts['loss']} validation rows, answers to {counts['answers']} of them;"
+    yield "in brackets 95 % bootstrap intervals."
+
+
+def _cell(figure: dict[str, Any]) -> str:
+    if None in figure.values():
+        return "–"
+    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
