@@ -154,7 +154,8 @@ class RunView:
             )
         if (left := self.seconds_left) is not None:
             parts.append(f"{duration(left)} left")
-        return "  ".join(parts) or "starting"
+        over = self.finished or self.failed
+        return "  ".join(parts) or ("" if over else "starting")
 
     def figures(self) -> str:
         """Losses and the rate, as far as there are any."""

@@ -31,9 +31,10 @@ class Reporter:
                 self._say(record.event.text)
             elif isinstance(record.event, CheckpointSaved):
                 self._say(f"saved {record.event.path} ({record.event.reason})")
-        if records and time.monotonic() >= self._next:
+        line = self._view.line()
+        if records and line and time.monotonic() >= self._next:
             self._next = time.monotonic() + _EVERY
-            self._say(self._view.line())
+            self._say(line)
 
 
 def follow_run(folder: Path, say: Say) -> str:
