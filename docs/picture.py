@@ -23,7 +23,9 @@ async def draw(workspace: Workspace, run: str | None) -> str:
     async with app.run_test(size=SIZE) as pilot:
         while not app.screen.query_one("#loss", LineChart).drawn:
             await pilot.pause(0.1)
-        await pilot.pause()
+        # Without what names a folder of the machine that it was made on.
+        app.screen.apply_filter("step")
+        await pilot.pause(1)
         return app.export_screenshot(title="workbench")
 
 
@@ -32,6 +34,8 @@ def main() -> None:
     svg = asyncio.run(draw(workspace, sys.argv[2] if len(sys.argv) > 2 else None))
     # The picture is to be seen without a network: no fonts from elsewhere.
     svg = re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL)
+    # Some viewers drop spaces at the ends of a piece of text otherwise.
+    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
     target = Path(__file__).parent / "monitor.svg"
     target.write_text(svg, encoding="utf-8")
     print(target)
