@@ -43,6 +43,18 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--set`, which changes fields of a config."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="settings",
+        help="change a field, such as lora.rank=8; may be given several times",
+    )
+
+
 def add_app_options(parser: argparse.ArgumentParser) -> None:
     """Add how the app is drawn, for the command itself and for verbs that open the app."""
     for name, help in (

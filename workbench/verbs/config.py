@@ -10,7 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
-from workbench.verbs.common import group, leaf, table
+from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
 
@@ -19,24 +19,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     leaf(verbs, "fields", help="every field, with its default", run=_fields, show=_show_fields)
     new = leaf(verbs, "new", help="write a config with every field", run=_new, show=_show_new)
     new.add_argument("name", metavar="NAME")
-    _add_settings(new)
+    add_settings(new)
     new.add_argument("--force", action="store_true", help="replace one that is there")
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
     check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
-        _add_settings(parser)
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="settings",
-        help="change a field, such as lora.rank=8; may be given several times",
-    )
+        add_settings(parser)
 
 
 def _fields(args: argparse.Namespace) -> list[dict[str, Any]]:

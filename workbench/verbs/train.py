@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
 from workbench.tracking import runs
-from workbench.verbs.common import OpenApp, add_app_options, leaf, open_app, say
+from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_run
 from workbench.workspace import Workspace
 
@@ -26,14 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         show=_show_started,
     )
     train.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file, or a name")
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="settings",
-        help="change a field, such as lora.rank=8; may be given several times",
-    )
+    add_settings(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run from its checkpoint")
     train.add_argument("--wait", action="store_true", help="print progress until the run ends")
     attach = leaf(
