@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that something may take to show on a screen of a busy machine."""
 
 
