@@ -135,8 +135,9 @@ def _show_status(result: dict[str, Any]) -> None:
 
 
 def _show_ack(result: dict[str, Any]) -> None:
+    is_training = "/" not in result["run"]
     said = {
-        "stop": "it stops after this step, with a checkpoint",
+        "stop": "it stops after this step, with a checkpoint" if is_training else "it stops",
         "stop_now": "it is ended now, without a new checkpoint",
         "save_now": "a checkpoint is saved after this step",
     }
