@@ -125,7 +125,7 @@ class RunsScreen(WorkbenchScreen):
         run = self.workspace.runs / run_id
         try:
             config = runs.load_config(run).evaluation
-            request.start(run, request.Request(config.generate_rows, config.max_new_tokens))
+            request.start(run, request.Request.of(config))
         except WorkbenchError as error:
             text = visible(str(error))
             self.app.call_from_thread(self.notify, text, severity="error", markup=False)
@@ -138,12 +138,15 @@ class RunsScreen(WorkbenchScreen):
 
     @work(thread=True, group="list", exit_on_error=False)
     def _reload(self) -> None:
-        self.post_message(Listed(runs.list_runs(self.workspace, self._known)))
+        try:
+            self.post_message(Listed(runs.list_runs(self.workspace, self._known)))
+        finally:
+            self._reloading = False
 
     @on(Listed)
     def _take(self, message: Listed) -> None:
         chosen = self._run
-        self._all, self._reloading = message.summaries, False
+        self._all = message.summaries
         self._refresh()
         # The cursor stays on its run when a new one comes above it.
         places = [place for place, run in enumerate(self._shown) if chosen and run.id == chosen.id]

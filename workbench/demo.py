@@ -94,7 +94,7 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
         return stopped("The training was stopped; nothing is evaluated.")
     config = runs.load_config(run).evaluation
     tell("evaluating base and adapter on the validation split")
-    asked = request.Request(config.generate_rows, config.max_new_tokens)
+    asked = request.Request.of(config)
     evaluation = request.start(run, asked)
     if wait(evaluation, _relay(log)) == "stopped":
         return stopped("The evaluation was stopped; there is nothing to review.")

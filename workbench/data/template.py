@@ -92,7 +92,6 @@ class ChatTemplate:
         self.source = source
         self._today = today
         self._tokenizer = tokenizer
-        self._settings = settings
         self._special = {
             name: _content(settings[name])
             for name in ("bos_token", "eos_token", "pad_token", "unk_token")

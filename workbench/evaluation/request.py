@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.config.schema import Evaluation
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json, write_json
 from workbench.jobs import launch
@@ -25,6 +26,13 @@ class Request:
     rows: int
     """Validation rows that are answered: the first of those in the loss."""
     max_new_tokens: int
+
+    @classmethod
+    def of(
+        cls, config: Evaluation, rows: int | None = None, max_new_tokens: int | None = None
+    ) -> Request:
+        """What a run's config asks for, but where something else is wanted."""
+        return cls(rows or config.generate_rows, max_new_tokens or config.max_new_tokens)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

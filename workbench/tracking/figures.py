@@ -40,7 +40,7 @@ def scores(run: Path) -> Iterator[str]:
     yield f"| figure | {' | '.join(systems)} |"
     yield f"|---|{'---|' * len(systems)}"
     for name in next(iter(systems.values())):
-        cells = (_cell(systems[system][name]) for system in systems)
+        cells = (interval(systems[system][name]) for system in systems)
         yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
     counts = measured["rows"]
     yield ""
@@ -48,7 +48,8 @@ def scores(run: Path) -> Iterator[str]:
     yield "in brackets 95 % bootstrap intervals."
 
 
-def _cell(figure: dict[str, Any]) -> str:
+def interval(figure: dict[str, Any]) -> str:
+    """A figure with its interval; a dash where there is no number."""
     if None in figure.values():
         return "–"
     return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.evaluation.request import Request, read_scores, start
 from workbench.tracking import runs
+from workbench.tracking.figures import interval
 from workbench.verbs.common import leaf, say, table
 from workbench.verbs.following import finish_job
 from workbench.workspace import Workspace
@@ -38,10 +39,7 @@ def _count(text: str) -> int:
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     run = runs.find(Workspace.find(args.workspace), args.reference)
     config = runs.load_config(run).evaluation
-    request = Request(
-        rows=args.rows or config.generate_rows,
-        max_new_tokens=args.max_new_tokens or config.max_new_tokens,
-    )
+    request = Request.of(config, args.rows, args.max_new_tokens)
     folder = start(run, request, args.name)
     finish_job(folder, say)
     return {"run": run.name, "folder": str(folder), **read_scores(folder)}
@@ -51,15 +49,9 @@ def show_scores(result: dict[str, Any]) -> None:
     """A table of figures by system, with their 95 % intervals."""
     systems = result["systems"]
     rows = [
-        [name.replace("_", " "), *(_interval(systems[system][name]) for system in systems)]
+        [name.replace("_", " "), *(interval(systems[system][name]) for system in systems)]
         for name in _FIGURES
     ]
     print(table(["figure", *systems], rows))
     counts = result["rows"]
     print(f"loss over {counts['loss']} rows, answers to {counts['answers']}; 95 % intervals")
-
-
-def _interval(figure: dict[str, Any]) -> str:
-    if None in figure.values():
-        return "–"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
