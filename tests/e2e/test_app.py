@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -24,6 +25,21 @@ def trip(journey: Journey, tmp_path: Path) -> Iterator[Journey]:
     yield Journey(workspace.root, tmp_path, journey.base, journey.said)
     for run in runs.running(workspace):
         runs.command(workspace.runs / run, "stop_now")
+
+
+def in_reverse(app: Terminal, text: str) -> bool:
+    """Whether every character of `text`, which is on the screen once, is in reverse."""
+    shown, flags, reverse = "", [], False
+    for part in re.split(r"(\x1b\[[\d;]*m)", app.screen(colours=True)):
+        if part.startswith("\x1b["):
+            for code in part[2:-1].split(";"):
+                reverse = True if code == "7" else False if code in ("", "0", "27") else reverse
+        else:
+            shown += part
+            flags += [reverse] * len(part)
+    assert shown.count(text) == 1
+    begin = shown.index(text)
+    return all(flags[begin : begin + len(text)])
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (160, 45)])
@@ -65,7 +81,12 @@ def test_all_five_screens_by_keys(
     shown = app.wait("tokens are trained (in reverse)")
     assert "<|im_start|>" in shown
     # In reverse, so that the trained tokens can be told without colours, too.
-    assert "\x1b[7" in app.screen(colours=True) or ";7" in app.screen(colours=True)
+    app.press("z")
+    app.wait("It is green.<|im_end|>")
+    assert in_reverse(app, "It is green.<|im_end|>")
+    assert not in_reverse(app, "Answer in one word.<|im_end|>")
+    app.press("Escape")
+    app.wait("split task")
     app.press("/")
     app.enter("number 77?")
     app.wait("1 of 120 rows", "number 77?")
