@@ -220,3 +220,16 @@ def test_a_lock_that_can_t_be_opened_is_told_in_words(workspace: Workspace) -> N
     refused = pytest.raises(WorkbenchError, match=r"Could not open the lock .*\.x\.lock")
     with refused, workspace.lock("x"):
         pytest.fail("it was taken")
+
+
+def test_what_a_killed_builder_left_is_removed_and_what_one_holds_stays(tmp_path: Path) -> None:
+    left = tmp_path / ".made.abandoned"
+    left.mkdir()
+    (left / "half").write_text("x")
+    with files.building_folder(tmp_path / "made") as held:
+        (held / "whole").touch()
+        with pytest.raises(ZeroDivisionError), files.building_folder(tmp_path / "made"):
+            assert held.exists() and not left.exists()
+            raise ZeroDivisionError
+    assert (tmp_path / "made" / "whole").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]

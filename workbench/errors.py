@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MENDABLE = ("bad_input", "bad_row", "disk_full", "read_only")
+"""Causes, as in `jobs.events.Failed`, that are a person's to mend."""
+
 
 class WorkbenchError(Exception):
     """Something that the person can put right: bad input, a full disk, no network.
@@ -30,4 +33,4 @@ class JobFailed(WorkbenchError):
 
     def __init__(self, message: str, hint: str, cause: str) -> None:
         super().__init__(message, hint, cause)
-        self.exit_code = 2 if cause in ("bad_input", "disk_full") else 1
+        self.exit_code = 2 if cause in MENDABLE else 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -26,17 +28,18 @@ _OS_HINTS = {
     errno.EISDIR: ("it is a folder", "Name a file."),
     errno.ENOTDIR: ("part of the path is a file", "Check the path."),
 }
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CAUSES = {errno.ENOSPC: "disk_full", errno.EDQUOT: "disk_full", errno.EROFS: "read_only"}
 
 
 def explain_os_error(error: OSError, doing: str) -> WorkbenchError:
     """One sentence for an operating system error met while `doing` something.
 
-    Its cause is `disk_full` where there is no room, or none for this person.
+    Its cause is `disk_full` where there is no room, or none for this person, `read_only` where
+    the file system is, else `bad_input`.
     """
     reason, hint = _OS_HINTS.get(error.errno or 0, (error.strerror or str(error), ""))
     place = f" ({error.filename})" if error.filename and str(error.filename) not in doing else ""
-    cause = "disk_full" if error.errno in _DISK_FULL else "bad_input"
+    cause = _CAUSES.get(error.errno or 0, "bad_input")
     return WorkbenchError(f"Could not {doing}{place}: {reason}.", hint, cause)
 
 
@@ -111,14 +114,17 @@ def building_folder(path: Path) -> Iterator[Path]:
     Every file in it is on disk before the folder has its name, and may be read by
     whomever the umask lets (safetensors writes for the owner alone). Raises
     WorkbenchError when `path` exists already or can't be written; a failure inside
-    leaves nothing behind.
+    leaves nothing behind. What one that was killed has left is removed by the next.
     """
     if path.exists():
         raise WorkbenchError(f"{path} exists already.", "Remove it first, or choose another name.")
     made = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        held = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        _hold(held)
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
     try:
@@ -129,10 +135,32 @@ def building_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
     finally:
+        os.close(held)
         shutil.rmtree(temporary, ignore_errors=True)
         if made and not path.exists():
             with contextlib.suppress(OSError):  # somebody else has put something in it
                 path.parent.rmdir()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the hidden siblings of `path` whose builders were killed: nobody holds them."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with contextlib.suppress(OSError):  # it is done, or somebody else removes it
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if _hold(handle):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _hold(handle: int) -> bool:
+    """Lock what is open, until it is closed or this process ends; False when another has."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # or a file system without locks
+        return False
+    return True
 
 
 def _settle(folder: Path) -> None:
@@ -167,6 +195,21 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether the file system of a folder takes no writes, by its mount's options."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return True
+    # ext4 since Linux 6.15 stays mounted for writing after an error, and refuses each write.
+    device = folder.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError, IndexError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields = line.split()
+            if fields[2] == wanted and "emergency_ro" in fields[-1].split(","):
+                return True
+    return False
 
 
 def sha256_file(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Text from data, models and files, made safe to show."""
+"""Text for a person: what data, models and files say, made safe to show; sizes."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def visible(text: str, *, one_line: bool = False) -> str:
         c if c.isprintable() or c in kept else _SHORT.get(c) or c.encode("unicode_escape").decode()
         for c in text
     )
+
+
+def size(amount: int) -> str:
+    """Bytes for a person: `12.3 GiB`, `96 MiB`."""
+    return f"{amount / 2**30:.1f} GiB" if amount >= 1 << 30 else f"{amount / 2**20:.0f} MiB"

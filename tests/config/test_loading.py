@@ -46,6 +46,15 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
     },
     "evaluation": {"every": 50, "generate_rows": 8, "max_new_tokens": 64, "batch_size": 2},
     "checkpoints": {"every": 100, "keep": 5},
+    "logging": {"every": 10},
+    "job": {
+        "restarts": 3,
+        "restart_after": 30.5,
+        "stall_after": 900.0,
+        "on_stall": "dump",
+        "gpus": 2,
+        "gpu_memory": 40.5,
+    },
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from workbench.hardware.nvml import Gpu, Nvml
+from workbench.hardware.nvml import Gpu, GpuProcess, Nvml, Occupancy
 from workbench.hardware.sample import Sampler
 
 HANDLE = object()
@@ -163,3 +163,22 @@ def test_a_sample_is_plain_json(answer: Answer, tmp_path: Path) -> None:
     sample = Sampler(tmp_path, pid=7).sample()
     assert json.loads(json.dumps(sample)) == sample
     assert sample["gpus"][0]["utilization"] == 97 and sample["gpu_reason"] is None
+
+
+def test_who_is_on_a_gpu_is_told_by_pid_and_memory(answer: Answer) -> None:
+    processes = (GpuProcess(7, 1 << 30), GpuProcess(8, 2 << 30), GpuProcess(7, 5))
+    first, second = Nvml().occupancy()
+    assert first == Occupancy(0, "GPU-1", 80 << 30, 77 << 30, processes)
+    assert second.index == 1
+    answer("nvmlDeviceGetMemoryInfo", pynvml.NVMLError_NotSupported)
+    answer("nvmlDeviceGetComputeRunningProcesses", pynvml.NVMLError_NoPermission)
+    assert Nvml().occupancy()[0] == Occupancy(0, "GPU-1", None, None, ())
+    answer("nvmlDeviceGetHandleByIndex", pynvml.NVMLError_GpuIsLost)
+    assert Nvml().occupancy()[0] == Occupancy(0, None, None, None, ())
+
+
+def test_a_library_that_does_not_answer_is_told_from_one_that_is_not_there(answer: Answer) -> None:
+    answer("nvmlInit", pynvml.NVMLError_LibraryNotFound)
+    assert (Nvml().installed, Nvml().occupancy()) == (False, [])
+    answer("nvmlInit", pynvml.NVMLError_DriverNotLoaded)
+    assert (Nvml().installed, Nvml().occupancy()) == (True, [])

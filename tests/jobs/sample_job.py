@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from workbench.errors import JobFailed, WorkbenchError
 from workbench.files import explain_os_error
-from workbench.jobs.control import Control
-from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress
+from workbench.jobs.control import PREEMPT, Control
+from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress, Step
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 
@@ -42,6 +44,12 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
         case "exit":
             print("the last words", file=sys.stderr, flush=True)
             os._exit(plan["code"])
+        case "eat memory":
+            held = []
+            while True:
+                held.append(b"." * (1 << 20))
+        case "ask for too much memory":
+            bytearray(1 << 62)
         case "kill itself":
             os.kill(os.getpid(), plan["signal"])
         case "work in batches":
@@ -49,12 +57,71 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
                 log.write(Progress("working", step, 1000))
                 control.end_if_asked(log)
                 time.sleep(0.02)
+        case "fail at first":
+            # A line a start; the last one finishes.
+            with (folder / "starts").open("a") as starts:
+                starts.write("started\n")
+            count = len((folder / "starts").read_text().splitlines())
+            log.write(Progress("trying", count, len(plan["ways"]) + 1))
+            if count <= len(plan["ways"]):
+                work_as(plan["ways"][count - 1], log)
+        case "hang":
+            log.write(Progress("hanging", 0, 1))
+            control.be_patient()
+            while True:
+                if control.poll():
+                    print("asked to stop", file=sys.stderr, flush=True)
+                time.sleep(0.02)
+        case "work in ranks":
+            return in_ranks(folder, log, control)
+        case "work with a helper":
+            # In a session of its own, as a launcher's ranks are.
+            helper = subprocess.Popen(["sleep", "60"], start_new_session=True)
+            (folder / "helper").write_text(str(helper.pid))
+            return _until_told(folder, log, control)
         case "work":
             return _until_told(folder, log, control)
     return Finished(stopped=False, step=1, result="nothing")
 
 
+def work_as(way: str, log: LogWriter) -> None:
+    """Fail in one of several ways."""
+    match way:
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "bad input":
+            raise WorkbenchError("Row 7 is bad.", "Mend row 7.")
+        case "an error":
+            raise KeyError("oops")
+        case "an error further on":
+            log.write(Step(9, 0.5, 1.0, 1e-4, 1.0, 10, 10, 0.1))
+            raise KeyError("oops")
+
+
+def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Ranks that wait for each other at each step, as in data-parallel training."""
+    import torch
+    from torch import distributed
+
+    control.be_patient()
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
+    (folder / f"rank-{rank}.pid").write_text(str(os.getpid()))
+    for step in range(1, 3001):
+        told = torch.tensor([int((folder / "go").exists())])
+        distributed.all_reduce(told, distributed.ReduceOp.MAX)
+        log.write(Progress("working", step, 3000))
+        if int(told):
+            break
+        if rank and (folder / "spoil").exists():
+            raise WorkbenchError("Row 7 is bad.", "Mend row 7.", "bad_row")
+        time.sleep(0.02)
+    distributed.destroy_process_group()
+    return Finished(stopped=False, step=step)
+
+
 def _until_told(folder: Path, log: LogWriter, control: Control) -> Finished:
+    control.be_patient()
     deadline = time.monotonic() + _GIVES_UP_AFTER
     step = 0
     while not (folder / "go").exists() and time.monotonic() < deadline:
@@ -62,8 +129,8 @@ def _until_told(folder: Path, log: LogWriter, control: Control) -> Finished:
         log.write(Progress("working", step, 1000))
         for command in control.poll():
             log.write(CommandHandled(command.id, command.command))
-            if command.command == "stop":
-                return Finished(stopped=True, step=step)
+            if command.command in ("stop", PREEMPT):
+                return Finished(True, step, preempted=command.command == PREEMPT)
             log.write(CheckpointSaved(step, f"step-{step}", "asked for"))
         time.sleep(0.02)
     return Finished(stopped=False, step=step)

@@ -15,9 +15,13 @@ ONE_OF_EACH: list[events.Event] = [
     events.CheckpointSaved(4, "step-4", "regular"),
     events.Progress("encoding", 3, 7, "rows"),
     events.Notice("Grüße, 世界 – \u2028 \x1b[31m\nsecond line", "warning"),
-    events.CommandHandled("ab12", "stop"),
+    events.CommandHandled("ab12", "set_interval", 10),
+    events.Paused(4),
+    events.WentOn(2.5),
     events.Finished(stopped=True, step=4, result="adapter"),
     events.Failed("disk_full", "The disk is full.", "Free some."),
+    events.Sampled({"rss": 7}, [{"index": 0, "name": None}], None),
+    events.CommandTaken("ab12", "dance", None, "There is no command 'dance'."),
 ]
 
 

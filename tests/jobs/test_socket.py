@@ -12,6 +12,7 @@ import pytest
 
 from tests.polling import eventually
 from workbench.errors import WorkbenchError
+from workbench.jobs import socket as jobs_socket
 from workbench.jobs.socket import (
     MAX_CLIENTS,
     MAX_FRAME,
@@ -367,3 +368,36 @@ def test_a_runtime_folder_that_is_not_there_is_done_without(
     """As in a Slurm job, where the variable is handed on and its folder is not."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", value)
     assert socket_folder() == Path(f"/tmp/workbench-{os.getuid()}/v{PROTOCOL}")  # noqa: S108
+
+
+def test_a_client_that_takes_nothing_is_cut_off_and_others_see_everything(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped terminal: its socket fills up, and ticks for it coalesce meanwhile."""
+    monkeypatch.setattr(jobs_socket, "PATIENCE", 0.2)
+    stopped = Connection(running.path)
+    reading = Connection(running.path)
+
+    def is_cut_off() -> bool:
+        running.size += 1
+        assert reading.wait(5)
+        # The peer's end is gone once nothing can be sent to it.
+        try:
+            stopped._socket.sendall(pack({"type": "unknown"}))
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return False
+
+    eventually(is_cut_off)
+    assert reading.command("save_now")["type"] == "ack"
+    assert running.error is None
+
+
+def test_a_client_that_never_says_hello_is_cut_off(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_socket, "_HELLO_WITHIN", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(10)
+        silent.connect(str(running.path))
+        assert silent.recv(1) == b""

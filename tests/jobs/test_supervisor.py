@@ -16,7 +16,15 @@ from tests.jobs.conftest import ROOT, StartJob, end
 from tests.polling import eventually
 from workbench.errors import WorkbenchError
 from workbench.jobs import launch
-from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress
+from workbench.jobs.events import (
+    CheckpointSaved,
+    CommandHandled,
+    CommandTaken,
+    Finished,
+    Progress,
+    Record,
+    Sampled,
+)
 from workbench.jobs.log import read_all
 from workbench.jobs.socket import Connection, Message, Unpacker, pack
 from workbench.jobs.state import STATE, JobState, describe, start_ticks
@@ -45,10 +53,14 @@ def working(folder: Path) -> Path:
     return folder
 
 
-def samples(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "host.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+def samples(folder: Path) -> list[Record]:
+    return [r for r in read_all(folder / "host.jsonl") if isinstance(r.event, Sampled)]
+
+
+def taken(folder: Path) -> list[tuple[str, str]]:
+    """Commands as the supervisor has logged them, each with why it was refused."""
+    found = (record.event for record in read_all(folder / "host.jsonl"))
+    return [(e.command, e.refused) for e in found if isinstance(e, CommandTaken)]
 
 
 def test_a_job_that_finishes_is_recorded_as_finished(start_job: StartJob) -> None:
@@ -75,8 +87,9 @@ def test_a_running_job_has_a_state_a_heartbeat_and_samples_of_the_host(
     eventually(lambda: len(samples(folder)) >= 2)
     assert (folder / STATE).stat().st_mtime > before
     first, second = samples(folder)[:2]
-    assert first["t"] < second["t"]
-    assert second["host"]["memory_total"] > second["host"]["rss"] > 0
+    assert first.time < second.time
+    assert isinstance(second.event, Sampled)
+    assert second.event.host["memory_total"] > second.event.host["rss"] > 0
     (folder / "go").touch()
     assert wait(folder) == "finished"
 
@@ -154,16 +167,59 @@ def test_stop_now_ends_the_job_at_once(start_job: StartJob) -> None:
     assert wait(folder) == "stopped"
     state = ended(folder)
     assert "without a new checkpoint" in state.text
-    assert state.signal == signal.SIGTERM
-    assert " stop_now " in (folder / "supervisor.log").read_text()
+    assert taken(folder) == [("stop_now", "")]
 
 
-def test_sigterm_to_the_supervisor_stops_the_job_with_its_checkpoint(start_job: StartJob) -> None:
+def test_sigterm_to_the_supervisor_preempts_the_job_with_its_checkpoint(
+    start_job: StartJob,
+) -> None:
     """As when a node is shut down, or Slurm ends an allocation."""
     folder = working(start_job("work"))
     os.kill(state_of(folder).supervisor_pid, signal.SIGTERM)
+    assert wait(folder) == "pre-empted"
+    assert "with a checkpoint" in describe(folder)[1]
+    assert events(folder, Finished)[0].preempted
+    assert state_of(folder).exit_code == 0
+
+
+@pytest.mark.parametrize("to", ["the job", "its group", "all of its session"])
+def test_sigterm_to_the_job_preempts_it(start_job: StartJob, to: str) -> None:
+    folder = working(start_job("work"))
+    state = state_of(folder)
+    if to == "the job":
+        os.kill(state.pid, signal.SIGTERM)
+    elif to == "its group":
+        os.killpg(state.pid, signal.SIGTERM)
+    else:
+        for pid in (state.supervisor_pid, state.pid):
+            os.kill(pid, signal.SIGTERM)
+    assert wait(folder) == "pre-empted"
+    assert state_of(folder).exit_code == 0
+
+
+def test_sighup_does_nothing_to_the_job(start_job: StartJob) -> None:
+    folder = working(start_job("work"))
+    state = state_of(folder)
+    for pid in (state.supervisor_pid, state.pid):
+        os.kill(pid, signal.SIGHUP)
+    steps = len(events(folder, Progress))
+    eventually(lambda: len(events(folder, Progress)) > steps + 5)
+    (folder / "go").touch()
+    assert wait(folder) == "finished"
+
+
+@pytest.mark.parametrize("to", ["pid", "supervisor_pid"])
+def test_sigint_stops_after_a_step_and_a_second_one_at_once(start_job: StartJob, to: str) -> None:
+    folder = working(start_job("work"))
+    os.kill(getattr(state_of(folder), to), signal.SIGINT)
     assert wait(folder) == "stopped"
-    assert events(folder, Finished)[0].stopped
+    assert "with a checkpoint" in describe(folder)[1]
+    hung = working(start_job("hang"))
+    os.kill(getattr(state_of(hung), to), signal.SIGINT)
+    eventually(lambda: "asked to stop" in (hung / "stderr.log").read_text())
+    os.kill(getattr(state_of(hung), to), signal.SIGINT)
+    assert wait(hung) == "stopped"
+    assert "at once" in describe(hung)[1]
 
 
 def test_a_command_sent_again_under_its_id_is_acted_on_once(start_job: StartJob) -> None:
@@ -189,6 +245,11 @@ def test_an_unknown_command_is_refused_and_nothing_happens(start_job: StartJob) 
     connection = Connection(Path(state_of(folder).socket))
     with pytest.raises(WorkbenchError, match="no command 'dance'"):
         connection.command("dance")
+    for value in (None, 0, "2", True):
+        with pytest.raises(WorkbenchError, match="whole number of steps"):
+            connection.command("set_interval", value=value)
+    assert [command for command, _ in taken(folder)] == ["dance"] + ["set_interval"] * 4
+    assert all(refused for _, refused in taken(folder))
     (folder / "go").touch()
     assert wait(folder) == "finished"
 
@@ -255,7 +316,7 @@ def test_a_job_works_on_and_says_so_when_its_supervisor_is_killed(start_job: Sta
     os.kill(state_of(folder).supervisor_pid, signal.SIGKILL)
     eventually(lambda: not state_of(folder).supervisor_alive())
     status, text = describe(folder)
-    assert status == "running" and "supervisor is gone" in text and "no commands" in text
+    assert status == "running" and "supervisor was killed" in text
     steps = len(events(folder, Progress))
     eventually(lambda: len(events(folder, Progress)) > steps + 5)
     (folder / "go").touch()

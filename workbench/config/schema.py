@@ -176,6 +176,56 @@ class Checkpoints(Section):
     keep: int = _field(2, "Newest checkpoints that are kept.", ge=1, le=1000)
 
 
+class Logging(Section):
+    """What is written while it trains."""
+
+    every: int = _field(
+        1,
+        "Log figures every so many steps; `workbench log-every` changes it in a running run.",
+        unit="steps",
+        ge=1,
+    )
+
+
+class Job(Section):
+    """How its process is looked after."""
+
+    restarts: int = _field(
+        0,
+        "Starts anew by itself, from the newest checkpoint, so many times after a crash; never "
+        "after what would come again, such as a bad row or a loss that is not a number.",
+        ge=0,
+        le=1000,
+    )
+    restart_after: float = _field(
+        10.0,
+        "Wait before the first restart; each later one waits twice as long.",
+        unit="s",
+        ge=0,
+        le=86_400,
+    )
+    stall_after: float | None = _field(
+        None,
+        "Counts as stalled after so long without a word; empty: by the run's own step times.",
+        unit="s",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    on_stall: Literal["tell", "dump", "stop"] = _field(
+        "tell", "When it stalls: say so; write the stacks of all ranks, too; and end it, too."
+    )
+    gpus: int | None = _field(
+        None, "GPUs that the queue waits for; empty: one, where there are any.", unit="GPUs", ge=0
+    )
+    gpu_memory: float | None = _field(
+        None,
+        "Free memory that the queue wants on each; empty: nobody else may be on it.",
+        unit="GiB",
+        gt=0,
+        allow_inf_nan=False,
+    )
+
+
 class RunConfig(Section):
     """Everything that decides what a run does."""
 
@@ -190,3 +240,5 @@ class RunConfig(Section):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
+    logging: Logging = Logging()
+    job: Job = Job()

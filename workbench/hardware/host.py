@@ -8,9 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_CGROUP = Path("/sys/fs/cgroup")
-_UNLIMITED = 1 << 60
-"""cgroup v1 writes a limit of nearly 2^63 for none."""
+from workbench.hardware.control_groups import memory_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +20,8 @@ class Host:
     memory_total: int | None
     memory_limit: int | None
     """Bytes that this container or job may use; None without a limit below the total."""
+    memory_limit_used: int | None
+    """Bytes that all who share this limit hold; caches are not counted."""
     load1: float | None
     """Mean number of runnable processes over the last minute."""
     cpus: int
@@ -43,17 +43,20 @@ class HostSampler:
     def __init__(self, folder: Path) -> None:
         """`folder` is where the run writes."""
         self._folder = folder
+        self._group = memory_group()
         self._busy, self._all = _processor_times()
 
     def sample(self, pid: int | None = None) -> Host:
         """The host now; `pid` is the run's process."""
         memory = _memory()
         total, free = memory.get("MemTotal"), memory.get("MemAvailable")
-        limit = _limit()
+        limit = self._group.limit() if self._group else None
+        limited = limit if limit and total and limit.bytes < total else None
         return Host(
             memory_used=total - free if total is not None and free is not None else None,
             memory_total=total,
-            memory_limit=limit if limit and total and limit < total else None,
+            memory_limit=limited.bytes if limited else None,
+            memory_limit_used=limited.used if limited else None,
             load1=_load(),
             cpus=len(os.sched_getaffinity(0)),
             cpu_percent=self._cpu_percent(),
@@ -75,17 +78,6 @@ def _memory() -> dict[str, int]:
         return {}
     pairs = (line.split(":") for line in lines)
     return {name: int(value.split()[0]) * 1024 for name, value in pairs}
-
-
-def _limit() -> int | None:
-    for path in (_CGROUP / "memory.max", _CGROUP / "memory/memory.limit_in_bytes"):
-        try:
-            text = path.read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit() and int(text) < _UNLIMITED:
-            return int(text)
-    return None
 
 
 def _load() -> float | None:

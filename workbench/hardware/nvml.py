@@ -36,15 +36,40 @@ class Gpu:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that computes on a GPU."""
+
+    pid: int
+    memory: int | None
+    """Bytes; None where the driver doesn't tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Who is on a GPU, and what is left of it."""
+
+    index: int
+    uuid: str | None
+    total: int | None
+    """Bytes."""
+    free: int | None
+    processes: tuple[GpuProcess, ...]
+    """Those that the driver tells of: in a container, often only its own."""
+
+
 class Nvml:
     """The driver's management library, opened once."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         """Why there are no GPUs to show, in words; None when there are."""
+        self.installed = True
+        """Whether this machine has the library: then it should have GPUs as well."""
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError_LibraryNotFound:
+            self.installed = False
             self.reason = "There is no NVIDIA driver on this machine."
         except pynvml.NVMLError as error:
             self.reason = f"The NVIDIA driver does not answer: {error}."
@@ -55,6 +80,13 @@ class Nvml:
             return []
         count = _or_none(pynvml.nvmlDeviceGetCount) or 0
         return [_sample(index, pid) for index in range(count)]
+
+    def occupancy(self) -> list[Occupancy]:
+        """What is free on every GPU, in the order of the bus. Empty without a driver."""
+        if self.reason is not None:
+            return []
+        count = _or_none(pynvml.nvmlDeviceGetCount) or 0
+        return [_occupancy(index) for index in range(count)]
 
     def driver(self) -> str | None:
         """The driver's version."""
@@ -85,6 +117,21 @@ def _sample(index: int, pid: int | None) -> Gpu:
         power=_watts(_or_none(pynvml.nvmlDeviceGetPowerUsage, handle)),
         power_limit=_watts(_or_none(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
         temperature=_or_none(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+    )
+
+
+def _occupancy(index: int) -> Occupancy:
+    handle = _or_none(pynvml.nvmlDeviceGetHandleByIndex, index)
+    if handle is None:
+        return Occupancy(index, None, None, None, ())
+    memory: Any = _or_none(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    processes: Any = _or_none(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)
+    return Occupancy(
+        index=index,
+        uuid=_text(_or_none(pynvml.nvmlDeviceGetUUID, handle)),
+        total=memory and int(memory.total),
+        free=memory and int(memory.total - memory.used),
+        processes=tuple(GpuProcess(int(p.pid), p.usedGpuMemory) for p in processes or ()),
     )
 
 

@@ -51,6 +51,9 @@ class Step:
     seconds: float
     memory: int | None = None
     """Peak bytes that torch held on the device so far; None without one."""
+    steps: int = 1
+    """Optimiser steps that this line is of, itself and those before it: the loss is their mean
+    over trained tokens, tokens and seconds are their sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,24 @@ class CommandHandled:
     type: ClassVar[str] = "command"
     id: str
     command: str
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The job waits, holding everything it holds, until it is told to go on."""
+
+    type: ClassVar[str] = "paused"
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WentOn:
+    """A job that was paused works again."""
+
+    type: ClassVar[str] = "went_on"
+    seconds: float
+    """How long it was paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,8 @@ class Finished:
     step: int = 0
     result: str = ""
     """The path of what it made."""
+    preempted: bool = False
+    """What stopped it was SIGTERM: the node is wanted for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +142,36 @@ class Failed:
 
     type: ClassVar[str] = "failed"
     cause: str
-    """A short name: `out_of_gpu_memory`, `disk_full`, `bad_input`, `loss_not_finite`, `error`;
-    and for a job that waited for another, that one's, `killed` and `out_of_host_memory` too."""
+    """A short name: `out_of_gpu_memory`, `out_of_host_memory`, `disk_full`, `read_only`,
+    `bad_input`, `bad_row`, `loss_not_finite`, `gpu_fault`, `lost_rank`, `error`; and for a job
+    that waited for another, that one's, `killed` and `stalled` too."""
     text: str
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The machine at one moment, in the supervisor's own log."""
+
+    type: ClassVar[str] = "sampled"
+    host: dict[str, Any]
+    """As `hardware.host.Host`."""
+    gpus: list[dict[str, Any]]
+    """Each as `hardware.nvml.Gpu`."""
+    gpu_reason: str | None
+    """Why there are no GPUs, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTaken:
+    """A command as the supervisor got it, in its own log; the job's log says when it is done."""
+
+    type: ClassVar[str] = "command_taken"
+    id: str
+    command: str
+    value: int | None = None
+    refused: str = ""
+    """Why nothing comes of it; empty when it was passed on."""
 
 
 Event = (
@@ -133,8 +182,12 @@ Event = (
     | Progress
     | Notice
     | CommandHandled
+    | Paused
+    | WentOn
     | Finished
     | Failed
+    | Sampled
+    | CommandTaken
 )
 _KINDS: tuple[type[Event], ...] = (
     Started,
@@ -144,8 +197,12 @@ _KINDS: tuple[type[Event], ...] = (
     Progress,
     Notice,
     CommandHandled,
+    Paused,
+    WentOn,
     Finished,
     Failed,
+    Sampled,
+    CommandTaken,
 )
 TYPES: dict[str, type[Event]] = {kind.type: kind for kind in _KINDS}
 _FIELDS = {kind.type: frozenset(f.name for f in fields(kind)) for kind in _KINDS}
@@ -186,6 +243,9 @@ def decode(line: bytes) -> Record | None:
         raise ValueError("not a JSON object")
     try:
         kind = TYPES.get(body.get("type", ""))
+        if kind is None and "gpu_reason" in body:
+            # A sample as the first release wrote it: alone in its log, and unnumbered.
+            kind, body["seq"] = Sampled, 0
         if kind is None or body.get("v") != VERSION:
             return None
         for name in body.get("nan", ()):

@@ -5,34 +5,102 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json, write_json
+from workbench.jobs import control
+from workbench.jobs import processes as marked
 
+_SUPERVISOR = [sys.executable, "-m", "workbench.jobs.supervisor"]
 JOB = "job.json"
 EVENTS = "events.jsonl"
 """The log of a job that names no other."""
 
 
-def start(folder: Path, module: str, *, log: str = EVENTS, args: Sequence[str] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How a supervisor looks after its job."""
+
+    restarts: int = 0
+    """Starts anew by itself, at most, after a crash that need not come again."""
+    restart_after: float = 10.0
+    """Seconds before the first of them; each later one waits twice as long."""
+    stall_after: float | None = None
+    """Seconds without a word after which the job counts as stalled; None: by its own history."""
+    on_stall: str = "tell"
+    """`tell`, `dump` (and write the stacks) or `stop` (and end it)."""
+    on_end: tuple[str, ...] = ()
+    """A command of the person's, run without a shell when the job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What `job.json` says: what to start, and how to look after it."""
+
+    argv: list[str]
+    log: str
+    """The event log's name in the job's folder."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables of the job's own, on top of the supervisor's; never a secret."""
+    processes: int = 1
+    """Ranks that argv's launcher starts; with one there is no launcher."""
+    care: Care = field(default_factory=Care)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"v": 1, **asdict(self)}
+
+
+def start(
+    folder: Path,
+    module: str,
+    *,
+    log: str = EVENTS,
+    args: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    care: Care | None = None,
+    processes: int = 1,
+) -> None:
     """Start `python -m module FOLDER ARGS…` under a supervisor of its own.
 
     Returns when the job's process runs and its socket listens. `log` is the event log's
-    name in `folder`. Raises WorkbenchError when the job could not be started.
+    name in `folder`; `environment` is added to the job's and kept in `job.json`, so it may
+    hold no secret. With several `processes` torch's launcher starts that many ranks on this
+    node; the first one writes the log. Raises WorkbenchError when the job could not be
+    started.
     """
-    argv = [sys.executable, "-m", module, str(folder), *args]
-    write_json(folder / JOB, {"v": 1, "argv": argv, "log": log})
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
+    argv = [sys.executable, "-m", *(launcher if processes > 1 else []), module, str(folder), *args]
+    plan = JobPlan(argv, log, dict(environment or {}), processes, care or Care())
+    write_json(folder / JOB, plan.to_json())
+    _start_supervisor(folder)
+
+
+def adopt(folder: Path) -> None:
+    """Give a running job whose supervisor was killed another one.
+
+    Raises WorkbenchError when it isn't running, or has a supervisor.
+    """
+    _start_supervisor(folder, "adopt")
+
+
+def _start_supervisor(folder: Path, *args: str) -> None:
     ready, announce = os.pipe()
+    # A job may start another: what marks the one is not the other's.
+    of_job = (marked.MARK, control.PATH_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if name not in of_job}
     try:
         with (folder / "supervisor.log").open("ab") as output:
             # A session of its own: no SIGHUP when the terminal goes, no signal from its keys.
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "workbench.jobs.supervisor", str(folder), str(announce)],
+                [*_SUPERVISOR, str(folder), str(announce), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=environment,
                 pass_fds=[announce],
                 start_new_session=True,
             )
@@ -51,7 +119,14 @@ def start(folder: Path, module: str, *, log: str = EVENTS, args: Sequence[str] =
         )
 
 
-def read_job(folder: Path) -> tuple[list[str], str]:
-    """The command line and the event log's name of the job in `folder`."""
-    job = read_json(folder / JOB)
-    return list(job["argv"]), str(job["log"])
+def read_job(folder: Path) -> JobPlan:
+    """The plan of the job in `folder`."""
+    body = read_json(folder / JOB)
+    care = body.get("care", {})
+    return JobPlan(
+        argv=list(body["argv"]),
+        log=str(body["log"]),
+        environment=dict(body.get("environment", {})),
+        processes=int(body.get("processes", 1)),
+        care=Care(**{**care, "on_end": tuple(care.get("on_end", ()))}),
+    )

@@ -17,6 +17,11 @@ from workbench.files import explain_os_error
 from workbench.jobs.events import Event, Record, decode, encode
 
 
+def rank_log(rank: int | str) -> str:
+    """The name, in a job's folder, of the log of a rank other than the first; `*` for all."""
+    return f"ranks/rank-{rank}.jsonl"
+
+
 class LogWriter:
     """The one writer of a log. Goes on with the numbering of a log that exists."""
 
@@ -34,11 +39,17 @@ class LogWriter:
             raise explain_os_error(error, f"write {path}") from error
 
     def _recover(self) -> int:
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
+        lines = whole = size = 0
+        until = os.fstat(self._handle).st_size
+        with self.path.open("rb") as stream:
+            while size < until and (chunk := stream.read(1 << 20)):
+                lines += chunk.count(b"\n")
+                if (last := chunk.rfind(b"\n")) != -1:
+                    whole = size + last + 1
+                size += len(chunk)
+        if whole < size:
             os.ftruncate(self._handle, whole)
-        return content.count(b"\n", 0, whole)
+        return lines
 
     def write(self, event: Event) -> None:
         """Append one event. Raises WorkbenchError on a full disk and the like."""
@@ -78,6 +89,18 @@ class LogReader:
         self.offset = 0
         """Bytes read so far; always at the start of a line."""
         self._identity: tuple[int, int] | None = None
+
+    def skip_to_tail(self, size: int) -> None:
+        """Pass over all but about the last `size` bytes of the log as it is now."""
+        try:
+            with self.path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                stream.seek(max(0, status.st_size - size - 1))
+                if stream.tell():
+                    stream.readline()
+                self.offset, self._identity = stream.tell(), (status.st_dev, status.st_ino)
+        except FileNotFoundError:
+            return
 
     def read(self, limit: int = 1 << 20) -> list[Record]:
         """The events that came since the last call, at most about `limit` bytes of them.

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import faulthandler
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
-from workbench.jobs.control import Control, Stopped
-from workbench.jobs.ending import DISK_FULL_EXIT
-from workbench.jobs.events import Failed, Finished
+from workbench.jobs.control import Control, Interrupted, Stopped
+from workbench.jobs.ending import UNSAID
+from workbench.jobs.events import Finished
+from workbench.jobs.failure import explain
 from workbench.jobs.launch import read_job
-from workbench.jobs.log import LogWriter
+from workbench.jobs.log import LogWriter, rank_log
 
-_NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-"""What safetensors, which is written in Rust, has in the text of its own kind of error."""
+DUMP_STACKS = signal.SIGUSR1
+"""Has each process of a job write the stacks of its threads."""
 
 Work = Callable[[Path, LogWriter, Control], Finished]
 
@@ -28,83 +28,58 @@ Work = Callable[[Path, LogWriter, Control], Finished]
 def run_job(work: Work, arguments: list[str]) -> int:
     """Do `work` in the folder that `arguments` name; returns the process's exit code.
 
-    0 when it finished or was stopped, 2 for a person's to mend, 1 for anything else;
-    the last line of the log says which, and a traceback goes to stderr.log alone. Where
-    the disk is too full for either, DISK_FULL_EXIT says it.
+    0 when it finished, was stopped or pre-empted, 2 for a person's to mend, 1 for anything
+    else; the last line of the log says which, and a traceback goes to stderr.log alone. Where
+    nothing can be written any more, a code of its own says why.
     """
     folder = Path(arguments[0])
-    _, log_name = read_job(folder)
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    rank = int(os.environ.get("RANK", "0"))
+    # One writer a log: what another rank has to say goes into one of its own.
+    path = folder / (rank_log(rank) if rank else read_job(folder).log)
+    control = Control()
+    _dump_stacks_on_demand(folder / "stacks" / f"rank-{rank}.log")
     try:
-        with LogWriter(folder / log_name) as log:
-            return _do(work, folder, log)
-    except _Terminated:
-        # What was being written is cleaned up by now; end as the signal would have it.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-        raise
+        control.listen_to_signals()
+        with LogWriter(path) as log:
+            return _do(work, folder, log, control)
+    except Interrupted as asked:
+        if asked.command == "stop_now":
+            # What was being written is cleaned up by now; end as by the signal.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        # Opened anew: the signal may have come between a line and its being counted.
+        with LogWriter(path) as log:
+            log.write(Finished(stopped=True, preempted=control.preempted))
+        return 0
 
 
-def _do(work: Work, folder: Path, log: LogWriter) -> int:
+def _do(work: Work, folder: Path, log: LogWriter, control: Control) -> int:
     try:
-        log.write(_result(work, folder, log))
+        log.write(_result(work, folder, log, control))
     except Exception as error:
-        failure = _explain(error)
+        failure = explain(error)
         try:
             traceback.print_exc()
             print(failure.text, file=sys.stderr)
             log.write(failure)
         except (OSError, WorkbenchError):
-            if failure.cause == "disk_full":
-                return DISK_FULL_EXIT
+            if failure.cause in UNSAID:
+                return UNSAID[failure.cause]
             raise
-        return 2 if failure.cause == "bad_input" else 1
+        return 2 if failure.cause in ("bad_input", "bad_row") else 1
     return 0
 
 
-def _result(work: Work, folder: Path, log: LogWriter) -> Finished:
+def _result(work: Work, folder: Path, log: LogWriter, control: Control) -> Finished:
     try:
-        return work(folder, log, Control())
-    except Stopped:
-        return Finished(stopped=True)
+        return work(folder, log, control)
+    except Stopped as stopped:
+        return Finished(stopped=True, preempted=stopped.preempted)
 
 
-class _Terminated(BaseException):
-    """Asked by SIGTERM to end at once; not an Exception, so that nothing takes it for one."""
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
-
-
-class NonFiniteLoss(Exception):
-    """The loss became NaN or infinite."""
-
-
-def _explain(error: Exception) -> Failed:
-    if isinstance(error, WorkbenchError):
-        return Failed(error.cause, error.message, error.hint)
-    if isinstance(error, NonFiniteLoss):
-        return Failed(
-            "loss_not_finite",
-            str(error),
-            "Lower training.learning_rate or training.max_gradient_norm; the newest checkpoint "
-            "is from before.",
-        )
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch may not be imported here
-        first = str(error).strip().splitlines()[0]
-        return Failed(
-            "out_of_gpu_memory",
-            f"Out of GPU memory. {first}",
-            "Lower training.batch_size or data.max_length, set training.gradient_checkpointing, "
-            "or hold the base in 4 bits (model.quantization: nf4).",
-        )
-    if not isinstance(error, OSError) and any(words in str(error) for words in _NO_ROOM):
-        return Failed(
-            "disk_full", "The disk is full.", "Free some space, or name another workspace."
-        )
-    if isinstance(error, OSError):
-        explained = explain_os_error(error, "go on")
-        cause = "disk_full" if explained.cause == "disk_full" else "error"
-        return Failed(cause, explained.message, explained.hint)
-    return Failed("error", f"{type(error).__name__}: {error}", "See stderr.log for where.")
+def _dump_stacks_on_demand(path: Path) -> None:
+    """Have DUMP_STACKS append the stacks of this process's threads to a file of its own."""
+    with contextlib.suppress(OSError):  # a full disk must not keep a job from its work
+        path.parent.mkdir(exist_ok=True)
+        # Never closed: the signal may come at any time.
+        faulthandler.register(DUMP_STACKS, file=path.open("a"), all_threads=True)

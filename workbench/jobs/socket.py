@@ -32,6 +32,10 @@ MAX_QUEUED = 64
 """Frames that may wait for a client; one that lets more pile up is cut off."""
 MAX_CLIENTS = 64
 """Clients at once; one more is turned away."""
+PATIENCE = 60.0
+"""Seconds that a client may take nothing of what waits for it, and 10 for its hello; then it is
+cut off. Its log reader loses nothing by that, and it may come again."""
+_HELLO_WITHIN = 10.0
 _LENGTH = struct.Struct(">I")
 _MAX_PATH = 107
 """Bytes of a socket's path, by sun_path in unix(7)."""
@@ -130,12 +134,21 @@ class _Client:
         self.connection = connection
         self.unpacker = Unpacker()
         self.greeted = False
+        self.came = time.monotonic()
+        self.blocked_since: float | None = None
+        """Since when it takes nothing of what waits for it."""
         self.queue: deque[bytes] = deque()
         self.tick: Message | None = None
         """The newest tick that waits; an older one is dropped, so ticks never pile up."""
 
     def pending(self) -> bool:
         return bool(self.queue) or self.tick is not None
+
+    def is_lost(self, now: float) -> bool:
+        """Whether it has not said hello, or not read, for too long."""
+        if not self.greeted and now - self.came > _HELLO_WITHIN:
+            return True
+        return self.blocked_since is not None and now - self.blocked_since > PATIENCE
 
     def flush(self) -> None:
         """Send what the socket takes now. Raises OSError when the client is gone."""
@@ -146,7 +159,9 @@ class _Client:
             try:
                 sent = self.connection.send(self.queue[0])
             except BlockingIOError:
+                self.blocked_since = self.blocked_since or time.monotonic()
                 return
+            self.blocked_since = None
             if sent < len(self.queue[0]):
                 self.queue[0] = self.queue[0][sent:]
                 return
@@ -163,6 +178,9 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
         self._last_tick: Message = {"type": "tick", "bytes": 0}
+        self._open()
+
+    def _open(self) -> None:
         self._listener = self._bind()
         self._selector.register(self._listener, selectors.EVENT_READ)
 
@@ -198,6 +216,10 @@ class Server:
             client = self._clients.get(key.fd)
             if client is not None:
                 self._exchange(client, events)
+        now = time.monotonic()
+        for client in list(self._clients.values()):
+            if client.is_lost(now):
+                self._drop(client)
 
     def tick(self, size: int) -> None:
         """Tell every client that the log has `size` bytes now."""
@@ -208,6 +230,15 @@ class Server:
             if client.greeted:
                 client.tick = self._last_tick
                 self._send(client)
+
+    def listen_again_if_removed(self) -> None:
+        """Listen anew where the path is gone: a system removes $XDG_RUNTIME_DIR with the
+        person's last session. Raises WorkbenchError or OSError when that can't be done."""
+        if self._listener.fileno() != -1 and not self.path.exists():
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            socket_folder()
+            self._open()
 
     def stop_listening(self) -> None:
         """Take no new client, and leave the path to another server."""
@@ -224,9 +255,11 @@ class Server:
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:
-            # The client left again, or this process has no file descriptor to spare.
-            return
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # It stays in the queue, and select would come back at once, again and again.
+                time.sleep(0.05)
+            return  # else it has left again
         credentials = connection.getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
         )

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import read_json_object, write_json
+from workbench.files import is_read_only, read_json_object, write_json
 from workbench.jobs.ending import own_words
 
 STATE = "state.json"
+HOST_LOG = "host.jsonl"
+"""The supervisor's own log: samples of the machine, commands, what it did."""
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat (one comes every 2 s) after which a job counts as stalled."""
 
-ENDED = ("finished", "stopped", "failed", "dead", "damaged")
+ENDED = ("finished", "stopped", "pre-empted", "failed", "dead", "damaged")
+GOING_ON = ("running", "paused", "slow", "stalled", "restarting")
+RESUMABLE = ("stopped", "pre-empted", "failed", "dead")
 
 
 def start_ticks(pid: int) -> int | None:
@@ -46,7 +50,7 @@ class JobState:
     """`state.json`: written whole by the supervisor, its time stamp is the heartbeat."""
 
     status: str
-    """`running`, `finished`, `stopped` or `failed`."""
+    """`running`, `finished`, `stopped`, `pre-empted` or `failed`."""
     log: str
     """The event log's name in the job's folder."""
     pid: int
@@ -70,6 +74,15 @@ class JobState:
     """The machine that it runs on: folders are shared between machines, pids are not."""
     boot: str = ""
     """That machine's `boot_id`; empty, as `host`, in files of earlier releases."""
+    condition: str = ""
+    """How a running job does: `paused`, `slow`, `stalled` or `restarting`; empty: as it should."""
+    condition_text: str = ""
+    restarts: int = 0
+    """How often its supervisor has started it anew."""
+    stderr_from: int = 0
+    """Bytes that stderr.log held before this start."""
+    last_words: list[str] = field(default_factory=list)
+    """The last lines of stderr of a job that failed."""
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE, {"v": 1, **asdict(self)})
@@ -104,15 +117,16 @@ class JobState:
 
 def beat(folder: Path) -> None:
     """Move the heartbeat on."""
-    os.utime(folder / STATE)
+    # By this machine's clock, which it is read by; a file server's may differ.
+    now = time.time()
+    os.utime(folder / STATE, (now, now))
 
 
 def describe(folder: Path) -> tuple[str, str]:
     """The job's state as a word and a sentence.
 
-    The word is `queued`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead`
-    (its processes are gone and nothing recorded how it ended) or `damaged` (`state.json`
-    can't be read).
+    The word is `queued`, one of GOING_ON, or one of ENDED: `dead` (its processes are gone and
+    nothing recorded how it ended) and `damaged` (`state.json` can't be read) among them.
     """
     try:
         state = JobState.read(folder)
@@ -126,11 +140,15 @@ def describe(folder: Path) -> tuple[str, str]:
         return _elsewhere(folder, state)
     if not state.supervisor_alive():
         return _without_supervisor(folder)
+    # One from the future: the clock was set back, and no supervisor has beaten since.
+    age = abs(_heartbeat_age(folder))
+    if age > STALLED_AFTER:
+        why = " The file system of its folder is read-only now." if is_read_only(folder) else ""
+        return "stalled", f"No heartbeat of its supervisor for {age:.0f} s.{why}"
+    if state.condition:
+        return state.condition, state.condition_text
     if not state.job_alive():
         return "running", "It is ending."
-    age = _heartbeat_age(folder)
-    if age > STALLED_AFTER:
-        return "stalled", f"No heartbeat for {age:.0f} s."
     return "running", "It is running."
 
 
@@ -142,7 +160,8 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     """The state of a job that another machine, or this one before a restart, has started."""
     age = _heartbeat_age(folder)
     if age <= STALLED_AFTER:
-        return "running", f"It runs on {state.host}."
+        how = f" {state.condition_text}" if state.condition else ""
+        return state.condition or "running", f"It runs on {state.host}.{how}"
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text
@@ -161,10 +180,16 @@ def _without_supervisor(folder: Path) -> tuple[str, str]:
     if state is None or state.status in ENDED:
         return describe(folder)
     if state.job_alive():
-        return "running", "Its supervisor is gone; the job goes on, but takes no commands."
+        return "running", "Its supervisor was killed; the job goes on. A command brings another."
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text
+    if is_read_only(folder):
+        return (
+            "dead",
+            "Its processes are gone, and how it ended could not be written: the file system of its "
+            "folder is read-only now.",
+        )
     return (
         "dead",
         "Its processes are gone and left no word: the machine went down, or both were killed.",

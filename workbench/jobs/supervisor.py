@@ -1,35 +1,50 @@
 """Starts a job, samples the host, owns the socket, records how the job ended.
 
 A process in a session of its own, without torch: some 30 MB that outlive the terminal.
-`python -m workbench.jobs.supervisor FOLDER READY_FD`.
+`python -m workbench.jobs.supervisor FOLDER READY_FD [adopt]`; with `adopt` it takes over a
+running job whose own supervisor was killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+from workbench.hardware.memory_kills import MemoryKills
 from workbench.hardware.sample import Sampler
-from workbench.jobs import control
-from workbench.jobs.ending import oom_kills, own_words, tell_ending
+from workbench.jobs import on_end, process, processes
+from workbench.jobs.commands import Commands
+from workbench.jobs.ending import Ending, own_words, tell_ending
+from workbench.jobs.events import Notice, Sampled
 from workbench.jobs.launch import read_job
-from workbench.jobs.socket import Message, Server, socket_path
-from workbench.jobs.state import JobState, beat, boot_id, start_ticks
+from workbench.jobs.log import LogWriter
+from workbench.jobs.process import Child, ControlLine, JobProcess, TakenOver
+from workbench.jobs.restarts import Restarts
+from workbench.jobs.runner import DUMP_STACKS
+from workbench.jobs.socket import Server, socket_path
+from workbench.jobs.state import HOST_LOG, JobState, beat, boot_id, start_ticks
+from workbench.jobs.watchdog import Watchdog
 
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
 """Seconds between two looks at the log: at most four ticks a second to a client."""
 KILL_AFTER = 20.0
 """Seconds that a job asked to stop at once has before it is killed."""
+_STACKS_TAKE = 2.0
+"""Seconds that a stalled job has to write its stacks before it is ended."""
+_LEAVES_WITHIN = 5.0
+"""Seconds that a supervisor may take to leave once it has told how its job ended."""
 _ENDING_TRIES = 60
 """How often, about once a second, the ending is tried to be written to a full disk."""
 
@@ -37,183 +52,330 @@ _ENDING_TRIES = 60
 class Supervisor:
     """One job's guardian."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, adopt: bool = False) -> None:
+        """Start the job, or take over the one that runs.
+
+        Raises WorkbenchError or OSError when it can't be started, or is guarded already.
+        """
         self.folder = folder
-        argv, self.log_name = read_job(folder)
-        self._log = folder / self.log_name
-        self._acks: dict[str, Message] = {}
+        self._plan = read_job(folder)
+        # Held as long as this process lives: sockets can't tell, since two environments can
+        # have them in two folders.
+        self._lock = _lock(folder)
+        before = JobState.read(folder)
+        if adopt:
+            if before is None or not before.job_alive():
+                raise WorkbenchError(f"The job in {folder} is not running any more.")
+        else:
+            process.refuse_if_running(folder, before)
+        self._log_path = folder / self._plan.log
+        self._restarts = Restarts(self._plan.care)
         self._stop_now_at: float | None = None
-        self._oom_kills = oom_kills()
-        _, self._first_event = own_words(self._log)
-        self._server = Server(socket_path(folder), self._on_command)
+        self._stalled_at: float | None = None
+        self._stalled_how = ""
+        self._kill_at: float | None = None
+        self._preempted = False
+        self._give_up = False
+        self._sample: dict[str, Any] | None = None
+        self._pids: set[int] = set()
+        self._host_log = LogWriter(folder / HOST_LOG)
+        self._commands = Commands(self._host_log, self._act)
+        self._server = Server(socket_path(folder), self._commands.answer)
         try:
-            self._control, self._job = self._spawn(argv)
-        except OSError:
-            self._server.close()
-            raise
-        try:
-            self._sampler = Sampler(folder, pid=self._job.pid)
-            self._state = self._first_state()
-            self._state.write(folder)
+            self._control = ControlLine(self._server.path.with_suffix(".control"))
+            self._watchdog = Watchdog(self._log_path, time.monotonic(), self._plan.care.stall_after)
+            if adopt and before is not None:
+                self._adopt(before)
+            else:
+                self._start()
         except BaseException:
-            # Nobody would know of the job, let alone guard it.
-            os.killpg(self._job.pid, signal.SIGKILL)
-            self._job.wait()
             self._server.close()
             raise
 
-    def _first_state(self) -> JobState:
+    def _start(self) -> None:
+        """Start the job's process, and write that it runs."""
+        self._memory_kills = MemoryKills()
+        self._stderr_from = _size(self.folder / "stderr.log")
+        _, first_event = own_words(self._log_path)
+        self._control.empty()
+        self._watchdog.begin_again(time.monotonic())
+        self._job: JobProcess = Child(self.folder, self._plan, self._control.path)
+        try:
+            self._state = self._first_state(first_event)
+            self._state.write(self.folder)
+            self._sampler = Sampler(self.folder, pid=self._job.pid)
+        except BaseException:
+            # Nobody would know of the job, let alone guard it.
+            process.kill_all(self.folder, self._job.pid)
+            raise
+
+    def _adopt(self, before: JobState) -> None:
+        self._memory_kills = MemoryKills()
+        self._stderr_from = before.stderr_from
+        self._job = TakenOver(before)
+        self._control.reach(self._job.pid)
+        self._sampler = Sampler(self.folder, pid=self._job.pid)
+        self._restarts.done = before.restarts
+        self._state = replace(
+            before,
+            supervisor_pid=os.getpid(),
+            supervisor_start_ticks=start_ticks(os.getpid()) or 0,
+            socket=str(self._server.path),
+        )
+        self._state.write(self.folder)
+        self._tell("Its supervisor was killed; another has taken over.", "warning")
+
+    def _first_state(self, first_event: int) -> JobState:
         return JobState(
             status="running",
-            log=self.log_name,
+            log=self._plan.log,
             pid=self._job.pid,
             start_ticks=start_ticks(self._job.pid) or 0,
             supervisor_pid=os.getpid(),
             supervisor_start_ticks=start_ticks(os.getpid()) or 0,
             socket=str(self._server.path),
             started=time.time(),
-            first_event=self._first_event,
+            first_event=first_event,
+            stderr_from=self._stderr_from,
+            restarts=self._restarts.done,
             host=socket.gethostname(),
             boot=boot_id(),
         )
 
-    def _spawn(self, argv: list[str]) -> tuple[int, subprocess.Popen[bytes]]:
-        theirs, ours = os.pipe()
-        environment = dict(os.environ)
-        environment[control.FD_VARIABLE] = str(theirs)
-        # torch's launcher otherwise dies of the SIGHUP that a lost terminal sends.
-        environment["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGQUIT"
-        environment["PYTHONUNBUFFERED"] = "1"
-        with (
-            (self.folder / "stdout.log").open("ab") as output,
-            (self.folder / "stderr.log").open("ab") as errors,
-        ):
-            job = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env=environment,
-                pass_fds=[theirs],
-                process_group=0,
-            )
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        return ours, job
-
     def run(self) -> None:
-        """Guard the job until it has ended, then record how."""
+        """Guard the job until it has ended for good, then record how."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._pass_on("stop", f"signal-{time.time_ns()}"))
-        next_sample = 0.0
-        while self._job.poll() is None:
-            if time.monotonic() >= next_sample:
-                next_sample = time.monotonic() + SAMPLE_EVERY
-                self._sample()
-            self._server.serve(POLL_EVERY)
-            self._server.tick(self._log_size())
-            self._enforce_stop()
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGINT, self._on_sigint)
+        while True:
+            self._guard()
+            ending = self._ending()
+            wait = self._restarts.next(ending, self._watchdog.step)
+            if wait is None or self._asked_to_end() or not self._start_again(ending, wait):
+                break
         # Before the ending is told: whoever reads it may start the job again at once.
         self._server.stop_listening()
-        self._record_ending()
+        self._record(ending)
         self._server.tick(self._log_size() + 1)
         self._server.serve(0)
+        self._control.close()
         self._server.close()
+        os.close(self._lock)
+        # Nothing is written to the job's folder from here on: it may run again.
+        if self._plan.care.on_end:
+            on_end.run(self._plan.care.on_end, self.folder, ending)
 
-    def _sample(self) -> None:
+    def _asked_to_end(self) -> bool:
+        return self._preempted or self._give_up or self._stop_now_at is not None
+
+    def _guard(self) -> None:
+        """Look after the job until its process has ended."""
+        next_sample = 0.0
+        while not self._job.ended():
+            now = time.monotonic()
+            if now >= next_sample:
+                next_sample = now + SAMPLE_EVERY
+                self._look_around()
+            self._server.serve(POLL_EVERY)
+            self._server.tick(self._log_size())
+            self._watch(time.monotonic())
+        # Ranks and helpers of a process that was killed.
+        process.kill_all(self.folder, self._job.pid)
+
+    def _look_around(self) -> None:
         """Append a sample of the machine, and move the heartbeat on."""
-        sample = {"v": 1, "t": round(time.time(), 3), **self._sampler.sample()}
-        line = json.dumps(sample, separators=(",", ":")).encode() + b"\n"
+        self._pids.update(processes.of_job(self.folder), {self._job.pid})
+        self._sample = self._sampler.sample()
         # A full disk costs samples; the job needs its guardian then more than ever.
         with contextlib.suppress(OSError):
             beat(self.folder)
-        with contextlib.suppress(OSError), (self.folder / "host.jsonl").open("ab") as host:
-            host.write(line)
+        with contextlib.suppress(WorkbenchError):
+            self._host_log.write(Sampled(**self._sample))
+        with contextlib.suppress(WorkbenchError, OSError):
+            self._server.listen_again_if_removed()
 
     def _log_size(self) -> int:
-        try:
-            return self._log.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _size(self._log_path)
 
-    def _on_command(self, message: Message) -> Message:
-        """The ack of a command; the same id is acted on once."""
-        command, message_id = str(message.get("command")), str(message.get("id"))
-        if message_id not in self._acks:
-            self._acks[message_id] = self._act(command, message_id)
-        return self._acks[message_id]
+    def _tell(self, text: str, level: str = "info") -> None:
+        with contextlib.suppress(WorkbenchError):
+            self._host_log.write(Notice(text, level))
 
-    def _act(self, command: str, message_id: str) -> Message:
-        if self._job.returncode is not None:
-            return {"type": "error", "id": message_id, "text": "The job has ended."}
+    def _watch(self, now: float) -> None:
+        """Note how the job does, and do what is to be done of it."""
+        if self._kill_at is not None and now > self._kill_at:
+            process.kill_all(self.folder, self._job.pid)
+            self._kill_at = None
+        verdict = self._watchdog.look(now)
+        if verdict.word == self._state.condition:
+            return
+        self._condition(verdict.word, verdict.text)
+        if verdict.word == "stalled":
+            self._tell(verdict.text, "warning")
+            if self._plan.care.on_stall in ("dump", "stop"):
+                self._dump_stacks()
+            if self._plan.care.on_stall == "stop":
+                self._stalled_how = verdict.text
+                self._kill_at = now + _STACKS_TAKE
+
+    def _condition(self, word: str, text: str) -> None:
+        self._state = replace(self._state, condition=word, condition_text=text)
+        with contextlib.suppress(WorkbenchError):
+            self._state.write(self.folder)
+
+    def _act(self, command: str, message_id: str, value: int | None) -> str:
+        """Do a command; why nothing comes of it, or nothing."""
+        if self._state.condition == "restarting":
+            if command not in ("stop", "stop_now"):
+                return "It has ended and waits to be started again."
+            self._give_up = True
+            return ""
+        if self._job.ended():
+            return "The job has ended."
+        if command == "dump_stacks":
+            return "" if self._dump_stacks() else "No process of it can write its stacks yet."
         if command == "stop_now":
             if self._stop_now_at is None:
-                # The job, which logs the other commands, has no time to; supervisor.log has it.
-                with contextlib.suppress(OSError):
-                    print(f"{time.time():.3f} stop_now {message_id}", flush=True)
                 self._stop_now_at = time.monotonic()
-                os.killpg(self._job.pid, signal.SIGTERM)
-        elif command not in control.JOB_COMMANDS:
-            return {"type": "error", "id": message_id, "text": f"There is no command {command!r}."}
-        elif not self._pass_on(command, message_id):
-            return {
-                "type": "error",
-                "id": message_id,
-                "text": "The job takes no commands any more.",
-            }
-        return {"type": "ack", "id": message_id, "command": command}
+                self._kill_at = self._stop_now_at + KILL_AFTER
+                process.end_at_once(self.folder)
+            return ""
+        self._give_up |= command == "stop"
+        passed = self._pass_on(command, message_id, value)
+        return "" if passed else "The job has taken no commands for a long time."
 
-    def _pass_on(self, command: str, message_id: str) -> bool:
-        line = json.dumps({"id": message_id, "command": command}).encode() + b"\n"
-        try:
-            return os.write(self._control, line) == len(line)
-        except OSError:
-            return False
+    def _pass_on(self, command: str, message_id: str, value: int | None = None) -> bool:
+        body = {"id": message_id, "command": command, "value": value}
+        return self._control.send(json.dumps(body).encode() + b"\n")
 
-    def _enforce_stop(self) -> None:
-        if self._stop_now_at and time.monotonic() - self._stop_now_at > KILL_AFTER:
-            os.killpg(self._job.pid, signal.SIGKILL)
+    def _on_sigterm(self, *_: object) -> None:
+        """The node is wanted: the job saves a checkpoint, and is not started again."""
+        self._preempted = True
+        pids = processes.of_job(self.folder)
+        if self._plan.processes > 1:
+            # torch's launcher would give its ranks 30 s; without a word it waits for them.
+            pids = [pid for pid in pids if pid != self._job.pid]
+        processes.send(pids, signal.SIGTERM)
 
-    def _record_ending(self) -> None:
-        code = self._job.returncode
-        ending = tell_ending(
+    def _on_sigint(self, *_: object) -> None:
+        """A person's `stop`; the second one `stop --now`."""
+        self._act("stop_now" if self._give_up else "stop", "SIGINT", None)
+
+    def _dump_stacks(self) -> bool:
+        """Have each process that can write the stacks of its threads; whether any can."""
+        able = [p for p in processes.of_job(self.folder) if processes.catches(p, DUMP_STACKS)]
+        processes.send(able, DUMP_STACKS)
+        if able:
+            self._tell(f"{len(able)} processes write their stacks to {self.folder / 'stacks'}.")
+        return bool(able)
+
+    def _ending(self) -> Ending:
+        return tell_ending(
             self.folder,
-            self.log_name,
-            exit_code=code,
+            self._plan.log,
+            exit_code=self._job.exit_code,
             stopped_by_person=self._stop_now_at is not None,
-            oom_kills=oom_kills() - self._oom_kills,
-            first_event=self._first_event,
+            killed_for_memory=self._memory_kills.explain(self._pids, self._sample),
+            first_event=self._state.first_event,
+            stalled=self._stalled_how,
+            # One that had no handler yet, while it loaded its libraries, dies of it.
+            preempted=self._preempted or self._job.exit_code == -signal.SIGTERM,
+            stderr_from=self._stderr_from,
         )
+
+    def _start_again(self, ending: Ending, wait: float) -> bool:
+        """Wait and start the job again; not when a person, or the node, wants its end."""
+        count = f"{self._restarts.done} of {self._plan.care.restarts}"
+        text = f"{ending.text} It starts again in {wait:.0f} s (restart {count})."
+        self._tell(text, "warning")
+        self._condition("restarting", text)
+        until = time.monotonic() + wait
+        while (left := until - time.monotonic()) > 0 and not self._asked_to_end():
+            with contextlib.suppress(OSError):
+                beat(self.folder)
+            self._server.serve(min(left, SAMPLE_EVERY / 2))
+        if self._asked_to_end():
+            return False
+        self._stalled_how, self._kill_at, self._pids = "", None, set()
+        try:
+            self._start()
+        except (WorkbenchError, OSError) as error:
+            self._tell(f"It could not be started again: {error}", "error")
+            return False
+        return True
+
+    def _record(self, ending: Ending) -> None:
+        code = self._job.exit_code
         self._state = replace(
             self._state,
             status=ending.status,
+            condition="",
+            condition_text="",
             ended=time.time(),
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
             cause=ending.cause,
             text=ending.text,
             hint=ending.hint,
+            last_words=list(ending.last_words),
         )
         for _ in range(_ENDING_TRIES):
-            with contextlib.suppress(WorkbenchError):
+            try:
                 self._state.write(self.folder)
                 return
+            except WorkbenchError as error:
+                if error.cause == "read_only":
+                    return  # nobody frees some room there
             self._server.serve(1.0)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _lock(folder: Path) -> int:
+    """Hold the job; the lock goes with this process. Raises WorkbenchError when it is held."""
+    path = folder / "supervisor.lock"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        until = time.monotonic() + _LEAVES_WITHIN
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return handle
+            except BlockingIOError as error:
+                state = JobState.read(folder)
+                if state is None or state.ended is None or time.monotonic() > until:
+                    os.close(handle)
+                    raise WorkbenchError(
+                        f"Another supervisor guards the job in {folder}."
+                    ) from error
+            # The one before has told the ending and is about to leave.
+            time.sleep(0.01)
+    except OSError as error:
+        raise explain_os_error(error, f"take the lock {path}") from error
 
 
 def main() -> int:
     """Entry of the supervisor's process."""
     folder, ready = Path(sys.argv[1]), int(sys.argv[2])
-    with os.fdopen(ready, "wb") as announce:
-        try:
-            supervisor = Supervisor(folder)
-        except (WorkbenchError, OSError) as error:
-            announce.write(str(error).encode())
-            return 1
-        announce.write(b"ready")
+    try:
+        supervisor = Supervisor(folder, adopt="adopt" in sys.argv[3:])
+    except (WorkbenchError, OSError) as error:
+        _answer(ready, str(error).encode())
+        return 1
+    _answer(ready, b"ready")
     supervisor.run()
     return 0
+
+
+def _answer(handle: int, text: bytes) -> None:
+    """Tell whoever started this process, who may have been killed meanwhile."""
+    with contextlib.suppress(BrokenPipeError), os.fdopen(handle, "wb") as stream:
+        stream.write(text)
 
 
 if __name__ == "__main__":

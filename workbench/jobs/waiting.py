@@ -25,7 +25,7 @@ def follow(folder: Path) -> Iterator[list[Record]]:
     """
     if JobState.read(folder) is None:
         raise WorkbenchError(f"The job in {folder} has not been started.")
-    _, log_name = read_job(folder)
+    log_name = read_job(folder).log
     reader = LogReader(folder / log_name)
     bell = _bell(folder)
     try:

@@ -1,0 +1,78 @@
+"""What is advised is tried: each setting is taken by the config, and changes it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from workbench.config.loading import default_config
+from workbench.config.memory_advice import Doing, memory_advice
+
+ALL_DONE = (
+    "training.batch_size=1",
+    "training.gradient_checkpointing=true",
+    "model.quantization=nf4",
+    "training.optimizer=paged_adamw_8bit",
+    "data.max_length=16",
+    "evaluation.batch_size=1",
+)
+
+
+def advised(*settings: str, doing: Doing = "training") -> list[list[str]]:
+    """The settings of each piece of advice, in order."""
+    advice = memory_advice(default_config(settings), doing)
+    steps = [re.findall(r"[a-z_]+\.[a-z_]+=\w+", step) for step in advice.split(";")]
+    return [step for step in steps if step]
+
+
+def test_a_batch_is_made_smaller_and_the_rows_of_a_step_stay() -> None:
+    first, *_ = advised("training.batch_size=8", "training.accumulation=2")
+    assert first == ["training.batch_size=4", "training.accumulation=4"]
+    first, *_ = advised("training.batch_size=5", "training.accumulation=1")
+    assert first == ["training.batch_size=1", "training.accumulation=5"]
+    first, *_ = advised("training.batch_size=3", "training.accumulation=4")
+    assert first == ["training.batch_size=1", "training.accumulation=12"]
+
+
+def test_the_most_effective_and_least_costly_comes_first() -> None:
+    paths = [step[0].partition("=")[0] for step in advised()]
+    assert paths == [
+        "training.batch_size",
+        "training.gradient_checkpointing",
+        "model.quantization",
+        "training.optimizer",
+        "data.max_length",
+    ]
+
+
+@pytest.mark.parametrize("doing", ["loading", "training", "evaluating"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("model.dtype=float32", "training.batch_size=4096", "training.accumulation=4096"),
+        ("model.quantization=fp4", "model.double_quantization=false", "data.max_length=20"),
+        ("training.batch_size=7", "training.accumulation=13", "training.optimizer=adamw_8bit"),
+    ],
+)
+def test_what_is_advised_can_be_set_and_changes_the_config(
+    settings: tuple[str, ...], doing: Doing
+) -> None:
+    config = default_config(settings)
+    for step in advised(*settings, doing=doing):
+        changed = default_config([*settings, *step])
+        assert changed != config
+        rows = [c.training.batch_size * c.training.accumulation for c in (changed, config)]
+        assert rows[0] == rows[1]
+
+
+def test_what_counts_is_what_the_run_was_at() -> None:
+    assert advised(doing="loading") == [["model.quantization=nf4"]]
+    assert advised(doing="evaluating")[0] == ["evaluation.batch_size=4"]
+
+
+@pytest.mark.parametrize("doing", ["loading", "training", "evaluating"])
+def test_where_nothing_is_left_a_smaller_base_is(doing: Doing) -> None:
+    advice = memory_advice(default_config(ALL_DONE), doing)
+    assert advice == "Use a smaller base model, or a machine with more memory."

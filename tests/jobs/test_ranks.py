@@ -1,0 +1,62 @@
+"""A job of two ranks, started by torch's own launcher."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import StartJob
+from tests.jobs.test_supervisor import ended, state_of, working
+from tests.polling import eventually
+from workbench.jobs.client import command
+from workbench.jobs.log import read_all
+from workbench.jobs.processes import of_job
+from workbench.jobs.waiting import wait
+
+
+@pytest.fixture
+def folder(start_job: StartJob) -> Path:
+    """A job whose two ranks work."""
+    return working(start_job("work in ranks", processes=2))
+
+
+def rank(folder: Path, number: int) -> int:
+    return int((folder / f"rank-{number}.pid").read_text())
+
+
+def test_ranks_work_together_each_with_a_log_of_its_own(folder: Path) -> None:
+    assert {rank(folder, 0), rank(folder, 1), state_of(folder).pid} <= set(of_job(folder))
+    command(folder, "dump_stacks")
+    for name in ("rank-0.log", "rank-1.log"):
+        assert "in_ranks" in eventually((folder / "stacks" / name).read_text)
+    (folder / "go").touch()
+    assert wait(folder) == "finished"
+    for log in (folder / "events.jsonl", folder / "ranks" / "rank-1.jsonl"):
+        records = list(read_all(log))
+        assert [record.seq for record in records] == list(range(len(records)))
+    assert of_job(folder) == []
+
+
+def test_a_lost_rank_ends_the_job_by_its_name(folder: Path) -> None:
+    lost = rank(folder, 1)
+    os.kill(lost, signal.SIGKILL)
+    eventually(lambda: state_of(folder).ended, 60)
+    state = state_of(folder)
+    assert (state.status, state.cause) == ("failed", "lost_rank")
+    assert f"Rank 1 (process {lost}) was killed by signal 9 (SIGKILL)" in state.text
+    assert of_job(folder) == []
+
+
+def test_a_killed_launcher_leaves_no_rank_behind(folder: Path) -> None:
+    os.kill(state_of(folder).pid, signal.SIGKILL)
+    assert ended(folder).cause == "killed"
+    eventually(lambda: not of_job(folder))
+
+
+def test_stop_now_ends_every_rank(folder: Path) -> None:
+    command(folder, "stop_now")
+    assert wait(folder) == "stopped"
+    eventually(lambda: not of_job(folder))

@@ -1,0 +1,66 @@
+"""Which settings of a config would make it need less memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from workbench.config.schema import RunConfig
+
+Doing = Literal["loading", "training", "evaluating"]
+"""What a run was at when its memory ran out: each has settings that count then."""
+_MOST = 4096
+"""The bound of training.accumulation."""
+
+
+def memory_advice(config: RunConfig, doing: Doing = "training") -> str:
+    """Settings that would help this config, as `--set` takes them: the most effective and least
+    costly first, and only those that change something."""
+    found = [*_activations(config, doing), *_weights(config)]
+    if doing == "training":
+        found += _costly(config)
+    if not found:
+        return "Use a smaller base model, or a machine with more memory."
+    listed = "; ".join(f"{number}. {step}" for number, step in enumerate(found, 1))
+    return f"In this order, until it fits: {listed}; {len(found) + 1}. a smaller base model."
+
+
+def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
+    """What each row in flight takes."""
+    training = config.training
+    if doing == "training":
+        size, count = _smaller_batch(training.batch_size, training.accumulation)
+        if size < training.batch_size:
+            yield (
+                f"training.batch_size={size} training.accumulation={count} (as many rows a step)"
+            )
+        if not training.gradient_checkpointing:
+            yield "training.gradient_checkpointing=true (about a third slower)"
+    if doing == "evaluating" and config.evaluation.batch_size > 1:
+        yield f"evaluation.batch_size={config.evaluation.batch_size // 2}"
+
+
+def _weights(config: RunConfig) -> Iterator[str]:
+    """What the base model itself takes."""
+    if config.model.quantization == "none":
+        yield "model.quantization=nf4 (QLoRA: the base in 4 bits instead of 16 or 32)"
+        if config.model.dtype == "float32":
+            yield "model.dtype=bfloat16 (half the memory for the base, if it must not be in 4 bits)"
+    elif not config.model.double_quantization:
+        yield "model.double_quantization=true (0.4 bits less a weight)"
+
+
+def _costly(config: RunConfig) -> Iterator[str]:
+    """What helps little, or changes what is learnt."""
+    if config.training.optimizer != "paged_adamw_8bit":
+        yield "training.optimizer=paged_adamw_8bit (its state in 8 bits, moved out of the way)"
+    shorter = config.data.max_length // 2
+    if shorter >= 16:
+        yield f"data.max_length={shorter} data.too_long=drop (longer rows are left out)"
+
+
+def _smaller_batch(size: int, accumulation: int) -> tuple[int, int]:
+    """At most half the batch, and as many more of them: rows a step stay as they are."""
+    rows = size * accumulation
+    smaller = (n for n in range(size // 2, 0, -1) if rows % n == 0 and rows // n <= _MOST)
+    return next(((n, rows // n) for n in smaller), (size, accumulation))

@@ -1,0 +1,57 @@
+"""Tell a running job something, through its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.jobs import launch
+from workbench.jobs.socket import Connection, Message
+from workbench.jobs.state import GOING_ON, JobState, describe
+
+_GONE_WITHIN = 1.0
+"""Seconds that a killed process may take to leave the process table."""
+
+
+def command(folder: Path, name: str, value: int | None = None) -> Message:
+    """Send a command to a job's supervisor; returns its ack.
+
+    A job whose supervisor was killed is given another first. Raises WorkbenchError when the
+    job isn't running, or the command is refused.
+    """
+    connection = _connect(folder)
+    try:
+        return connection.command(name, value=value)
+    finally:
+        connection.close()
+
+
+def _connect(folder: Path) -> Connection:
+    ensure_supervisor(folder)
+    state = JobState.read(folder)
+    status, text = describe(folder)
+    if state is None or status not in GOING_ON or not state.supervisor_alive():
+        raise WorkbenchError(f"{folder.name} takes no commands: {status}. {text}")
+    try:
+        return Connection(Path(state.socket))
+    except WorkbenchError:
+        # One that was killed in this moment closes its socket first, and is gone then.
+        until = time.monotonic() + _GONE_WITHIN
+        while state.supervisor_alive():
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+    return _connect(folder)
+
+
+def ensure_supervisor(folder: Path) -> None:
+    """Give a running job whose supervisor was killed another one."""
+    state = JobState.read(folder)
+    if state is None or state.ended is not None or state.supervisor_alive():
+        return
+    if state.job_alive():
+        # Another may have done so in this moment, or the job has ended: then all is well.
+        with contextlib.suppress(WorkbenchError):
+            launch.adopt(folder)
