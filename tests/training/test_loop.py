@@ -11,7 +11,7 @@ from tests.training.harness import Commands, adapter, build, configure, curve, e
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Evaluated, Progress, Step
-from workbench.jobs.runner import NonFiniteLoss
+from workbench.jobs.failure import NonFiniteLoss
 from workbench.training import loss
 from workbench.training.loop import Loop, Outcome
 
@@ -148,7 +148,7 @@ def test_stop_saves_a_checkpoint_and_a_resume_equals_the_uninterrupted_run(
     config = configure(base, lora={"dropout": 0.1})
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     reference, _ = run(whole, config)
-    commands = Commands()
+    commands = Commands(tmp_path)
 
     def stop(step: int) -> None:
         if step == 2:
@@ -169,7 +169,7 @@ def test_stop_saves_a_checkpoint_and_a_resume_equals_the_uninterrupted_run(
 
 def test_stop_in_the_first_validation_ends_it_after_a_batch(tmp_path: Path, base: Path) -> None:
     config = configure(base, evaluation={"batch_size": 1})
-    commands = Commands()
+    commands = Commands(tmp_path)
     commands.send("stop")
     _, outcome = run(tmp_path, config, control=commands.control)
     assert outcome == Outcome(0, stopped=True)
@@ -186,7 +186,7 @@ def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
     """Step 6 is the last one."""
     config = configure(base, evaluation={"batch_size": 1, "every": 2})
     reference, _ = run(tmp_path / "whole", config)
-    commands = Commands()
+    commands = Commands(tmp_path)
 
     def stop(done: int) -> None:
         if done == step:
@@ -205,7 +205,7 @@ def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
 
 
 def test_save_now_in_a_validation_saves_after_it(tmp_path: Path, base: Path) -> None:
-    commands = Commands()
+    commands = Commands(tmp_path)
 
     def save(done: int) -> None:
         if done == 2:
@@ -218,7 +218,7 @@ def test_save_now_in_a_validation_saves_after_it(tmp_path: Path, base: Path) -> 
 
 
 def test_save_now_saves_and_goes_on(tmp_path: Path, base: Path) -> None:
-    commands = Commands()
+    commands = Commands(tmp_path)
     commands.send("save_now", "first")
     _, outcome = run(tmp_path, configure(base), control=commands.control)
     assert outcome == Outcome(6, stopped=False)
@@ -228,7 +228,7 @@ def test_save_now_saves_and_goes_on(tmp_path: Path, base: Path) -> None:
 
 
 def test_a_loop_goes_on_when_its_supervisor_is_gone(tmp_path: Path, base: Path) -> None:
-    commands = Commands()
+    commands = Commands(tmp_path)
     commands.hang_up()
     _, outcome = run(tmp_path, configure(base, training={"max_steps": 2}), control=commands.control)
     assert outcome == Outcome(2, stopped=False)

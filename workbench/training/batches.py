@@ -88,7 +88,8 @@ def _refuse(problems: list[str], what: str, hint: str) -> None:
         return
     more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
     count = f"{len(problems)} row{'s' if len(problems) > 1 else ''}"
-    raise WorkbenchError(f"{count} {what}:\n" + "\n".join(problems[:_LISTED]) + more, hint)
+    text = f"{count} {what}:\n" + "\n".join(problems[:_LISTED]) + more
+    raise WorkbenchError(text, hint, "bad_row")
 
 
 def sample(examples: list[Example], count: int, seed: int) -> list[Example]:

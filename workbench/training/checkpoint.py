@@ -20,9 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, read_json, write_json
+from workbench.files import building_folder, read_json, read_json_object, sha256_file, write_json
 from workbench.training.optimizers import load_state
 
+_TRAINER = "trainer.json"
+"""Written last: a checkpoint has it once it is whole."""
 _RANDOM = "random.cpu"
 _RANDOM_CUDA = "random.cuda"
 _NAME = re.compile(r"step-\d+")
@@ -40,28 +42,44 @@ class Parts:
 def save(folder: Path, step: int, parts: Parts) -> Path:
     """Write `folder/step-N`, whole, and return it; one that is there, whole, stays."""
     target = folder / f"step-{step}"
-    if _is_whole(target):
-        return target
     if target.exists():
+        if not problem(target):
+            return target
         shutil.rmtree(target)
     tensors, rest = _split_state(parts.optimizer.state_dict()["state"])
-    tensors[_RANDOM] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors[_RANDOM_CUDA] = torch.cuda.get_rng_state()
+    tensors |= random_state()
     with building_folder(target) as building:
         save_adapter(parts.model, building / "adapter")
         save_file(tensors, building / "optimizer.safetensors")
         write_json(
-            building / "trainer.json",
+            building / _TRAINER,
             {
                 "v": 1,
                 "step": step,
                 "scheduler": parts.scheduler.state_dict(),
                 "groups": parts.optimizer.state_dict()["param_groups"],
                 "state": rest,
+                # A machine that goes down can leave files whose names are there and whose
+                # content is not.
+                "files": _hashes(building),
             },
         )
     return target
+
+
+def random_state() -> dict[str, torch.Tensor]:
+    """The state of every random number generator that training draws from."""
+    state = {_RANDOM: torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state[_RANDOM_CUDA] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(state[_RANDOM])
+    if _RANDOM_CUDA in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state[_RANDOM_CUDA])
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -69,9 +87,27 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest checkpoint of `folder`; one that isn't whole is passed over."""
-    return max(_all(folder), key=_step_of, default=None)
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints of `folder`; what a crash left half-written is not among them."""
+    return sorted(_all(folder), key=_step_of, reverse=True)
+
+
+def problem(checkpoint: Path) -> str:
+    """What is wrong with a checkpoint's files, in words; empty for a whole one."""
+    try:
+        trainer = read_json_object(checkpoint / _TRAINER)
+        for name, expected in trainer.get("files", {}).items():
+            if sha256_file(checkpoint / name) != expected:
+                return f"{name} is not as it was saved"
+    except WorkbenchError as error:
+        return error.message.rstrip(".")
+    return ""
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below `folder`, by its path in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): sha256_file(path) for path in files}
 
 
 def prune(folder: Path, keep: int) -> None:
@@ -86,7 +122,7 @@ def restore(checkpoint: Path, parts: Parts) -> int:
 
     Raises WorkbenchError when the checkpoint is damaged, or of another adapter or optimiser.
     """
-    trainer = read_json(checkpoint / "trainer.json")
+    trainer = read_json(checkpoint / _TRAINER)
     try:
         tensors = load_file(checkpoint / "optimizer.safetensors")
         weights = load_peft_weights(str(checkpoint / "adapter"), device="cpu")
@@ -95,10 +131,8 @@ def restore(checkpoint: Path, parts: Parts) -> int:
             f"The checkpoint {checkpoint} is damaged: {error}",
             "Remove its folder, and the run goes on from the checkpoint before it.",
         ) from error
-    torch.set_rng_state(tensors.pop(_RANDOM))
-    cuda_state = tensors.pop(_RANDOM_CUDA, None)
-    if cuda_state is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(cuda_state)
+    random = {name: tensors.pop(name) for name in (_RANDOM, _RANDOM_CUDA) if name in tensors}
+    set_random_state(random)
     state = _join_state(tensors, trainer["state"])
     try:
         set_peft_model_state_dict(parts.model, weights)
@@ -117,8 +151,7 @@ def _all(folder: Path) -> list[Path]:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    # trainer.json is written last.
-    return bool(_NAME.fullmatch(checkpoint.name)) and (checkpoint / "trainer.json").exists()
+    return bool(_NAME.fullmatch(checkpoint.name)) and (checkpoint / _TRAINER).exists()
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -24,6 +24,7 @@ from workbench.tracking import card, inputs, manifest, runs
 from workbench.training import batches, checkpoint, model
 from workbench.training.batches import EncodedSplit
 from workbench.training.loop import Loop
+from workbench.training.memory import advised
 from workbench.workspace import Workspace
 
 
@@ -36,13 +37,16 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     log.write(Progress("hashing the data and the base model", 0, 1))
     inputs.pin(folder, template)
     _warn_of_length(config, base_folder, log)
+    control.end_if_asked(log, put_off=True)
     log.write(Progress("encoding the data", 0, 1))
     train_split, validation_split = encode_splits(workspace, config, template, log)
+    control.end_if_asked(log, put_off=True)
 
     model.offline()
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
-    adapted = model.add_adapter(model.load_base(base_folder, config.model, device), config)
+    with advised(config, "loading"):
+        adapted = model.add_adapter(model.load_base(base_folder, config.model, device), config)
     loop = Loop(
         config,
         adapted,
@@ -53,6 +57,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         log=log,
         control=control,
     )
+    control.end_if_asked(log, put_off=True)
     first_step = loop.resume()
     dtype = model.dtype_name(model.pick_dtype(config.model, device))
     trainable, total = model.count_parameters(adapted)
@@ -71,9 +76,11 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
             resumed_from=first_step,
         )
     )
-    outcome = loop.run(first_step)
-    if not outcome.step:
-        return Finished(stopped=outcome.stopped, step=0)
+    with advised(config, "training"):
+        outcome = loop.run(first_step)
+    if not outcome.step or outcome.preempted:
+        # Who takes the node away waits for the checkpoint at most.
+        return Finished(stopped=outcome.stopped, step=outcome.step, preempted=outcome.preempted)
     # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
     adapter = folder / "adapter"
     _save_final(loop, folder, base_folder)

@@ -19,14 +19,17 @@ from workbench.jobs.events import (
     CommandHandled,
     Evaluated,
     Notice,
+    Paused,
     Progress,
-    Step,
+    WentOn,
 )
+from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
-from workbench.jobs.runner import NonFiniteLoss
 from workbench.training import checkpoint
 from workbench.training.batches import Row, Schedule, batches
+from workbench.training.figures import Figures, StepInFlight, StepLog
 from workbench.training.loss import TrainedTokenLoss, check_loss, row_losses
+from workbench.training.memory import advised
 from workbench.training.optimizers import make_optimizer, make_scheduler
 
 
@@ -36,50 +39,20 @@ class Outcome:
 
     step: int
     stopped: bool
-    """A person stopped it; after a first step there is a checkpoint to resume from."""
+    """The end was asked for; after a first step there is a checkpoint to resume from."""
+    preempted: bool = False
+    """By SIGTERM, not by a person."""
 
 
-class _Figures:
-    """A step's loss and gradient norm on their way from the device, with its time."""
+@dataclass
+class _Asked:
+    """What was asked for and is not done yet."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        if self._cuda:
-            self._begin = torch.cuda.Event(enable_timing=True)
-            self._end = torch.cuda.Event(enable_timing=True)
-            self._begin.record()
-        else:
-            self._started = time.perf_counter()
-
-    def send(self, loss: torch.Tensor, gradient_norm: torch.Tensor) -> None:
-        """Start the copy to the host, without waiting for it."""
-        both = torch.stack([loss, gradient_norm.float()])
-        if self._cuda:
-            self._host = torch.empty(2, pin_memory=True)
-            self._host.copy_(both, non_blocking=True)
-            self._end.record()
-        else:
-            self._host = both
-            self._seconds = time.perf_counter() - self._started
-
-    def receive(self) -> tuple[float, float, float]:
-        """Loss, gradient norm, and the seconds that the step took on the device."""
-        if self._cuda:
-            self._end.synchronize()
-            self._seconds = self._begin.elapsed_time(self._end) / 1000
-        loss, norm = self._host.tolist()
-        return loss, norm, self._seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _StepInFlight:
-    """A step that the device may still be working on."""
-
-    step: int
-    figures: _Figures
-    learning_rate: float
-    tokens: int
-    trained_tokens: int
+    stop: bool = False
+    preempt: bool = False
+    save: bool = False
+    evaluate: bool = False
+    pause: bool = False
 
 
 class Loop:
@@ -105,8 +78,8 @@ class Loop:
         self._checkpoints = folder / "checkpoints"
         self._log = log
         self._control = control
-        self._stop = False
-        self._save_asked = False
+        self._asked = _Asked()
+        self._steps = StepLog(log, self.schedule, config.logging.every)
         self._accelerator = Accelerator()
         self.peft_model = model
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -118,60 +91,87 @@ class Loop:
         self._parts = checkpoint.Parts(model, optimizer, scheduler)
 
     def resume(self) -> int:
-        """Take up the newest checkpoint; returns its step, 0 when there is none."""
-        newest = checkpoint.newest(self._checkpoints)
-        return checkpoint.restore(newest, self._parts) if newest else 0
+        """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
+        for path in checkpoint.newest_first(self._checkpoints):
+            problem = checkpoint.problem(path)
+            if not problem:
+                return checkpoint.restore(path, self._parts)
+            text = f"The checkpoint {path.name} is passed over: {problem}."
+            self._log.write(Notice(text, "warning"))
+        return 0
 
     def run(self, first_step: int = 0) -> Outcome:
-        """Train from `first_step` to the end, or until a person stops it.
+        """Train from `first_step` to the end, or until its end is asked for.
 
         Commands are acted on between two steps and between two batches of validation; a
-        validation that is stopped half-way has no loss.
+        validation that is stopped half-way has no loss. SIGTERM is heard between two batches
+        of a step, too: the step is given up, and its rows come again after a resume.
 
         Raises WorkbenchError for a base whose loss can't be computed here, before the first
         step, and NonFiniteLoss when the loss or its gradient is not a number any more, before
         a checkpoint is made of it.
         """
+        self._control.be_patient()
         step, total = first_step, self.schedule.total_steps
         some_row = next(row for row in self.train if row.trained_tokens)
         check_loss(self.peft_model, some_row, self._pad_id)
         if step == 0:
             self._evaluate(0)
-            if self._stop:
-                return Outcome(0, stopped=True)
-        in_flight: _StepInFlight | None = None
-        while step < total:
-            current = self._train_step(step)
-            self._report(in_flight)
-            in_flight = current
-            step += 1
+        while step < total and not self._asked.stop:
+            done = self._train_step(step)
+            if done is not None:
+                self._steps.add(done)
+                step += 1
             self._listen()
-            if step == total and not self._stop:
-                break
-            evaluate = not self._stop and _due(self.config.evaluation.every, step)
-            save = self._stop or self._save_asked or _due(self.config.checkpoints.every, step)
-            if evaluate or save:
-                # Both wait for the device anyway, and neither is worth it after a NaN.
-                self._report(in_flight)
-                in_flight = None
-            if evaluate:
-                self._evaluate(step)
-            if self._stop:
-                self._save(step, "stop")
-                return Outcome(step, stopped=True)
-            if save or self._save_asked:
-                self._save(step, "asked for" if self._save_asked else "regular")
-        self._report(in_flight)
+            if step < total or self._asked.stop:
+                self._between_steps(step)
+        self._steps.flush()
+        if self._asked.stop:
+            return self._stopped(step)
         finished = self._evaluate(step)
         self._save(step, "end" if finished else "stop")
-        return Outcome(step, stopped=not finished)
+        return Outcome(step, stopped=not finished, preempted=self._asked.preempt)
 
-    def _train_step(self, step: int) -> _StepInFlight:
-        """One optimiser step. Nothing of ours here waits for the device.
+    def _stopped(self, step: int) -> Outcome:
+        if step:
+            self._save(step, "pre-empted" if self._asked.preempt else "stop")
+        return Outcome(step, stopped=True, preempted=self._asked.preempt)
 
-        transformers does once a batch, to see that the rows aren't packed.
+    def _between_steps(self, step: int) -> None:
+        """Everything that is due, or was asked for, after `step` steps."""
+        asked = self._asked
+        evaluate = asked.evaluate or _due(self.config.evaluation.every, step)
+        save = asked.save or _due(self.config.checkpoints.every, step)
+        if evaluate or save or asked.pause:
+            # All wait for the device anyway, and none is worth it after a NaN.
+            self._steps.flush()
+        if evaluate and not asked.stop:
+            self._evaluate(step)
+        if (save or asked.save) and not asked.stop:
+            self._save(step, "asked for" if asked.save else "regular")
+        if asked.pause and not asked.stop:
+            self._wait_while_paused(step)
+
+    def _wait_while_paused(self, step: int) -> None:
+        """Hold everything and do nothing; a checkpoint or an evaluation can be asked for."""
+        self._log.write(Paused(step))
+        began = time.monotonic()
+        while self._asked.pause and not self._asked.stop:
+            self._control.wait()
+            self._listen()
+            if self._asked.evaluate:
+                self._evaluate(step)
+            if self._asked.save:
+                self._save(step, "asked for")
+        self._log.write(WentOn(time.monotonic() - began))
+
+    def _train_step(self, step: int) -> StepInFlight | None:
+        """One optimiser step; None when SIGTERM came in it, and nothing has changed.
+
+        Nothing of ours here waits for the device. transformers does once a batch, to see that
+        the rows aren't packed.
         """
-        figures = _Figures(self._accelerator.device)
+        figures = Figures(self._accelerator.device)
         rows = [self.train[i] for i in self.schedule.rows_of(step)]
         # Every trained token of the step weighs the same, whichever batch it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
@@ -179,7 +179,12 @@ class Loop:
         size, device = self.config.training.batch_size, self._accelerator.device
         loss = torch.zeros((), device=device)
         tokens = 0
+        began_with = checkpoint.random_state()
         for batch in batches(rows, size, self._pad_id, device):
+            if self._control.preempted:
+                self._optimizer.zero_grad()
+                checkpoint.set_random_state(began_with)
+                return None
             sums = self._model(batch)
             share = sums.sum() / trained_tokens
             self._accelerator.backward(share)
@@ -192,40 +197,30 @@ class Loop:
         self._scheduler.step()
         self._optimizer.zero_grad()
         figures.send(loss, norm.detach())
-        return _StepInFlight(step + 1, figures, learning_rate, tokens, trained_tokens)
-
-    def _report(self, done: _StepInFlight | None) -> None:
-        """Log a step once its figures are here: one step late, so that none is waited for."""
-        if done is None:
-            return
-        loss, gradient_norm, seconds = done.figures.receive()
-        self._log.write(
-            Step(
-                step=done.step,
-                epoch=round(self.schedule.epoch_after(done.step), 4),
-                loss=loss,
-                learning_rate=done.learning_rate,
-                gradient_norm=gradient_norm,
-                tokens=done.tokens,
-                trained_tokens=done.trained_tokens,
-                seconds=seconds,
-                memory=_peak_memory(),
-            )
-        )
-        if not math.isfinite(loss):
-            raise NonFiniteLoss(f"The loss of step {done.step} is not a number.")
-        if not math.isfinite(gradient_norm):
-            raise NonFiniteLoss(f"The gradient of step {done.step} is not a number.")
+        return StepInFlight(step + 1, figures, learning_rate, tokens, trained_tokens)
 
     def _listen(self) -> None:
-        """Note what a person has asked for since the last look."""
+        """Note what was asked for since the last look."""
+        asked = self._asked
         for command in self._control.poll():
-            self._log.write(CommandHandled(command.id, command.command))
-            self._stop |= command.command == "stop"
-            self._save_asked |= command.command == "save_now"
+            self._log.write(CommandHandled(command.id, command.command, command.value))
+            match command.command:
+                case "stop":
+                    asked.stop = True
+                case "preempt":
+                    asked.stop = asked.preempt = True
+                case "save_now":
+                    asked.save = True
+                case "evaluate_now":
+                    asked.evaluate = True
+                case "pause" | "resume":
+                    asked.pause = command.command == "pause"
+                case "set_interval" if command.value:
+                    self._steps.every = command.value
 
     def _evaluate(self, step: int) -> bool:
-        """Whether the validation loss is there; not when a person stopped it half-way."""
+        """Whether the validation loss is there; not when its end was asked for half-way."""
+        self._asked.evaluate = False
         if not self.validation:
             return True
         total = len(self.validation)
@@ -233,14 +228,19 @@ class Loop:
         def on_rows(done: int) -> None:
             self._log.write(Progress("validation", done, total, "rows"))
             self._listen()
-            if self._stop and done < total:
+            if self._asked.stop and done < total:
                 raise Stopped
 
         size = self.config.evaluation.batch_size
         try:
-            sums = row_losses(
-                self._model, self.validation, batch_size=size, pad_id=self._pad_id, on_rows=on_rows
-            )
+            with advised(self.config, "evaluating"):
+                sums = row_losses(
+                    self._model,
+                    self.validation,
+                    batch_size=size,
+                    pad_id=self._pad_id,
+                    on_rows=on_rows,
+                )
         except Stopped:
             return False
         tokens = sum(row.trained_tokens for row in self.validation)
@@ -254,7 +254,7 @@ class Loop:
         started = time.perf_counter()
         path = checkpoint.save(self._checkpoints, step, self._parts)
         checkpoint.prune(self._checkpoints, self.config.checkpoints.keep)
-        self._save_asked = False
+        self._asked.save = False
         self._log.write(CheckpointSaved(step, str(path.name), reason))
         seconds = time.perf_counter() - started
         if seconds > 30:
@@ -263,7 +263,3 @@ class Loop:
 
 def _due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _peak_memory() -> int | None:
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

@@ -124,7 +124,7 @@ def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
         base.gradient_checkpointing_enable({"use_reentrant": False})
         base.enable_input_require_grads()
     try:
-        return get_peft_model(base, _lora_config(config.lora))
+        adapted = get_peft_model(base, _lora_config(config.lora))
     except ValueError as error:
         names = sorted({name.rpartition(".")[2] for name, _ in _linears(base)})
         raise WorkbenchError(
@@ -132,6 +132,11 @@ def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
             f"{' '.join(str(error).split())[:200]}",
             f"The base model's linear layers are {', '.join(names)}.",
         ) from error
+    kept = adapted.peft_config["default"]
+    if isinstance(kept, LoraConfig) and isinstance(kept.target_modules, set):
+        # The order of a set differs from process to process, and so would the saved file.
+        kept.target_modules = sorted(kept.target_modules)
+    return adapted
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
