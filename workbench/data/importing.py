@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.data import split, versions
+from workbench.data import readers, split, versions
 from workbench.data.example import Example
 from workbench.data.formats import RowError, to_examples, without_end_markers
-from workbench.data.readers import RawRow, read
+from workbench.data.readers import RawRow
 from workbench.data.versions import Removed, Step, Version
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
+from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace, check_name
 
 _LISTED = 5
 """Bad rows that an error names; the count says how many there are."""
-_SAY_EVERY = 10_000
-
-OnRows = Callable[[int], None]
-"""Told now and then how many rows were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,14 @@ class Options:
 class _Rows:
     """The rows on their way, and what was taken from them."""
 
+    tell: Tell
     examples: list[Example] = field(default_factory=list)
     removed: list[Removed] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+
+    def watch(self, phase: str) -> Iterable[Example]:
+        """The rows, one after another, as what is done with all of them goes on."""
+        return watched(self.examples, phase, self.tell)
 
     def step(self, name: str, kept: list[Example], **parameters: Any) -> None:
         self.steps.append(Step(name, len(self.examples), len(kept), parameters))
@@ -58,47 +60,64 @@ def import_files(
     paths: Sequence[Path],
     name: str,
     options: Options | None = None,
-    on_rows: OnRows = lambda rows: None,
+    tell: Tell = untold,
 ) -> Version:
     """Make a version of the dataset `name` from files, and return it.
 
     Raises WorkbenchError, with nothing written, when a file can't be read, a row can't be
-    an example (unless `skip_bad`), or no row is left.
+    an example (unless `skip_bad`), or no row is left; and what `tell` raises.
     """
     options = options or Options()
+    check(paths, name, options)
+    rows = _Rows(tell)
+    _read_all(rows, paths, options)
+    _strip_end_markers(rows)
+    _remove_duplicates(rows)
+    if not options.validation_files:
+        share, seed = options.validation_share, options.seed
+        kept = split.assign(rows.watch("splitting"), share, seed=seed)
+        rows.step("split", kept, share=share, seed=seed)
+    _remove_leaks(rows)
+    files = (*paths, *options.validation_files)
+    sources = [_source(path) for path in watched(files, "hashing the files", tell, "files")]
+    workspace.ensure()
+    return versions.create(
+        workspace,
+        name,
+        rows.examples,
+        sources=sources,
+        steps=rows.steps,
+        removed=rows.removed,
+        tell=tell,
+    )
+
+
+def check(paths: Sequence[Path], name: str, options: Options) -> None:
+    """Raises WorkbenchError for what can be told before a file is read."""
     check_name(name, "dataset")
     if not 0 <= options.validation_share < 1:
         raise WorkbenchError("The validation share must be at least 0 and below 1.")
     if not options.task.isprintable():
         raise WorkbenchError(f"The task {options.task!a} has signs that can't be shown.")
-    rows = _Rows()
-    _read_all(rows, paths, options, on_rows)
-    _strip_end_markers(rows)
-    _remove_duplicates(rows)
-    if not options.validation_files:
-        share, seed = options.validation_share, options.seed
-        rows.step("split", split.assign(rows.examples, share, seed=seed), share=share, seed=seed)
-    _remove_leaks(rows)
-    sources = [_source(path) for path in (*paths, *options.validation_files)]
-    workspace.ensure()
-    return versions.create(
-        workspace, name, rows.examples, sources=sources, steps=rows.steps, removed=rows.removed
-    )
+    for path in (*paths, *options.validation_files):
+        readers.check_there(path)
 
 
-def _read_all(rows: _Rows, paths: Sequence[Path], options: Options, on_rows: OnRows) -> None:
+def _read_all(rows: _Rows, paths: Sequence[Path], options: Options) -> None:
     kept: list[Example] = []
     count = 0
     parts = ((split.TRAIN, paths), (split.VALIDATION, options.validation_files))
+    everything = (*paths, *options.validation_files)
+    behind, total = 0, sum(map(readers.size, everything))
+    rows.tell("reading", 0, total, "bytes")
     for part, files in parts:
         for path in files:
-            for raw in read(path):
+            for raw in readers.read(path):
                 count += 1
                 examples = _convert(raw, options.task, rows.removed)
                 kept.extend(replace(example, split=part) for example in examples)
-                if count % _SAY_EVERY == 0:
-                    on_rows(count)
-    everything = (*paths, *options.validation_files)
+                rows.tell("reading", min(behind + raw.reached, total), total, "bytes")
+            behind += readers.size(path)
     if rows.removed and (not options.skip_bad or not kept):
         raise _refusal(everything, rows.removed, count)
     for part, files in parts:
@@ -137,7 +156,8 @@ def _refusal(paths: Sequence[Path], bad: Sequence[Removed], count: int) -> Workb
 
 
 def _strip_end_markers(rows: _Rows) -> None:
-    kept = [without_end_markers(example) for example in rows.examples]
+    phase = "looking for end markers"
+    kept = [without_end_markers(example) for example in rows.watch(phase)]
     changed = sum(a is not b for a, b in zip(kept, rows.examples, strict=True))
     if changed:
         rows.step("strip end markers", kept, rows_changed=changed)
@@ -147,7 +167,7 @@ def _remove_duplicates(rows: _Rows) -> None:
     """Remove rows whose conversation came before, word for word, in the same split."""
     first: dict[Any, Example] = {}
     kept: list[Example] = []
-    for example in rows.examples:
+    for example in rows.watch("looking for duplicates"):
         key = (example.split, example.messages)
         if key in first:
             rows.removed.append(
@@ -161,12 +181,16 @@ def _remove_duplicates(rows: _Rows) -> None:
 
 def _remove_leaks(rows: _Rows) -> None:
     """Remove training rows that ask what a validation row asks: they would inflate it."""
-    leaks = {id(row): held_out for row, held_out in split.leaking(rows.examples)}
-    for example in rows.examples:
-        if id(example) in leaks:
-            reason = f"it has the prompt of the validation row {leaks[id(example)].source}"
+    held_out = split.asked(rows.examples)
+    kept: list[Example] = []
+    for example in rows.watch("looking for leaks"):
+        found = split.leak(example, held_out)
+        if found is None:
+            kept.append(example)
+        else:
+            reason = f"it has the prompt of the validation row {found.source}"
             rows.removed.append(_gone("leakage", example, reason))
-    rows.step("leakage", [e for e in rows.examples if id(e) not in leaks])
+    rows.step("leakage", kept)
     if not any(e.split == split.TRAIN for e in rows.examples):
         raise WorkbenchError("No training row is left: every prompt is in the validation files.")
 

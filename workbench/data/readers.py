@@ -7,13 +7,14 @@ instead of a value.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,27 @@ class RawRow:
     value: Any
     problem: str = ""
     """Why it can't be read; `value` is then the text of the line."""
+    reached: int = field(default=0, compare=False)
+    """Bytes of the file that are behind one after this row, of those that `size` counts."""
+
+
+def check_there(path: Path) -> None:
+    """Raises WorkbenchError when there is neither such a file nor such a folder."""
+    try:
+        if not path.exists():
+            raise WorkbenchError(f"There is no file {path}.", "Check the path.")
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what can't be looked at counts nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    total = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def read(path: Path) -> Iterator[RawRow]:
@@ -44,9 +66,8 @@ def read(path: Path) -> Iterator[RawRow]:
 
     Raises WorkbenchError when it doesn't exist, or is nothing that can be read.
     """
+    check_there(path)
     try:
-        if not path.exists():
-            raise WorkbenchError(f"There is no file {path}.", "Check the path.")
         if path.is_dir():
             yield from _read_datasets_folder(path)
             return
@@ -76,24 +97,26 @@ def _read_jsonl(path: Path) -> Iterator[RawRow]:
     name = plain_name(path)
     with path.open("rb") as stream:
         refuse_binary(path, stream.peek(4096)[:4096])
+        reached = 0
         for number, line in enumerate(stream, start=1):
+            reached += len(line)
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
-                yield parse_line(line, f"{name}:{number}")
+                yield parse_line(line, f"{name}:{number}", reached)
 
 
-def parse_line(line: bytes, place: str) -> RawRow:
+def parse_line(line: bytes, place: str, reached: int = 0) -> RawRow:
     """The row of one line of JSONL, or the reason why it is none."""
     try:
         value = json.loads(
             line.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
         )
         if b"\\ud" not in line.lower() and line.count(b"[") + line.count(b"{") <= _DEEPEST:
-            return RawRow(place, value)
+            return RawRow(place, value, "", reached)
         problem = _problem_of(value)
         if not problem:
-            return RawRow(place, value)
+            return RawRow(place, value, "", reached)
     except UnicodeDecodeError as error:
         problem = f"it is not UTF-8 (byte {error.start + 1} of the line)"
     except json.JSONDecodeError as error:
@@ -102,7 +125,8 @@ def parse_line(line: bytes, place: str) -> RawRow:
         problem = f"it is not JSON: {error}"
     except RecursionError:
         problem = _DEEP
-    return RawRow(place, line.decode("utf-8", "replace").rstrip("\r\n")[:_SHOWN], problem)
+    shown = line.decode("utf-8", "replace").rstrip("\r\n")[:_SHOWN]
+    return RawRow(place, shown, problem, reached)
 
 
 def _problem_of(value: Any) -> str:
@@ -168,10 +192,12 @@ def _read_json(path: Path) -> Iterator[RawRow]:
         body = lists[0] if len(lists) == 1 and "messages" not in body else [body]
     if not isinstance(body, list):
         raise WorkbenchError(f"{path} holds no rows: its top level is neither list nor object.")
+    whole = size(path)
     for number, value in enumerate(body, start=1):
         place = f"{plain_name(path)}:row {number}"
         problem = _problem_of(value)
-        yield RawRow(place, ascii(value)[:_SHOWN] if problem else value, problem)
+        shown = ascii(value)[:_SHOWN] if problem else value
+        yield RawRow(place, shown, problem, whole * number // len(body))
 
 
 def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
@@ -195,7 +221,7 @@ def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
             line = reader.line_num + 1
             for fields in reader:
                 if fields:
-                    yield _csv_row(header, fields, f"{name}:{line}")
+                    yield _csv_row(header, fields, f"{name}:{line}", raw.tell())
                 line = reader.line_num + 1
         except csv.Error as error:
             raise WorkbenchError(
@@ -207,11 +233,11 @@ def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:
             ) from error
 
 
-def _csv_row(header: list[str], fields: list[str], place: str) -> RawRow:
+def _csv_row(header: list[str], fields: list[str], place: str, reached: int) -> RawRow:
     if len(fields) == len(header):
-        return RawRow(place, dict(zip(header, fields, strict=True)))
+        return RawRow(place, dict(zip(header, fields, strict=True)), "", reached)
     problem = f"it has {len(fields)} columns where the header has {len(header)}"
-    return RawRow(place, ",".join(fields)[:_SHOWN], problem)
+    return RawRow(place, ",".join(fields)[:_SHOWN], problem, reached)
 
 
 def _read_parquet(path: Path) -> Iterator[RawRow]:
@@ -221,11 +247,13 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
     name = plain_name(path)
     try:
         file = parquet.ParquetFile(path)
+        whole, rows = size(path), file.metadata.num_rows
         number = 0
         for batch in file.iter_batches(1000):
             for value in batch.to_pylist():
                 number += 1
-                yield RawRow(f"{name}:row {number}", _plain(value))
+                place = f"{name}:row {number}"
+                yield RawRow(place, _plain(value), "", whole * number // rows)
     except UnicodeDecodeError as error:
         raise WorkbenchError(f"{path} has text that is not UTF-8: {error}.") from error
     except (pyarrow.ArrowException, OSError) as error:
@@ -247,10 +275,13 @@ def _read_datasets_folder(path: Path) -> Iterator[RawRow]:
         reason = " ".join(str(error).split())
         raise WorkbenchError(f"{path} can't be read by `datasets`: {reason}") from error
     name = plain_name(path)
-    splits = loaded.items() if isinstance(loaded, datasets.DatasetDict) else [("", loaded)]
-    for split, rows in splits:
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
+    whole, count, done = size(path), sum(map(len, splits.values())), 0
+    for split, rows in splits.items():
         for number, value in enumerate(rows, start=1):
-            yield RawRow(f"{name}{f'/{split}' if split else ''}:row {number}", _plain(value))
+            done += 1
+            place = f"{name}{f'/{split}' if split else ''}:row {number}"
+            yield RawRow(place, _plain(value), "", whole * done // count)
 
 
 _READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from workbench.data.example import Example, Message
@@ -43,7 +43,7 @@ def _normal(message: Message) -> str:
 
 
 def assign(
-    examples: Sequence[Example], share: float, *, seed: int = 0, key: Key = opening_key
+    examples: Iterable[Example], share: float, *, seed: int = 0, key: Key = opening_key
 ) -> list[Example]:
     """The examples with their split set: about `share` of them for validation.
 
@@ -53,31 +53,39 @@ def assign(
     """
     if share <= 0:
         return [replace(e, split=TRAIN) for e in examples]
-    places = {k: _place(seed, k) for k in {key(e) for e in examples}}
+    keyed = [(e, key(e)) for e in examples]
+    places = {k: _place(seed, k) for k in {k for _, k in keyed}}
     held_out = {k for k, place in places.items() if place < share}
-    in_order = sorted(places, key=lambda k: (places[k], k))
-    if not held_out:
-        held_out = set(in_order[:1])
-    if len(held_out) == len(places):
-        held_out -= set(in_order[-1:])
-    return [replace(e, split=VALIDATION if key(e) in held_out else TRAIN) for e in examples]
+    if places and not held_out:
+        held_out = {min(places, key=lambda k: (places[k], k))}
+    if places and len(held_out) == len(places):
+        held_out.remove(max(places, key=lambda k: (places[k], k)))
+    return [replace(e, split=VALIDATION if k in held_out else TRAIN) for e, k in keyed]
 
 
 def leaking(examples: Iterable[Example]) -> list[tuple[Example, Example]]:
     """Training rows that ask, in any of their turns, what a validation row asks in any of
     its own, each with that row: the loss of every turn counts on both sides."""
     rows = list(examples)
+    held_out = asked(rows)
+    return [(row, found) for row in rows if (found := leak(row, held_out)) is not None]
+
+
+def asked(examples: Iterable[Example]) -> dict[bytes, Example]:
+    """What the validation rows ask in any of their turns, each with the first that asks it."""
     held_out: dict[bytes, Example] = {}
-    for row in rows:
-        if row.split == VALIDATION:
-            for key in _prompt_keys(row):
-                held_out.setdefault(key, row)
-    return [
-        (e, held_out[found])
-        for e in rows
-        if e.split == TRAIN
-        and (found := next((k for k in _prompt_keys(e) if k in held_out), None)) is not None
-    ]
+    for example in examples:
+        if example.split == VALIDATION:
+            for key in _prompt_keys(example):
+                held_out.setdefault(key, example)
+    return held_out
+
+
+def leak(example: Example, held_out: Mapping[bytes, Example]) -> Example | None:
+    """The validation row, of those that were `asked`, that a training row asks the same as."""
+    if example.split != TRAIN:
+        return None
+    return next((held_out[key] for key in _prompt_keys(example) if key in held_out), None)
 
 
 def _place(seed: int, key: str) -> float:

@@ -25,13 +25,15 @@ from workbench.evaluation.request import BASE, OUTPUTS, SCORES, SYSTEMS, read_re
 from workbench.evaluation.scoring import system_scores
 from workbench.files import write_json, write_text
 from workbench.jobs.control import Control
-from workbench.jobs.events import Finished, Progress
+from workbench.jobs.events import Finished
 from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
 from workbench.training import batches, model
 from workbench.training.batches import Row
 from workbench.training.loss import OnRows, TrainedTokenLoss, row_losses
+from workbench.training.memory import advised
 from workbench.workspace import Workspace
 
 
@@ -46,11 +48,14 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     config = runs.load_config(run)
     base_folder = inputs.base_folder(run)
     template = inputs.load_template(run)
+    tell = ProgressLog(log, control)
     model.offline()
-    log.write(Progress("loading the models", 0, 1))
+    tell("loading the models", 0, 1)
     device = model.pick_device()
-    base = model.load_base(base_folder, config.model, device)
-    adapted = model.load_adapter(base, run / "adapter")
+    with advised(config, "loading"):
+        base = model.load_base(base_folder, config.model, device)
+        adapted = model.load_adapter(base, run / "adapter")
+    tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
     split = batches.encode(examples, template, config.data, config.data.validation_rows)
     rows = split.rows
@@ -64,13 +69,13 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}
     for system in SYSTEMS:
-        with _as_system(adapted, system):
+        with _as_system(adapted, system), advised(config, "evaluating"):
             losses[system] = row_losses(
                 TrainedTokenLoss(adapted),
                 rows,
                 batch_size=config.evaluation.batch_size,
                 pad_id=template.pad_id,
-                on_rows=_on_rows(log, control, f"loss of the {system}", len(rows)),
+                on_rows=_on_rows(tell, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(
                 base,
@@ -78,7 +83,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
                 list(asked.values()),
                 max_new_tokens=request.max_new_tokens,
                 batch_size=config.evaluation.batch_size,
-                on_rows=_on_rows(log, control, f"answers of the {system}", len(asked)),
+                on_rows=_on_rows(tell, f"answers of the {system}", len(asked)),
             )
     how = {
         "generation": greedy(template, request.max_new_tokens),
@@ -108,12 +113,9 @@ def _as_system(adapted: PeftModel, system: str) -> Any:
     return adapted.disable_adapter() if system == BASE else nullcontext()
 
 
-def _on_rows(log: LogWriter, control: Control, phase: str, total: int) -> OnRows:
-    def on_rows(done: int) -> None:
-        log.write(Progress(phase, done, total, "rows"))
-        control.end_if_asked(log)
-
-    return on_rows
+def _on_rows(tell: Tell, phase: str, total: int) -> OnRows:
+    tell(phase, 0, total, "rows")
+    return lambda done: tell(phase, done, total, "rows")
 
 
 def _write(

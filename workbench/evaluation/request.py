@@ -8,17 +8,17 @@ from typing import Any
 
 from workbench.config.schema import Evaluation
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, read_json, write_json
+from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
-from workbench.jobs.state import STATE, describe
-from workbench.workspace import check_name
+from workbench.jobs.state import GOING_ON, STATE, describe
+from workbench.jobs.tasks import REQUEST
+from workbench.workspace import Workspace, check_name
 
 BASE = "base"
 ADAPTER = "adapter"
 SYSTEMS = (BASE, ADAPTER)
 OUTPUTS = "outputs.jsonl"
 SCORES = "metrics.json"
-_REQUEST = "request.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,27 @@ def start(run: Path, request: Request, name: str = "") -> Path:
         )
     parent = run / "evaluations"
     for state in parent.glob(f"*/{STATE}"):
-        if describe(state.parent)[0] in ("running", "stalled"):
+        if describe(state.parent)[0] in GOING_ON:
             job = f"{run.name}/evaluations/{state.parent.name}"
             raise WorkbenchError(
                 f"The run {run.name} is being evaluated already: {state.parent.name}.",
                 f"Wait for it, or stop it: workbench stop {job}",
             )
-    name = check_name(name or _next_name(parent), "evaluation")
-    folder = parent / name
-    if folder.exists():
-        raise WorkbenchError(f"There is an evaluation {name} already.", "Choose another --name.")
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise explain_os_error(error, f"create {folder}") from error
-    write_json(folder / _REQUEST, request.to_json())
+    with Workspace(run.parent.parent).lock("runs"):
+        name = check_name(name or _next_name(parent), "evaluation")
+        folder = parent / name
+        if folder.exists():
+            raise WorkbenchError(
+                f"There is an evaluation {name} already.", "Choose another --name."
+            )
+        with building_folder(folder) as building:
+            write_json(building / REQUEST, request.to_json())
     launch.start(folder, "workbench.evaluation.job")
     return folder
 
 
 def read_request(folder: Path) -> Request:
-    return Request(**read_json(folder / _REQUEST))
+    return Request(**read_json(folder / REQUEST))
 
 
 def read_scores(folder: Path) -> dict[str, Any]:

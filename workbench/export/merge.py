@@ -23,8 +23,9 @@ from workbench.data import versions
 from workbench.export.request import CERTIFICATE, add_papers, read_request
 from workbench.files import building_folder, write_json
 from workbench.jobs.control import Control
-from workbench.jobs.events import Finished, Progress
+from workbench.jobs.events import Finished
 from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLog, watched
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, runs
 from workbench.training import model
@@ -42,6 +43,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
 
     Raises Stopped, with no target folder made, once a person asks for it.
     """
+    tell = ProgressLog(log, control)
     request = read_request(folder)
     run, target = Path(request.run), Path(request.target)
     workspace = Workspace(run.parent.parent)
@@ -56,35 +58,34 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     prompts = list(islice(short, _PROMPTS))
 
     model.offline()
-    log.write(Progress("loading the models", 0, 3))
+    tell("loading the models", 0, 1)
     whole = config.model.model_copy(update={"quantization": "none"})
     own = model.own_dtype(base_folder)
     base = model.load_base(base_folder, whole, torch.device("cpu"), own)
     adapted = model.load_adapter(base, run / "adapter")
-    log.write(Progress("comparing", 1, 3))
 
-    def logits(network: PreTrainedModel | PeftModel) -> Iterator[torch.Tensor]:
-        for prompt in prompts:
-            control.end_if_asked(log)
-            yield _logits(network, prompt)
+    def logits(network: PreTrainedModel | PeftModel, phase: str) -> Iterator[torch.Tensor]:
+        return (_logits(network, prompt) for prompt in watched(prompts, phase, tell, "prompts"))
 
-    before = list(logits(adapted))
+    before = list(logits(adapted, "answers before the merge"))
+    tell("merging", 0, 1)
     merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
     certificate = {
         "run": run.name,
         "base": config.model.base,
         "dtype": str(next(merged.parameters()).dtype).removeprefix("torch."),
         "trained_on_quantized_base": config.model.quantization != "none",
-        **compare(before, logits(merged)),
+        **compare(before, logits(merged, "answers after the merge")),
     }
-    control.end_if_asked(log)
-    log.write(Progress("saving", 2, 3))
+    tell("saving", 0, 1)
     merged.config.use_cache = True
     with building_folder(target) as building:
         merged.save_pretrained(building)
         base_models.copy_tokenizer(base_folder, building)
         write_json(building / CERTIFICATE, certificate)
         add_papers(run, building)
+        # The last moment in which an end leaves nothing.
+        tell("saving", 1, 1)
     return Finished(stopped=False, result=str(target))
 
 

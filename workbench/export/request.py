@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, explain_os_error, read_json, write_json
+from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
-from workbench.tracking import card, inputs, manifest
+from workbench.jobs.tasks import REQUEST
+from workbench.tracking import card, inputs
+from workbench.tracking.finding import MANIFEST, number
+from workbench.workspace import Workspace
 
 CERTIFICATE = "merge.json"
-_REQUEST = "request.json"
 _LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
@@ -46,7 +48,7 @@ def export_adapter(run: Path, target: Path) -> Path:
 
 def add_papers(run: Path, folder: Path) -> None:
     """Put into `folder` the manifest that says what made it, and the base's licence files."""
-    shutil.copy(run / manifest.MANIFEST, folder / "workbench-manifest.json")
+    shutil.copy(run / MANIFEST, folder / "workbench-manifest.json")
     try:
         base = inputs.base_folder(run)
     except WorkbenchError:
@@ -63,15 +65,14 @@ def start_merge(run: Path, target: Path) -> Path:
     if target.exists():
         raise WorkbenchError(f"{target} exists already.", "Remove it, or choose another folder.")
     parent = run / "exports"
-    folder = parent / f"merge-{len(list(parent.glob('merge-*'))) + 1:02d}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise explain_os_error(error, f"create {folder}") from error
-    write_json(folder / _REQUEST, asdict(Request(str(run), str(target.absolute()))))
+    with Workspace(run.parent.parent).lock("runs"):
+        taken = [number(path.name) for path in parent.glob("merge-*")]
+        folder = parent / f"merge-{max(taken, default=0) + 1:02d}"
+        with building_folder(folder) as building:
+            write_json(building / REQUEST, asdict(Request(str(run), str(target.absolute()))))
     launch.start(folder, "workbench.export.merge")
     return folder
 
 
 def read_request(folder: Path) -> Request:
-    return Request(**read_json(folder / _REQUEST))
+    return Request(**read_json(folder / REQUEST))

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from workbench.data import tokens, versions
+from workbench.data.example import Example, Message
+from workbench.data.importing import Options, import_files
+from workbench.data.template import ChatTemplate
+from workbench.jobs import tasks
+from workbench.workspace import Workspace
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+WriteRows = Callable[..., Path]
+
+FRAME = len("user\n") + len("\n") + len("assistant\n") + len("\n") + 4
+"""Tokens of a row besides prompt and response: bytes of the template, and its four markers."""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model folder as far as a tokenizer needs one: a token a byte."""
+    folder = tmp_path / "model"
+    # A template that loses what stands before a response that is `lost`.
+    template = "{% if messages[-1]['content'] == 'lost' %}x{% endif %}" + tiny.TEMPLATE
+    tiny.make_tokenizer(folder, template)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+def row(prompt: str, answer: str, task: str = "", split: str = "train") -> Example:
+    turns = (Message("user", prompt), Message("assistant", answer))
+    return Example(turns, task, split, f"{prompt[:5]}:1")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([], (None, None, None, None, None)),
+        ([7], (7, 7, 7, 7, 7)),
+        ([4, 1, 3, 2], (1, 2, 4, 4, 4)),
+        (range(1, 21), (1, 10, 19, 20, 20)),
+        (range(1, 1001), (1, 500, 950, 990, 1000)),
+    ],
+)
+def test_the_spread_is_of_lengths_that_occur(
+    lengths: Any, expected: tuple[int | None, ...]
+) -> None:
+    assert tuple(tokens.spread(lengths).values()) == expected
+
+
+def test_tokens_are_counted_by_split_and_task(model: Path) -> None:
+    rows = [
+        row("abc", "de", "qa"),
+        row("a", "b" * 100, "qa", "validation"),
+        row("abc", "lost", "chat"),
+    ]
+    told: list[tuple[str, int, int, str]] = []
+    found = tokens.count(rows, 3, ChatTemplate.load(model), lambda *how: told.append(how))
+    short, long = FRAME + 5, FRAME + 101
+    spread = dict.fromkeys(("median", "p95", "p99", "max"), long) | {"min": short}
+    assert found["all"] == {
+        "rows": 3,
+        "tokens": short + long,
+        # A response and its end marker.
+        "trained_tokens": 3 + 101,
+        "refused": 1,
+        "lengths": spread | {"median": short},
+    }
+    assert found["splits"]["train"]["rows"] == 2 and found["splits"]["train"]["refused"] == 1
+    assert found["splits"]["validation"]["trained_tokens"] == 101
+    assert found["tasks"]["qa"]["tokens"] == short + long
+    assert found["tasks"]["chat"]["lengths"]["max"] is None
+    (refused,) = found["refused"]
+    assert (refused["row"], refused["source"]) == (3, "abc:1")
+    assert "does not keep what stands before" in refused["reason"]
+    assert [how[1] for how in told] == [0, 1, 2, 3] and told[0][2:] == (3, "rows")
+
+
+def test_refused_rows_are_named_up_to_a_number_and_counted_beyond(model: Path) -> None:
+    rows = [row("abc", "lost")] * (tokens.LISTED + 5)
+    found = tokens.count(rows, len(rows), ChatTemplate.load(model))
+    assert found["all"]["refused"] == tokens.LISTED + 5
+    assert len(found["refused"]) == tokens.LISTED
+
+
+def test_the_verb_counts_as_a_task_and_keeps_the_counts(
+    cli: Cli, workspace: Workspace, write_rows: WriteRows, model: Path
+) -> None:
+    path = write_rows(
+        *({"prompt": f"Question {n}?", "completion": "Yes", "task": "qa"} for n in range(20)),
+        {"prompt": "A\u001b[31m?", "completion": "lost", "task": "qa"},
+    )
+    version = import_files(workspace, [path], "made", Options(validation_share=0))
+    ended = cli("data", "tokens", "made", "--model", "model", "--json")
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert result["dataset"] == version.reference
+    assert (result["all"]["rows"], result["all"]["refused"]) == (21, 1)
+    assert result["all"]["trained_tokens"] == 20 * 4
+    folder = Path(result["folder"])
+    assert folder == workspace.tasks / "tokens-0001"
+    assert tasks.read_request(folder) == {"dataset": version.reference, "base": str(model)}
+    assert tasks.result(folder) == "tokens.json"
+    shown = cli("data", "tokens", "made", "--model", model)
+    lines = shown.stdout.splitlines()
+    assert lines[0].split() == [
+        *("rows", "tokens", "trained", "min", "median", "p95", "p99", "max", "refused")
+    ]
+    assert lines[1].split()[:2] == ["all", "21"] and lines[3].startswith("task qa")
+    assert "1 rows whose trained tokens can't be proved:" in shown.stdout
+    assert "  row 21 (rows.jsonl:21): the chat template does not keep" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tokens", "unknown"), "There is no dataset unknown"),
+        (("tokens", "made", "--model", "./nowhere"), "nowhere doesn't exist"),
+        (("near-duplicates", "unknown"), "There is no dataset unknown"),
+        (("near-duplicates", "made", "--threshold", "0.3"), "The threshold must be from 0.5 to 1"),
+    ],
+)
+def test_what_can_t_be_looked_through_is_told_at_once_and_leaves_nothing(
+    cli: Cli, workspace: Workspace, write_rows: WriteRows, arguments: tuple[str, ...], words: str
+) -> None:
+    import_files(workspace, [write_rows({"prompt": "A?", "completion": "a"})], "made")
+    result = cli("data", *arguments)
+    assert result.returncode == 2 and words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not workspace.tasks.exists()
+
+
+def test_near_duplicates_are_written_beside_a_version_that_stays_as_it_is(
+    cli: Cli, workspace: Workspace, write_rows: WriteRows
+) -> None:
+    words = [f"word{n}" for n in range(16)]
+    other = "a wholly other text that has nothing to do with any of those that stand above it"
+    path = write_rows(
+        {"prompt": " ".join(words), "completion": "One."},
+        {"prompt": other, "completion": "Two."},
+        {"prompt": " ".join([*words[:-1], "forest"]), "completion": "One!"},
+        {"prompt": " ".join(words).upper(), "completion": "one"},
+    )
+    version = import_files(workspace, [path], "made", Options(validation_share=0))
+    before = version.data_path.read_bytes()
+    ended = cli("data", "near-duplicates", "made", "--json")
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert (result["rows"], result["near_duplicates"], result["clusters"]) == (4, 2, 1)
+    assert (result["same_words"], result["across_splits"]) == (1, 0)
+    assert result["largest_clusters"] == [{"row": 1, "rows": 3}]
+    lines = [json.loads(line) for line in Path(result["findings"]).read_text().splitlines()]
+    # 17 words have 15 shingles; a word changed before the last changes 2 of them.
+    assert [(f["row"], f["duplicate_of"], f["jaccard"]) for f in lines] == [
+        (3, 1, round(13 / 17, 4)),
+        (4, 1, 1.0),
+    ]
+    assert lines[0]["of_source"] == "rows.jsonl:1"
+    assert version.data_path.read_bytes() == before
+    assert [v.reference for v in versions.list_versions(workspace)] == [version.reference]
+    shown = cli("data", "near-duplicates", "made", "--threshold", "0.9").stdout
+    assert "1 of 4 rows say almost what an earlier one says (Jaccard 0.9 or more" in shown
+    assert "rows.jsonl:4" in shown

@@ -1,0 +1,61 @@
+"""An import as a job: `python -m workbench.data.import_job FOLDER`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from workbench.data.importing import Options, check, import_files
+from workbench.jobs import tasks
+from workbench.jobs.control import Control
+from workbench.jobs.events import Finished
+from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLog
+from workbench.jobs.runner import run_job
+from workbench.workspace import Workspace
+
+
+def start(workspace: Workspace, paths: Sequence[Path], name: str, options: Options) -> Path:
+    """Start importing files as a task; returns the task's folder.
+
+    The version's reference is what the task gives as its result. Raises WorkbenchError for
+    what can be told before a file is read, and when the task can't be started.
+    """
+    check(paths, name, options)
+    request = {
+        "files": [str(path) for path in paths],
+        "name": name,
+        "options": {
+            **asdict(options),
+            "validation_files": [str(path) for path in options.validation_files],
+        },
+        # The paths stay as they were typed, so that messages name them so.
+        "directory": str(Path.cwd()),
+    }
+    return tasks.start(workspace, "import", "workbench.data.import_job", request)
+
+
+def work(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Import as the folder's request says.
+
+    Raises Stopped, with nothing written, once a person asks for it.
+    """
+    request = tasks.read_request(folder)
+    os.chdir(request["directory"])
+    options = request["options"]
+    held_out = tuple(map(Path, options["validation_files"]))
+    version = import_files(
+        tasks.workspace_of(folder),
+        [Path(path) for path in request["files"]],
+        request["name"],
+        Options(**{**options, "validation_files": held_out}),
+        ProgressLog(log, control),
+    )
+    return Finished(stopped=False, result=version.reference)
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(work, sys.argv[1:]))
