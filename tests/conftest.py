@@ -28,6 +28,7 @@ def private_machine() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="wb-") as runtime:
         kept = dict(os.environ)
         os.environ["XDG_RUNTIME_DIR"] = runtime
+        os.environ["XDG_CONFIG_HOME"] = f"{runtime}/config"
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in ("WORKBENCH_HOME", "TMUX", "SSH_CONNECTION", "NO_COLOR"):
             os.environ.pop(name, None)

@@ -26,6 +26,8 @@ class Trained:
     base: Path
     run: Path
     evaluation: Path
+    pristine: Path
+    """The workspace as it was made, to be copied: a verb that a test runs leaves its job behind."""
     evaluation_table: str
     """What `workbench eval` printed."""
 
@@ -38,7 +40,7 @@ class Trained:
 
 def make(root: Path, tiny_model: Path) -> Trained:
     base = Path(shutil.copytree(tiny_model, root / "base"))
-    _let_it_be_sure(base / "model.safetensors")
+    let_it_be_sure(base / "model.safetensors")
     (base / "LICENSE").write_text(LICENCE)
     workspace = Workspace(root / "ws")
     rows = [
@@ -68,10 +70,11 @@ def make(root: Path, tiny_model: Path) -> Trained:
     _cli(workspace.root, "train", "small", "--wait")
     table = _cli(workspace.root, "eval").stdout
     run = workspace.runs / "small-0001"
-    return Trained(workspace, base, run, run / "evaluations" / "01", table)
+    pristine = Path(shutil.copytree(workspace.root, root / "pristine"))
+    return Trained(workspace, base, run, run / "evaluations" / "01", pristine, table)
 
 
-def _let_it_be_sure(weights: Path) -> None:
+def let_it_be_sure(weights: Path) -> None:
     """Larger embeddings, which are its head as well: else it could never be sure of a token."""
     from safetensors.torch import load_file, save_file
 

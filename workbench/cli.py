@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from workbench import __version__, faults
+from workbench import __version__
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open_app, say
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Interrupted.")
         return 130
     except Exception as error:
+        from workbench import faults
+
         say(f"workbench: {faults.tell(error)}")
         return 1
 
@@ -89,13 +91,17 @@ def _open_app(request: OpenApp) -> NoReturn:
         session=request.session,
         mouse=request.mouse,
         ascii=request.ascii,
+        compact=request.compact,
     )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    # The app opens without the verbs' modules, which take 150 ms to import.
+    # The app and the status bar come without the verbs' modules, which take 150 ms to import.
     args, more = _parser(add_help=False).parse_known_args(arguments)
-    return _parser_of_verbs().parse_args(arguments) if more else args
+    if not more:
+        return args
+    parser = _parser_of_status() if more[0] == "status" else _parser_of_verbs()
+    return parser.parse_args(arguments)
 
 
 def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
@@ -112,24 +118,51 @@ def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
     return parser
 
 
+def _parser_of_status() -> argparse.ArgumentParser:
+    from workbench.verbs import status
+
+    parser = _parser()
+    status.add_parser(parser.add_subparsers(metavar="VERB"))
+    return parser
+
+
 def _parser_of_verbs() -> argparse.ArgumentParser:
     from workbench.verbs import (
+        commands,
         config,
         data,
         demo,
         doctor,
         evaluate,
         export,
+        jobs,
         model,
+        queue,
         review,
         runs,
+        status,
         train,
     )
 
     parser = _parser()
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
     verbs = parser.add_subparsers(metavar="VERB")
-    for module in (demo, data, config, model, train, runs, evaluate, review, export, doctor):
+    for module in (
+        demo,
+        data,
+        config,
+        model,
+        train,
+        queue,
+        commands,
+        status,
+        jobs,
+        runs,
+        evaluate,
+        review,
+        export,
+        doctor,
+    ):
         module.add_parser(verbs)
     return parser
 

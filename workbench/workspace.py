@@ -29,7 +29,7 @@ def check_name(name: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds everything: data, configs, runs, reviews, base models."""
+    """A folder that holds everything: data, configs, runs, tasks, reviews, base models."""
 
     root: Path
 
@@ -50,6 +50,11 @@ class Workspace:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def tasks(self) -> Path:
+        """Jobs that belong to no run."""
+        return self.root / "tasks"
 
     @property
     def reviews(self) -> Path:

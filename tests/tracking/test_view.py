@@ -14,6 +14,7 @@ from workbench.jobs.events import (
     Record,
     Started,
     Step,
+    WentOn,
 )
 from workbench.tracking.view import RunView, ago, duration
 
@@ -51,10 +52,42 @@ def test_a_view_of_a_run_on_its_way() -> None:
 
 def test_a_long_phase_shows_how_far_it_is_and_what_is_left() -> None:
     seen = view(STARTED, Progress("validation", 1, 4, "rows"), Progress("validation", 2, 4, "rows"))
-    assert seen.seconds_left == pytest.approx(1.0)
-    assert "validation 2/4 rows" in seen.line()
+    assert seen.seconds_left == pytest.approx(2.0)
+    assert "validation 2/4 rows  1.00 rows/s  2 s left" in seen.line()
     seen.feed([Record(9, 1009.0, Evaluated(0, 3.0, 4, 9))])
     assert seen.progress is None
+
+
+def test_the_rate_of_a_phase_is_that_of_late() -> None:
+    seen = view(*(Progress("reading", n * 3_000_000, 10**9, "bytes") for n in range(100)))
+    assert seen.rate == pytest.approx(3e6)
+    assert seen.place() == "reading 297.0/1,000.0 MB  3.00 MB/s  3 min 54 s left"
+    seen.feed([Record(200, 1200.0, Progress("splitting", 0, 500, "rows"))])
+    assert seen.rate is None and seen.place() == "splitting 0/500 rows"
+
+
+@pytest.mark.parametrize(
+    ("after", "at"),
+    [
+        (Progress("reading", 60, 100, "rows"), 10.0),  # a clock that was set back
+        (Progress("reading", 0, 100, "rows"), 1010.0),  # a job that was started again
+    ],
+)
+def test_there_is_no_rate_where_none_can_be_told(after: Progress, at: float) -> None:
+    seen = view(*(Progress("reading", n, 100, "rows") for n in (30, 40, 50)))
+    assert seen.rate == pytest.approx(10)
+    seen.feed([Record(9, at, after)])
+    assert seen.rate is None and seen.seconds_left is None
+    seen.feed([Record(10, at + 2, Progress("reading", after.done + 10, 100, "rows"))])
+    assert seen.rate == pytest.approx(5)
+
+
+def test_a_pause_is_no_part_of_the_rate() -> None:
+    seen = view(*(Progress("reading", n, 100, "rows") for n in (10, 20)))
+    seen.feed([Record(5, 1600.0, WentOn(598.0))])
+    for number, done in enumerate((30, 40)):
+        seen.feed([Record(6 + number, 1601.0 + number, Progress("reading", done, 100, "rows"))])
+    assert seen.rate == pytest.approx(10)
 
 
 def test_a_resumed_run_takes_back_what_came_after_its_checkpoint() -> None:

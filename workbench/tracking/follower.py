@@ -1,17 +1,19 @@
-"""Everything that a run's folder says, as it grows: its own log, the machine's, its jobs'."""
+"""Everything that a run's folder says, as it grows: its own log, its supervisor's, its jobs'."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from workbench.hardware.sample import SampleReader
-from workbench.jobs.events import Record
+from workbench.jobs.events import Record, Sampled
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader
-from workbench.jobs.state import ENDED, describe
+from workbench.jobs.state import ENDED, HOST_LOG, describe
 from workbench.tracking import runs
+
+_HOST_TAIL = 4 << 20
+"""Bytes of the supervisor's log that are read: an hour of samples of eight GPUs. In a week it
+grows to the better part of a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,10 @@ class News:
     """The status in words."""
     records: list[Record]
     """Of the training."""
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    """Of the machine."""
+    samples: list[tuple[float, Sampled]] = field(default_factory=list)
+    """Of the machine: unix seconds and what was seen then."""
+    supervision: list[Record] = field(default_factory=list)
+    """What the supervisor noted besides."""
     jobs: list[tuple[str, Record]] = field(default_factory=list)
     """Of what is done with the run besides: the job's folder in the run's, and its event."""
     working: frozenset[str] = frozenset()
@@ -38,7 +42,8 @@ class RunFollower:
     def __init__(self, run: Path) -> None:
         self.run = run
         self._log = LogReader(run / runs.LOG)
-        self._host = SampleReader(run / runs.HOST_LOG)
+        self._host = LogReader(run / HOST_LOG)
+        self._host.skip_to_tail(_HOST_TAIL)
         self._jobs: dict[str, LogReader] = {}
         self._ended: set[str] = set()
 
@@ -57,4 +62,11 @@ class RunFollower:
         }
         self._ended |= {name for name, state in states.items() if state in ENDED}
         working = frozenset(states) - self._ended
-        return News(self.run, status, text, self._log.read(), self._host.read(), jobs, working)
+        samples: list[tuple[float, Sampled]] = []
+        supervision: list[Record] = []
+        for record in self._host.read():
+            if isinstance(record.event, Sampled):
+                samples.append((record.time, record.event))
+            else:
+                supervision.append(record)
+        return News(self.run, status, text, self._log.read(), samples, supervision, jobs, working)

@@ -18,8 +18,8 @@ from workbench import __version__
 from workbench.data.versions import Version
 from workbench.files import read_json_object, sha256_file, write_json
 from workbench.hardware.nvml import Nvml
+from workbench.tracking.finding import MANIFEST
 
-MANIFEST = "manifest.json"
 _PACKAGES = (
     "torch",
     "triton",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
-import re
 import shlex
-import signal
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench import base_models
+from workbench import base_models, settings
 from workbench.base_models import Say
 from workbench.config import loading
 from workbench.config.schema import RunConfig
@@ -21,18 +18,20 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, user_path
 from workbench.jobs import launch
+from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
-from workbench.jobs.socket import Connection, Message
-from workbench.jobs.state import ENDED, STATE, JobState, describe
+from workbench.jobs.state import ENDED, GOING_ON, STATE, describe
 from workbench.tracking import manifest
+from workbench.tracking.finding import LATEST as LATEST
+from workbench.tracking.finding import MANIFEST, folders, number
+from workbench.tracking.finding import find as find
+from workbench.tracking.finding import ids as ids
 from workbench.tracking.view import RunView
 from workbench.workspace import Workspace
 
 LOG = "train.jsonl"
-HOST_LOG = "host.jsonl"
 CONFIG = "config.yaml"
-LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,74 +123,24 @@ def _pinned(config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
     return config.model_copy(update={"data": data, "model": model})
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     """Start a run, or go on with it from its newest checkpoint, and return at once.
 
-    Raises WorkbenchError when it is running already.
+    `environment` is added to the training process's: which GPUs it may see. Raises
+    WorkbenchError when it is running already.
     """
     status, text = describe(folder)
-    if status in ("running", "stalled"):
+    if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
-    launch.start(folder, "workbench.training.job", log=LOG)
-
-
-def command(folder: Path, name: str) -> Message:
-    """Send a command to a run's supervisor; returns its ack.
-
-    Raises WorkbenchError when the run isn't running.
-    """
-    state = JobState.read(folder)
-    status, text = describe(folder)
-    if state is None or status in ENDED or not state.supervisor_alive():
-        if state is not None and name == "stop_now" and status == "running" and state.job_alive():
-            # Its supervisor was killed: nobody else can end it any more.
-            os.killpg(state.pid, signal.SIGTERM)
-            return {"command": name}
-        raise WorkbenchError(
-            f"The run {folder.name} takes no commands: {status}. {text}",
-            "`workbench stop --now` ends it." if status == "running" else "",
-        )
-    connection = Connection(Path(state.socket))
-    try:
-        return connection.command(name)
-    finally:
-        connection.close()
-
-
-def find_job(workspace: Workspace, reference: str) -> Path:
-    """The folder of a run, or of a job on it: `RUN/evaluations/01`.
-
-    Raises WorkbenchError when there is neither.
-    """
-    head, _, rest = reference.partition("/")
-    folder = find(workspace, head) / rest
-    if not (folder / launch.JOB).exists():
-        raise WorkbenchError(f"There is no job {reference}.")
-    return folder
-
-
-def find(workspace: Workspace, reference: str = LATEST) -> Path:
-    """The folder of a run by its id, the start of it, or `latest`.
-
-    Raises WorkbenchError with the nearest ids when there is none, or several.
-    """
-    known = ids(workspace)
-    if not known:
-        raise WorkbenchError(
-            f"There are no runs in {workspace.root} yet.", "`workbench train CONFIG` starts one."
-        )
-    if reference == LATEST:
-        return workspace.runs / known[0]
-    if reference in known:
-        return workspace.runs / reference
-    matches = [i for i in known if i.startswith(reference)]
-    if len(matches) == 1:
-        return workspace.runs / matches[0]
-    near = matches or difflib.get_close_matches(reference, known, 3, 0.4) or known[:3]
-    raise WorkbenchError(
-        f"{'Several runs start with' if matches else 'There is no run'} {reference}.",
-        f"Did you mean {', '.join(near)}?",
+    job = load_config(folder).job
+    care = launch.Care(
+        restarts=job.restarts,
+        restart_after=job.restart_after,
+        stall_after=job.stall_after,
+        on_stall=job.on_stall,
+        on_end=settings.read().on_end,
     )
+    launch.start(folder, "workbench.training.job", log=LOG, environment=environment, care=care)
 
 
 Known = dict[str, tuple[object, RunSummary]]
@@ -206,7 +155,7 @@ def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSumma
     """
     known = {} if known is None else known
     found = []
-    for folder in _folders(workspace):
+    for folder in folders(workspace):
         stamp = _stamp(folder)
         if folder.name in known and known[folder.name][0] == stamp:
             found.append(known[folder.name][1])
@@ -220,19 +169,14 @@ def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSumma
 
 def _stamp(folder: Path) -> object:
     """What changes when a run's files do."""
-    files = (folder / name for name in (manifest.MANIFEST, LOG, STATE))
+    files = (folder / name for name in (MANIFEST, LOG, STATE))
     scores = sorted((folder / "evaluations").glob("*/metrics.json"))
     return [(p.name, p.stat().st_mtime_ns) for p in (*files, *scores) if p.exists()]
 
 
-def ids(workspace: Workspace) -> list[str]:
-    """The ids of all runs, the newest first."""
-    return [folder.name for folder in _folders(workspace)]
-
-
 def running(workspace: Workspace) -> list[str]:
     """The ids of the runs that are going on."""
-    return [f.name for f in _folders(workspace) if describe(f)[0] in ("running", "stalled")]
+    return [f.name for f in folders(workspace) if describe(f)[0] in GOING_ON]
 
 
 def _listed(folder: Path) -> RunSummary:
@@ -241,7 +185,7 @@ def _listed(folder: Path) -> RunSummary:
     except (WorkbenchError, LookupError, TypeError, ValueError) as error:
         text = f"Its files can't be read: {error}"
         nothing: dict[str, dict[str, float]] = {}
-        created = (folder / manifest.MANIFEST).stat().st_mtime
+        created = (folder / MANIFEST).stat().st_mtime
         return RunSummary(
             folder.name, "damaged", text, created, "", "", 0, 0, None, None, None, nothing
         )
@@ -298,20 +242,7 @@ def load_config(folder: Path) -> RunConfig:
     return loading.load(folder / CONFIG)
 
 
-def _folders(workspace: Workspace) -> list[Path]:
-    """Folders of runs, the newest first."""
-    # A hidden folder is one that is being made.
-    found = list(workspace.runs.glob(f"[!.]*/{manifest.MANIFEST}"))
-    found.sort(key=lambda p: (_number(p.parent.name), p.stat().st_mtime), reverse=True)
-    return [p.parent for p in found]
-
-
 def _next_id(workspace: Workspace, name: str) -> str:
     """`NAME-0007`: the number counts all runs of the workspace, so that ids sort by age."""
-    taken = [_number(p.name) for p in workspace.runs.glob("*")]
+    taken = [number(p.name) for p in workspace.runs.glob("*")]
     return f"{name}-{max(taken, default=0) + 1:04d}"
-
-
-def _number(run_id: str) -> int:
-    match = re.search(r"-(\d+)$", run_id)
-    return int(match.group(1)) if match else 0

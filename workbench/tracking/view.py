@@ -16,10 +16,13 @@ from workbench.jobs.events import (
     Record,
     Started,
     Step,
+    WentOn,
 )
 
 _RECENT = 20
 """Steps that the rate and the time left are taken from."""
+_PACES = 60
+"""Reports of progress that a phase's rate is taken from: some 15 s of most jobs."""
 
 
 @dataclass
@@ -42,8 +45,8 @@ class RunView:
     evaluations: list[Evaluated] = field(default_factory=list)
     progress: Progress | None = None
     """The phase under way; None while steps are taken."""
-    phase_began: float = 0.0
-    """When the phase under way was first heard of, unix seconds."""
+    pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_PACES))
+    """When, in unix seconds, how much of the phase under way was done; the newest at the end."""
     finished: Finished | None = None
     failed: Failed | None = None
     last_time: float | None = None
@@ -69,9 +72,10 @@ class RunView:
                 self.evaluations.append(event)
                 self.progress = None
             case Progress():
-                if self.progress is None or self.progress.phase != event.phase:
-                    self.phase_began = record.time
-                self.progress = event
+                self._advance(event, record.time)
+            case WentOn():
+                # What lies before is no pace: nothing was done in between.
+                self.pace.clear()
             case Finished():
                 self.finished, self.progress = event, None
             case Failed():
@@ -88,6 +92,14 @@ class RunView:
         # From the start it is all done again, the loss of the untrained model as well.
         kept = event.resumed_from if event.resumed_from else -1
         self.evaluations = [e for e in self.evaluations if e.step <= kept]
+
+    def _advance(self, progress: Progress, at: float) -> None:
+        same = self.progress is not None and self.progress.phase == progress.phase
+        # Neither a clock that was set back nor a phase that begins again goes on from before.
+        if not same or (self.pace and (at < self.pace[-1][0] or progress.done < self.pace[-1][1])):
+            self.pace.clear()
+        self.pace.append((at, progress.done))
+        self.progress = progress
 
     def _add(self, step: Step) -> None:
         self.first_step = self.first_step or step
@@ -119,19 +131,27 @@ class RunView:
         return sum(step.tokens for step in self.recent) / seconds if seconds else None
 
     @property
-    def seconds_left(self) -> float | None:
-        """Of the phase under way, at its rate so far; of all steps while steps are taken."""
+    def rate(self) -> float | None:
+        """Units a second of the phase under way, or steps while steps are taken; None where
+        there is none to tell."""
         if self.finished or self.failed:
             return None
-        if self.progress is not None and self.last_time is not None:
-            spent = self.last_time - self.phase_began
-            if not self.progress.done or not spent:
-                return None
-            return spent / self.progress.done * (self.progress.total - self.progress.done)
-        if not self.recent:
+        if self.progress is None:
+            seconds = sum(step.seconds for step in self.recent)
+            return sum(step.steps for step in self.recent) / seconds if seconds > 0 else None
+        if not self.pace:
             return None
-        mean = sum(step.seconds for step in self.recent) / len(self.recent)
-        return mean * (self.total_steps - self.step)
+        (begun, first), (now, last) = self.pace[0], self.pace[-1]
+        return (last - first) / (now - begun) if now > begun and last > first else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the phase under way, or of all steps while steps are taken, at the rate of late."""
+        if (rate := self.rate) is None:
+            return None
+        if self.progress is not None:
+            return (self.progress.total - self.progress.done) / rate
+        return (self.total_steps - self.step) / rate
 
     @property
     def best_evaluation(self) -> Evaluated | None:
@@ -147,11 +167,11 @@ class RunView:
         parts = [f"step {self.step}/{self.total_steps}"] if self.started else []
         if ended:
             return "".join(parts)
-        if self.progress is not None:
-            count = f"{self.progress.done}/{self.progress.total} {self.progress.unit}".rstrip()
-            parts.append(
-                f"{self.progress.phase} {count}" if self.progress.unit else self.progress.phase
-            )
+        if (under_way := self.progress) is not None:
+            done, total, unit = under_way.done, under_way.total, under_way.unit
+            parts.append(f"{under_way.phase} {amount(done, total, unit)}".rstrip())
+            if (rate := self.rate) is not None and unit:
+                parts.append(per_second(rate, unit))
         if (left := self.seconds_left) is not None:
             parts.append(f"{duration(left)} left")
         over = self.finished or self.failed
@@ -169,6 +189,20 @@ class RunView:
         if (rate := self.tokens_per_second) is not None:
             parts.append(f"{rate:.0f} tokens/s")
         return "  ".join(parts)
+
+
+def amount(done: int, total: int, unit: str) -> str:
+    """`1,200/9,000 rows`, `3.1/12.0 MB`; empty where a phase counts nothing."""
+    if unit == "bytes":
+        return f"{done / 1e6:,.1f}/{total / 1e6:,.1f} MB"
+    return f"{done:,}/{total:,} {unit}" if unit else ""
+
+
+def per_second(rate: float, unit: str) -> str:
+    """`5,300 rows/s`, `0.25 steps/s`, `8.3 MB/s`: a rate in units a second."""
+    value, name = (rate / 1e6, "MB") if unit == "bytes" else (rate, unit)
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {name}/s"
 
 
 def duration(seconds: float) -> str:

@@ -104,6 +104,7 @@ class OpenApp:
     session: str = ""
     mouse: bool = True
     ascii: bool = False
+    compact: bool = False
 
 
 def open_app(
@@ -113,6 +114,7 @@ def open_app(
     run_id: str | None = None,
     dataset: str | None = None,
     session: str = "",
+    compact: bool = False,
 ) -> OpenApp:
     """The app on screen `mode`, with the options of the command line."""
     return OpenApp(
@@ -123,6 +125,7 @@ def open_app(
         session=session,
         mouse=not args.no_mouse,
         ascii=args.ascii,
+        compact=compact,
     )
 
 

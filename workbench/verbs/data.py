@@ -11,8 +11,11 @@ from typing import Any
 
 from workbench.data import split, versions
 from workbench.errors import WorkbenchError
+from workbench.jobs import tasks
 from workbench.text import visible
+from workbench.verbs import checks
 from workbench.verbs.common import group, leaf, say, table
+from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
 
 
@@ -33,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--rows", type=int, default=1, metavar="N", help="how many (default: 1)")
     show.add_argument("--tokens", action="store_true", help="each token, and whether it is trained")
     show.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
+    checks.add_parsers(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )
@@ -53,7 +57,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "import",
         help="make a dataset version from JSONL, JSON, CSV, TSV, Parquet or a datasets folder",
         run=_import,
-        show=_show_made,
+        show=show_result(_show_made),
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--name", help="name of the dataset (default: the first file's)")
@@ -73,10 +77,12 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
     )
+    add_detach(parser)
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:
-    from workbench.data.importing import Options, import_files
+    from workbench.data.import_job import start
+    from workbench.data.importing import Options
 
     options = Options(
         validation_share=args.validation,
@@ -85,15 +91,13 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         task=args.task,
         skip_bad=args.skip_bad,
     )
+    workspace = Workspace.find(args.workspace)
     name = args.name or _name_of(args.files[0])
-    version = import_files(
-        Workspace.find(args.workspace),
-        args.files,
-        name,
-        options,
-        lambda rows: say(f"{rows:,} rows read"),
-    )
-    return _made(version)
+
+    def result(folder: Path) -> dict[str, Any]:
+        return _made(versions.resolve(workspace, tasks.result(folder)))
+
+    return do_job(args, lambda: start(workspace, args.files, name, options), result)
 
 
 def _name_of(path: Path) -> str:

@@ -9,20 +9,27 @@ from typing import Any
 from workbench.export.request import CERTIFICATE, export_adapter, start_merge
 from workbench.files import read_json
 from workbench.tracking import runs
-from workbench.verbs.common import group, leaf, say
-from workbench.verbs.following import finish_job
+from workbench.verbs.common import group, leaf
+from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verbs = group(subparsers, "export", help="save the adapter, or the merged model, to a folder")
-    for name, help, run in (
-        ("adapter", "copy the adapter alone, as PEFT reads it", _adapter),
-        ("merged", "merge the adapter into its base and save a whole model", _merged),
-    ):
-        parser = leaf(verbs, name, help=help, run=run, show=_show)
+    adapter = leaf(
+        verbs, "adapter", help="copy the adapter alone, as PEFT reads it", run=_adapter, show=_show
+    )
+    merged = leaf(
+        verbs,
+        "merged",
+        help="merge the adapter into its base and save a whole model",
+        run=_merged,
+        show=show_result(_show),
+    )
+    for parser in (adapter, merged):
         parser.add_argument("reference", metavar="RUN", help="a run's id, or `latest`")
         parser.add_argument("--to", required=True, metavar="DIR", help="a folder to be made")
+    add_detach(merged)
 
 
 def _adapter(args: argparse.Namespace) -> dict[str, Any]:
@@ -34,8 +41,11 @@ def _adapter(args: argparse.Namespace) -> dict[str, Any]:
 def _merged(args: argparse.Namespace) -> dict[str, Any]:
     run = runs.find(Workspace.find(args.workspace), args.reference)
     target = Path(args.to).expanduser().absolute()
-    finish_job(start_merge(run, target), say)
-    return {"run": run.name, "path": str(target), "merge": read_json(target / CERTIFICATE)}
+
+    def result(folder: Path) -> dict[str, Any]:
+        return {"run": run.name, "path": str(target), "merge": read_json(target / CERTIFICATE)}
+
+    return do_job(args, lambda: start_merge(run, target), result)
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import argparse
+import signal
+import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from workbench.base_models import Say
 from workbench.errors import WorkbenchError
-from workbench.jobs.events import CheckpointSaved, Notice, Record
+from workbench.jobs.client import command
+from workbench.jobs.events import CheckpointSaved, Notice, Paused, Record
+from workbench.jobs.state import ENDED, describe
 from workbench.jobs.waiting import wait
-from workbench.tracking import runs
+from workbench.terminal import BELL, Title
+from workbench.tracking.finding import job_reference
 from workbench.tracking.view import RunView
+from workbench.verbs.common import say
+from workbench.workspace import Workspace
 
 _EVERY = 5.0
 """Seconds between two lines while nothing but progress happens."""
+_PATIENCE = 1.0
+"""Seconds that a job may take without a word of its having been started."""
 
 
 class Reporter:
     """Turns a log's events into a few lines."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, reference: str, opening: str = "") -> None:
+        """`reference` is the job's; `opening` is said first, once it has taken a second."""
         self._say = say
+        self._reference = reference
         self._view = RunView()
-        self._next = 0.0
+        self._opening = opening
+        self._said = ""
+        self._next = time.monotonic() + (_PATIENCE if opening else 0)
+
+    @property
+    def place(self) -> str:
+        """Where the job is: step, phase, time left."""
+        return self._view.place()
 
     def __call__(self, records: list[Record]) -> None:
         self._view.feed(records)
@@ -31,9 +54,16 @@ class Reporter:
                 self._say(record.event.text)
             elif isinstance(record.event, CheckpointSaved):
                 self._say(f"saved {record.event.path} ({record.event.reason})")
-        line = self._view.line()
-        if records and line and time.monotonic() >= self._next:
+            elif isinstance(record.event, Paused):
+                self._say(f"paused; `workbench resume {self._reference}` lets it go on")
+        if time.monotonic() < self._next:
+            return
+        if self._opening:
+            self._say(self._opening)
+            self._opening = ""
+        if records and (line := self._view.line()) != self._said:
             self._next = time.monotonic() + _EVERY
+            self._said = line
             self._say(line)
 
 
@@ -42,26 +72,110 @@ def follow_run(folder: Path, say: Say) -> str:
 
     Ctrl-C leaves it running. Raises JobFailed in the job's own words when it failed.
     """
+    reporter = Reporter(say, folder.name)
+
+    def report(records: list[Record]) -> None:
+        reporter(records)
+        show(reporter.place)
+
     try:
-        return wait(folder, Reporter(say))
+        with _in_title(folder) as show:
+            return wait(folder, report)
     except KeyboardInterrupt:
         say(f"{folder.name} goes on without this terminal; `workbench attach` shows it again.")
         raise
 
 
-def finish_job(folder: Path, say: Say) -> None:
-    """Print the progress of a job that is waited for; Ctrl-C ends the job, too.
-
-    Raises JobFailed in the job's own words when it failed, WorkbenchError when it was
-    stopped.
-    """
-    say(f"started {folder.parent.name}/{folder.name}; Ctrl-C ends it")
+@contextmanager
+def _in_title(folder: Path) -> Iterator[Callable[[str], None]]:
+    """What it gives shows a text beside the job's name in the terminal's title; the bell rings
+    when the job ends."""
+    if describe(folder)[0] in ENDED or not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    title = Title(_to_terminal)
     try:
-        status = wait(folder, Reporter(say))
+        yield lambda text: title.show(f"{folder.name} {text}")
+    finally:
+        if (status := describe(folder)[0]) in ENDED:
+            # It stays for who comes back to this terminal, until the shell sets its own.
+            title.show(f"{folder.name}: {status}")
+            _to_terminal(BELL)
+        else:
+            title.give_back()
+
+
+def _to_terminal(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def add_detach(parser: argparse.ArgumentParser) -> None:
+    """Add `--detach`, for verbs whose work is a job that is waited for."""
+    parser.add_argument(
+        "--detach", action="store_true", help="return at once; `workbench jobs` shows how it goes"
+    )
+
+
+def do_job(
+    args: argparse.Namespace,
+    start: Callable[[], Path],
+    result: Callable[[Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Start a job, and return what came of it once it has finished: `result` of its folder.
+
+    With `--detach` only where it is, at once. Ctrl-C ends the job. Raises JobFailed in the
+    job's own words when it failed, WorkbenchError when it was stopped.
+    """
+    folder: Path | None = None
+    try:
+        with _interrupted_later():
+            folder = start()
+            reference = job_reference(Workspace.find(args.workspace), folder)
+        if args.detach:
+            return {"job": reference, "folder": str(folder), "detached": True}
+        opening = f"started {reference}; Ctrl-C ends it"
+        status = wait(folder, Reporter(say, reference, opening))
     except KeyboardInterrupt:
-        runs.command(folder, "stop_now")
-        stopped = wait(folder) == "stopped"
-        say("Stopped; nothing half-done is left." if stopped else "It had finished already.")
+        if folder is not None:
+            _end(folder)
         raise
-    if status == "stopped":
+    if status != "finished":
         raise WorkbenchError("It was stopped before it had finished.")
+    return result(folder)
+
+
+def _end(folder: Path) -> None:
+    with suppress(WorkbenchError):  # it has ended in this moment
+        command(folder, "stop_now")
+    finished = wait(folder) == "finished"
+    say("It had finished already." if finished else "Stopped; nothing half-done is left.")
+
+
+def show_result(show: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Prints what `do_job` has returned: by `show`, or where a job is that was left to itself."""
+
+    def print_it(result: dict[str, Any]) -> None:
+        if result.get("detached"):
+            print(f"started {result['job']}; `workbench jobs show {result['job']}` shows it")
+        else:
+            show(result)
+
+    return print_it
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Ctrl-C is heard when the block is through: a job half started would go on unseen."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    kept = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    if came:
+        signal.raise_signal(signal.SIGINT)

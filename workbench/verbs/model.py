@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench import base_models
+from workbench import base_models, fetching
 from workbench.files import read_json
 from workbench.text import visible
-from workbench.verbs.common import group, leaf, say
+from workbench.verbs.common import group, leaf
+from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
 
@@ -19,17 +20,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "prepare",
         help="fetch or convert a base model, once, so that runs can use it",
         run=_prepare,
-        show=_show,
+        show=show_result(_show),
     )
     prepare.add_argument("base", metavar="BASE", help="a folder, a hub id, or `default`")
+    add_detach(prepare)
     show = leaf(verbs, "show", help="what a base model is", run=_describe, show=_show)
     show.add_argument("base", metavar="BASE", help="a folder, a hub id, or `default`")
 
 
 def _prepare(args: argparse.Namespace) -> dict[str, Any]:
-    workspace = Workspace.find(args.workspace).ensure()
-    base_models.prepare(workspace, args.base, say)
-    return _describe(args)
+    workspace, name = Workspace.find(args.workspace).ensure(), args.base
+    if base_models.is_here(workspace, name) or not base_models.can_be_fetched(name):
+        return _describe(args)
+    return do_job(args, lambda: fetching.start(workspace, name), lambda folder: _describe(args))
 
 
 def _describe(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`workbench train`, `attach`, `status`, `stop`, `save`: runs while they go on."""
+"""`workbench train`, `attach`: start a run, and watch it."""
 
 from __future__ import annotations
 
@@ -34,24 +34,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "attach",
         help="watch a run from its first step on",
         run=_attach,
-        show=_show_status,
+        show=show_status,
     )
     _run_argument(attach)
     add_app_options(attach)
     attach.add_argument("--plain", action="store_true", help="lines of text instead of the app")
-    status = leaf(subparsers, "status", help="where a run is", run=_status, show=_show_status)
-    _run_argument(status)
-    stop = leaf(
-        subparsers,
-        "stop",
-        help="stop a run after this step, with a checkpoint",
-        run=_stop,
-        show=_show_ack,
-    )
-    _run_argument(stop)
-    stop.add_argument("--now", action="store_true", help="at once, without a new checkpoint")
-    save = leaf(subparsers, "save", help="save a checkpoint now", run=_save, show=_show_ack)
-    _run_argument(save)
+    attach.add_argument("--compact", action="store_true", help="for a pane of a few lines")
 
 
 def _run_argument(parser: argparse.ArgumentParser) -> None:
@@ -92,37 +80,17 @@ def _attach(args: argparse.Namespace) -> OpenApp | dict[str, Any]:
     if args.plain or args.json or not sys.stdout.isatty():
         follow_run(folder, say)
         return runs.summarise(folder).to_json()
-    return open_app(args, "monitor", run_id=folder.name)
-
-
-def _status(args: argparse.Namespace) -> dict[str, Any]:
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
-    return runs.summarise(folder).to_json()
-
-
-def _stop(args: argparse.Namespace) -> dict[str, Any]:
-    return _send(args, "stop_now" if args.now else "stop")
-
-
-def _save(args: argparse.Namespace) -> dict[str, Any]:
-    return _send(args, "save_now")
-
-
-def _send(args: argparse.Namespace, command: str) -> dict[str, Any]:
-    workspace = Workspace.find(args.workspace)
-    folder = runs.find_job(workspace, args.reference)
-    ack = runs.command(folder, command)
-    job = str(folder.relative_to(workspace.runs))
-    return {"run": job, "command": ack["command"], "acknowledged": True}
+    return open_app(args, "monitor", run_id=folder.name, compact=args.compact)
 
 
 def _show_started(result: dict[str, Any]) -> None:
-    _show_status(result)
+    show_status(result)
     if result["status"] not in ENDED:
         print(f"Watch it with: workbench attach {result['id']}")
 
 
-def _show_status(result: dict[str, Any]) -> None:
+def show_status(result: dict[str, Any]) -> None:
+    """Print where a run is."""
     steps = f"step {result['step']}/{result['total_steps']}" if result["total_steps"] else ""
     parts = (result["id"], result["status"], steps)
     print(visible("  ".join(part for part in parts if part)))
@@ -132,13 +100,3 @@ def _show_status(result: dict[str, Any]) -> None:
         print(f"training loss {result['loss']:.4f}")
     if best is not None:
         print(f"validation loss {first:.4f} at the start, {best:.4f} at best")
-
-
-def _show_ack(result: dict[str, Any]) -> None:
-    is_training = "/" not in result["run"]
-    said = {
-        "stop": "it stops after this step, with a checkpoint" if is_training else "it stops",
-        "stop_now": "it is ended now, without a new checkpoint",
-        "save_now": "a checkpoint is saved after this step",
-    }
-    print(f"{result['run']}: {said[result['command']]}.")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench import settings
+from workbench.errors import WorkbenchError
+from workbench.settings import Settings
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    place = settings.path()
+    place.parent.mkdir()
+    return place
+
+
+def test_a_person_who_has_set_nothing_has_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nowhere"))
+    assert settings.read() == Settings()
+
+
+def test_the_command_at_the_end_is_a_list_of_words(written: Path) -> None:
+    written.write_text('on_end = ["notify-send", "{run} {status}"]\n')
+    assert settings.read().on_end == ("notify-send", "{run} {status}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("on_end = [", "not valid TOML"),
+        ('on_end = "rm -rf ~"', "must be a list of words"),
+        ('on_end = ["true", 7]', "must be a list of words"),
+        ('on_edn = ["true"]', "no setting on_edn"),
+        (b"on_end = [\xff]", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_file(written: Path, text: str | bytes, said: str) -> None:
+    written.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(WorkbenchError, match=said) as error:
+        settings.read()
+    assert str(written) in error.value.message

@@ -1,0 +1,104 @@
+"""Where the runs and other jobs of a workspace are.
+
+A status bar waits for it: no pydantic, and what looks for other jobs than runs only with them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from workbench.errors import WorkbenchError
+from workbench.workspace import Workspace
+
+MANIFEST = "manifest.json"
+"""What every run's folder holds from its beginning."""
+LATEST = "latest"
+_TASKS = "tasks"
+
+
+def find(workspace: Workspace, reference: str = LATEST) -> Path:
+    """The folder of a run by its id, the start of it, or `latest`.
+
+    Raises WorkbenchError with the nearest ids when there is none, or several.
+    """
+    known = ids(workspace)
+    if not known:
+        raise WorkbenchError(
+            f"There are no runs in {workspace.root} yet.", "`workbench train CONFIG` starts one."
+        )
+    if reference == LATEST:
+        return workspace.runs / known[0]
+    if reference in known:
+        return workspace.runs / reference
+    matches = [i for i in known if i.startswith(reference)]
+    if len(matches) == 1:
+        return workspace.runs / matches[0]
+    near = matches or difflib.get_close_matches(reference, known, 3, 0.4) or known[:3]
+    raise WorkbenchError(
+        f"{'Several runs start with' if matches else 'There is no run'} {reference}.",
+        f"Did you mean {', '.join(near)}?",
+    )
+
+
+def find_job(workspace: Workspace, reference: str) -> Path:
+    """The folder of a run, of a job on one (`RUN/evaluations/01`) or of a task
+    (`tasks/import-0007`, or `import-0007` where no run is called so).
+
+    Raises WorkbenchError when there is none.
+    """
+    from workbench.jobs import launch
+
+    head, _, rest = reference.removeprefix("runs/").partition("/")
+    if head == _TASKS:
+        folder = workspace.tasks / rest
+    elif not rest and head not in ids(workspace) and (workspace.tasks / head).is_dir():
+        folder = workspace.tasks / head
+    else:
+        folder = _of_run(workspace, head) / rest
+    if not (folder / launch.JOB).exists():
+        raise WorkbenchError(f"There is no job {reference}.", "`workbench jobs` lists them.")
+    return folder
+
+
+def _of_run(workspace: Workspace, reference: str) -> Path:
+    try:
+        return find(workspace, reference)
+    except WorkbenchError as error:
+        from workbench.jobs import tasks
+
+        names = [folder.name for folder in tasks.folders(workspace)]
+        if not names:
+            raise
+        near = difflib.get_close_matches(reference, names, 1, 0.6)
+        if near:
+            hint = f"Did you mean {_TASKS}/{near[0]}?"
+            raise WorkbenchError(f"There is no job {reference}.", hint) from error
+        hint = f"{error.hint} `workbench jobs` lists every other job."
+        raise WorkbenchError(error.message, hint) from error
+
+
+def job_reference(workspace: Workspace, folder: Path) -> str:
+    """What `find_job` finds a job's folder by."""
+    path = folder.relative_to(workspace.root)
+    return str(path.relative_to("runs") if path.parts[0] == "runs" else path)
+
+
+def ids(workspace: Workspace) -> list[str]:
+    """The ids of all runs, the newest first."""
+    return [folder.name for folder in folders(workspace)]
+
+
+def folders(workspace: Workspace) -> list[Path]:
+    """Folders of runs, the newest first."""
+    # A hidden folder is one that is being made.
+    found = list(workspace.runs.glob(f"[!.]*/{MANIFEST}"))
+    found.sort(key=lambda p: (number(p.parent.name), p.stat().st_mtime), reverse=True)
+    return [p.parent for p in found]
+
+
+def number(run_id: str) -> int:
+    """A run's number, which its id ends with; 0 where there is none."""
+    match = re.search(r"-(\d+)$", run_id)
+    return int(match.group(1)) if match else 0

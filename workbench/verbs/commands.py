@@ -1,0 +1,151 @@
+"""`workbench stop`, `pause`, `resume`, `save`, `evaluate-now`, `log-every`, `stacks`: tell a job
+that goes on something."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.jobs.client import command
+from workbench.jobs.state import RESUMABLE, describe
+from workbench.text import visible
+from workbench.tracking import finding
+from workbench.verbs.common import leaf
+from workbench.workspace import Workspace
+
+_PAUSED = (
+    "it waits after this step. Its memory, on the GPU too, stays held: pausing frees processors "
+    "and SMs, nothing else"
+)
+_OF_TRAINING = {
+    "stop": "it stops after this step, with a checkpoint",
+    "stop_now": "it is ended now, without a new checkpoint",
+    "pause": _PAUSED,
+    "resume": "it goes on",
+    "save_now": "a checkpoint is saved after this step",
+    "evaluate_now": "the validation loss is measured after this step",
+}
+_OF_OTHERS = {
+    "stop": "it stops after this batch; nothing half-done is left",
+    "stop_now": "it is ended now",
+    "pause": _PAUSED.replace("step", "batch"),
+    "resume": "it goes on",
+}
+_STACKS_WITHIN = 5.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    stop = _add(subparsers, "stop", "stop a run after this step, with a checkpoint", _stop)
+    stop.add_argument("--now", action="store_true", help="at once, without a new checkpoint")
+    for name, sent, help in (
+        ("pause", "pause", "let a run wait after this step; it keeps its memory"),
+        ("resume", "resume", "let a paused run go on"),
+        ("save", "save_now", "save a checkpoint after this step"),
+        ("evaluate-now", "evaluate_now", "measure the validation loss after this step"),
+    ):
+        _add(subparsers, name, help, _sending(sent))
+    every = leaf(
+        subparsers,
+        "log-every",
+        help="log a run's figures every so many steps",
+        run=_log_every,
+        show=_show,
+    )
+    every.add_argument("steps", type=int, metavar="N")
+    _add_reference(every)
+    stacks = leaf(
+        subparsers,
+        "stacks",
+        help="show what every thread of a run is at",
+        run=_stacks,
+        show=_show_stacks,
+    )
+    _add_reference(stacks)
+
+
+def _add(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    help: str,
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+) -> argparse.ArgumentParser:
+    parser = leaf(subparsers, name, help=help, run=run, show=_show)
+    _add_reference(parser)
+    return parser
+
+
+def _add_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "reference",
+        nargs="?",
+        default=finding.LATEST,
+        metavar="RUN",
+        help="a run's id, the start of it, `latest` (the default), or another job",
+    )
+
+
+def _stop(args: argparse.Namespace) -> dict[str, Any]:
+    return _send(args, "stop_now" if args.now else "stop")
+
+
+def _sending(name: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
+    return lambda args: _send(args, name)
+
+
+def _log_every(args: argparse.Namespace) -> dict[str, Any]:
+    return _send(args, "set_interval", args.steps)
+
+
+def _find(args: argparse.Namespace) -> tuple[Workspace, Path]:
+    workspace = Workspace.find(args.workspace)
+    return workspace, finding.find_job(workspace, args.reference)
+
+
+def _send(args: argparse.Namespace, name: str, value: int | None = None) -> dict[str, Any]:
+    workspace, folder = _find(args)
+    training = folder.parent == workspace.runs
+    if not training and name not in _OF_OTHERS:
+        raise WorkbenchError(f"{args.reference} is no training, so it can't do that.")
+    if training and name == "resume" and describe(folder)[0] in RESUMABLE:
+        raise WorkbenchError(
+            f"{folder.name} isn't paused: it has ended.",
+            f"`workbench train --resume {folder.name}` goes on from its newest checkpoint.",
+        )
+    command(folder, name, value)
+    job = finding.job_reference(workspace, folder)
+    said = (_OF_TRAINING if training else _OF_OTHERS).get(name, f"it logs every {value} steps")
+    return {"run": job, "command": name, "value": value, "acknowledged": True, "text": said}
+
+
+def _show(result: dict[str, Any]) -> None:
+    print(visible(f"{result['run']}: {result['text']}."))
+
+
+def _stacks(args: argparse.Namespace) -> dict[str, Any]:
+    """Have the stacks written, and read what was added to the files."""
+    _, folder = _find(args)
+    files = folder / "stacks"
+    before = {path: path.stat().st_size for path in files.glob("*.log")}
+    command(folder, "dump_stacks")
+    deadline = time.monotonic() + _STACKS_WITHIN
+    added: dict[str, str] = {}
+    # A rank writes within milliseconds; one that hangs in the kernel never does.
+    while len(added) < max(1, len(before)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        for path in sorted(files.glob("*.log")):
+            text = path.read_bytes()[before.get(path, 0) :].decode(errors="replace")
+            if text:
+                added[path.stem] = text
+    return {"run": args.reference, "folder": str(files), "stacks": added}
+
+
+def _show_stacks(result: dict[str, Any]) -> None:
+    for rank, text in result["stacks"].items():
+        print(f"── {rank}")
+        print(visible(text.rstrip()))
+    if not result["stacks"]:
+        print(f"No process wrote its stacks in time; look into {result['folder']} later.")

@@ -1,0 +1,50 @@
+"""`workbench status`: where a run is, in full or in one line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from workbench.jobs.state import RESUMABLE
+from workbench.tracking import finding
+from workbench.verbs.common import leaf
+from workbench.workspace import Workspace
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    status = leaf(subparsers, "status", help="where a run is", run=_status, show=_show)
+    status.add_argument(
+        "reference",
+        nargs="?",
+        default=finding.LATEST,
+        metavar="RUN",
+        help="its id, the start of it, or `latest` (the default)",
+    )
+    status.add_argument("--line", action="store_true", help="one line, for a status bar")
+
+
+def _status(args: argparse.Namespace) -> dict[str, Any]:
+    workspace = Workspace.find(args.workspace)
+    if args.line and not args.json:
+        from workbench.tracking.line import status_line
+
+        return {"line": status_line(workspace, args.reference)}
+    # Here: it brings pydantic, 90 ms that a status bar must not wait for.
+    from workbench.queue import overview
+    from workbench.tracking import runs
+
+    result = runs.summarise(runs.find(workspace, args.reference)).to_json()
+    if result["status"] in ("queued", *RESUMABLE) and (
+        place := overview.words(workspace, result["id"])
+    ):
+        result["text"] = f"{result['text']} {place}"
+    return result
+
+
+def _show(result: dict[str, Any]) -> None:
+    if "line" in result:
+        print(result["line"])
+    else:
+        from workbench.verbs.train import show_status
+
+        show_status(result)
