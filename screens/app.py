@@ -1,4 +1,4 @@
-"""The app: five screens on keys 1 to 5 over one workspace."""
+"""The app: six screens on keys 1 to 6 over one workspace."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from workbench import faults
+from workbench.terminal import GIVE_BACK, Title
 from workbench.workspace import Workspace
 
 _TERMINAL_GONE = 129
@@ -55,6 +56,12 @@ def _runs() -> Screen[None]:
     return RunsScreen()
 
 
+def _jobs() -> Screen[None]:
+    from screens.jobs import JobsScreen
+
+    return JobsScreen()
+
+
 class WorkbenchApp(App[None]):
     """Imports a screen when it is first opened, and nothing heavy ever."""
 
@@ -65,6 +72,7 @@ class WorkbenchApp(App[None]):
         "config": _config,
         "monitor": _monitor,
         "runs": _runs,
+        "jobs": _jobs,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "go('datasets')", "Datasets", show=False, id="app.datasets"),
@@ -72,6 +80,7 @@ class WorkbenchApp(App[None]):
         Binding("3", "go('monitor')", "Monitor", show=False, id="app.monitor"),
         Binding("4", "go('review')", "Review", show=False, id="app.review"),
         Binding("5", "go('runs')", "Runs", show=False, id="app.runs"),
+        Binding("6", "go('jobs')", "Jobs", show=False, id="app.jobs"),
         Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
         Binding("colon", "command_palette", "Commands", show=False, id="app.commands"),
         Binding("q", "detach", "Detach", id="app.detach"),
@@ -88,6 +97,7 @@ class WorkbenchApp(App[None]):
         session: str = "",
         base: str = "default",
         ascii: bool = False,
+        compact: bool = False,
     ) -> None:
         # Begin on the wanted screen: a switch after the first frame would draw two.
         self.DEFAULT_MODE = mode  # type: ignore[misc]
@@ -104,6 +114,9 @@ class WorkbenchApp(App[None]):
         self.base = base
         """The base model of the config in work: whose tokens the Datasets screen shows."""
         self.ascii = ascii
+        self.compact = compact
+        """Draw the Monitor for a pane of a few lines, whatever its height."""
+        self.terminal_title = Title(self._write_to_terminal)
         self._session = session
         self._modes["review"] = self._review
         remote = "TMUX" in os.environ or "SSH_CONNECTION" in os.environ
@@ -116,8 +129,12 @@ class WorkbenchApp(App[None]):
 
         return ReviewScreen(self._session)
 
+    def _write_to_terminal(self, text: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(text)
+
     def action_go(self, mode: str) -> None:
-        """Open one of the five screens."""
+        """Open one of the six screens."""
         if self.current_mode != mode:
             self.switch_mode(mode)
 
@@ -169,6 +186,7 @@ def run_app(
     session: str,
     mouse: bool,
     ascii: bool,
+    compact: bool,
 ) -> NoReturn:
     """Run the app until the person leaves, and end the process with the app's code."""
     encoding = (sys.stdout.encoding or "").lower()
@@ -179,25 +197,31 @@ def run_app(
         dataset=dataset,
         session=session,
         ascii=ascii or not encoding.startswith("utf"),
+        compact=compact,
     )
     # Textual can't leave in order once its terminal is gone: it would wait, or spin.
-    leave = partial(_leave_at_once, termios.tcgetattr(pty.STDIN_FILENO))
+    leave = partial(_leave_at_once, app, termios.tcgetattr(pty.STDIN_FILENO))
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, leave)
     threading.Thread(target=_leave_with_terminal, daemon=True).start()
     # Not app.run(): it waits for every thread, also for one that fetches a base model. Nothing
     # that a thread does here is lost half-way: what it writes appears whole or not at all.
     asyncio.new_event_loop().run_until_complete(app.run_async(mouse=mouse))
+    if app.terminal_title.shown is not None:
+        os.write(pty.STDOUT_FILENO, GIVE_BACK.encode())
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(app.return_code or 0)
 
 
-def _leave_at_once(settings: list[Any], number: int, frame: FrameType | None) -> None:
+def _leave_at_once(
+    app: WorkbenchApp, settings: list[Any], number: int, frame: FrameType | None
+) -> None:
     """End the process; the terminal, if it is still there, is left as it was found."""
     with contextlib.suppress(OSError, termios.error):
         # By number: while the app runs, sys.stdout is Textual's own.
-        os.write(pty.STDOUT_FILENO, _RESTORE)
+        title = GIVE_BACK if app.terminal_title.shown is not None else ""
+        os.write(pty.STDOUT_FILENO, _RESTORE + title.encode())
         termios.tcsetattr(pty.STDIN_FILENO, termios.TCSANOW, settings)
     os._exit(128 + number)
 

@@ -1,4 +1,4 @@
-"""What all five screens share: the line of tabs, the filter, the footer."""
+"""What all six screens share: the line of tabs, the filter, the footer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
 from workbench import faults
+from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from screens.app import WorkbenchApp
 
-TABS = ("datasets", "config", "monitor", "review", "runs")
+TABS = ("datasets", "config", "monitor", "review", "runs", "jobs")
 
 
 class WorkbenchScreen(Screen[None]):
-    """One of the five screens. A subclass gives `compose_body`, and `apply_filter` if it
+    """One of the six screens. A subclass gives `compose_body`, and `apply_filter` if it
     has something to filter."""
 
     AUTO_FOCUS = ""
@@ -39,7 +40,7 @@ class WorkbenchScreen(Screen[None]):
     WorkbenchScreen {
         #tabs { height: 1; background: $panel; padding: 0 1; }
         #body { height: 1fr; }
-        #filter { height: 1; border: none; padding: 0 1; }
+        #filter, #interval, #import { height: 1; border: none; padding: 0 1; }
         Footer { scrollbar-size: 0 0; }
     }
     """
@@ -106,6 +107,10 @@ class WorkbenchScreen(Screen[None]):
         event.input.display = bool(event.value.strip())
         self.focus_body()
         self.apply_filter(event.value.strip())
+
+    def complain(self, error: WorkbenchError) -> None:
+        """Show what is wrong and what to do."""
+        self.notify(visible(str(error)), severity="error", markup=False)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """What goes wrong in a thread is said, too."""

@@ -157,8 +157,7 @@ class ConfigScreen(WorkbenchScreen):
             run = runs.create(self.workspace, config, command=None, say=say)
             runs.start(run)
         except WorkbenchError as error:
-            text = visible(str(error))
-            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
+            self.app.call_from_thread(self.complain, error)
             return
         self.shell.run_id = run.name
         self.app.call_from_thread(self.shell.action_go, "monitor")

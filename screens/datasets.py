@@ -14,8 +14,8 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from screens.base import WorkbenchScreen
 from screens.example import tokens, turns
+from screens.import_line import ImportScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench import base_models
 from workbench.data import browse, versions
@@ -28,7 +28,7 @@ from workbench.text import visible
 _EMPTY = """\
 There is no dataset here yet.
 
-    workbench data import FILE --name NAME      your own JSONL, JSON, CSV or Parquet
+    workbench data import FILE --name NAME      your own JSONL, JSON, CSV or Parquet; or press i
     workbench data build-default                pairs from Python's own documentation
 
 `workbench --dataset FILE` looks at any JSONL file as it is.
@@ -81,7 +81,7 @@ class Example(VerticalScroll):
     ]
 
 
-class DatasetsScreen(WorkbenchScreen):
+class DatasetsScreen(ImportScreen):
     """The versions, then the rows of one beside the example under the cursor."""
 
     NAME = "datasets"
@@ -119,6 +119,7 @@ class DatasetsScreen(WorkbenchScreen):
             yield RowTable(_LIST, id="rows")
             with Example(id="example"):
                 yield Static(id="text", markup=False)
+        yield self.import_line()
 
     def on_mount(self) -> None:
         self.set_interval(0.25, self._refresh_index)
@@ -259,7 +260,7 @@ class DatasetsScreen(WorkbenchScreen):
             path = browse.locate(self.workspace, reference)
             self._file = open_rows(path)
         except WorkbenchError as error:
-            self.notify(visible(str(error)), severity="error", markup=False)
+            self.complain(error)
             return
         inside = path.is_relative_to(self.workspace.datasets)
         self._reference = f"{path.parent.parent.name}@{path.parent.name}" if inside else str(path)

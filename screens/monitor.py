@@ -7,12 +7,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -20,22 +20,23 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from screens.base import WorkbenchScreen
-from screens.run_text import log_lines, machine, memory_used
-from screens.widgets.confirm import Confirm
+from screens.run_keys import RunScreen
+from screens.run_text import log_lines, machine, machine_line, memory_used
 from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar
 from screens.widgets.line_chart import LineChart, Series
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
+    CheckpointSaved,
     Evaluated,
     Event,
     Progress,
     Record,
+    Sampled,
     Started,
     Step,
 )
-from workbench.jobs.state import ENDED
+from workbench.jobs.state import ENDED, GOING_ON, RESUMABLE
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.follower import News, RunFollower
@@ -55,13 +56,14 @@ _MEMORY = "memory"
 _SHOWN = (*_FIGURES, _MEMORY)
 """What can stand beside the loss."""
 _LOG_LINES = 2000
-_UNFINISHED = ("stopped", "failed", "dead")
 _LONG = 10.0
 """Seconds without a word from a run after which one is told of them."""
 _LOOK_EVERY = 0.25
 """Seconds between two looks at the logs, and between two redraws."""
 _SAMPLES = 2000
 """Host samples that are kept: over an hour at one every 2 s."""
+_FEW = 15
+"""Lines of a screen up to which tabs, keys, log and the second chart make way for the loss."""
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Read(Message):
     news: News
 
 
-class MonitorScreen(WorkbenchScreen):
+class MonitorScreen(RunScreen):
     """Loss, one more figure, the machine, and the log of one run."""
 
     NAME = "monitor"
@@ -82,17 +84,20 @@ class MonitorScreen(WorkbenchScreen):
         Binding("m,right,l", "figure(1)", "Next figure", id="monitor.figure"),
         Binding("left,h", "figure(-1)", "Figure before", show=False, id="monitor.figure_back"),
         Binding("j,down,right_square_bracket", "run(1)", "Older run", id="monitor.older"),
-        Binding("k,up,left_square_bracket", "run(-1)", "Newer run", id="monitor.newer"),
-        Binding("s", "save", "Save now", id="monitor.save"),
-        Binding("S", "stop", "Stop", id="monitor.stop"),
-        Binding("R", "resume", "Resume", show=False, id="monitor.resume"),
+        Binding(
+            "k,up,left_square_bracket",
+            "run(-1)",
+            "Newer run",
+            show=False,
+            id="monitor.newer",
+        ),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._run: Path | None = None
         self._forget()
-        self._status, self._text = "", ""
+        self._text = ""
+        """The state in words."""
         self._figure = 0
         self._filter = ""
         self._stale = False
@@ -104,20 +109,32 @@ class MonitorScreen(WorkbenchScreen):
             yield LineChart(id="figure", ascii=self.shell.ascii)
         yield Static(id="machine", markup=False)
         yield Static(id="log", markup=False)
+        yield self.interval_line()
 
     def on_mount(self) -> None:
         # None without news.
         self.set_interval(_LOOK_EVERY, self._redraw)
 
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(self.shell.compact or event.size.height <= _FEW, "-compact")
+        self._stale = True
+        self.call_after_refresh(self._redraw)
+
     def on_screen_resume(self) -> None:
         wanted, self.shell.run_id = self.shell.run_id, None
-        if wanted is None and self._run is not None:
+        if wanted is None and self.run is not None:
             return
         try:
             self._follow_run(runs.find(self.workspace, wanted or runs.LATEST))
         except WorkbenchError as error:
             self.query_one("#state", Static).update(visible(str(error)) if wanted else _EMPTY)
-        self.set_class(self._run is None, "-empty")
+        self.set_class(self.run is None, "-empty")
+
+    def notify(self, message: str, **options: Any) -> None:
+        """One notice at a time in a small pane: they cover it."""
+        if self.has_class("-compact"):
+            self.app.clear_notifications()
+        super().notify(message, **options)
 
     def action_figure(self, by: int) -> None:
         """Show the next figure beside the loss."""
@@ -127,60 +144,20 @@ class MonitorScreen(WorkbenchScreen):
     def action_run(self, by: int) -> None:
         """Show the run before or after this one."""
         ids = runs.ids(self.workspace)
-        if self._run is not None and self._run.name in ids:
-            place = ids.index(self._run.name) + by
+        if self.run is not None and self.run.name in ids:
+            place = ids.index(self.run.name) + by
             if 0 <= place < len(ids):
                 self._follow_run(self.workspace.runs / ids[place])
-
-    def action_save(self) -> None:
-        """Save a checkpoint after this step."""
-        if self._run is not None:
-            self._command(self._run, "save_now", "A checkpoint is saved after this step.")
-
-    def action_stop(self) -> None:
-        """Stop after this step, with a checkpoint; asks first."""
-        if self._run is None or self._status not in ("running", "stalled"):
-            self.notify("It isn't running, so there is nothing to stop.")
-        else:
-            question = f"Stop {self._run.name} after this step, with a checkpoint?"
-            self.app.push_screen(Confirm(question), partial(self._stop, self._run))
-
-    def _stop(self, run: Path, agreed: bool | None) -> None:
-        if agreed:
-            self._command(run, "stop", "It stops after this step.")
-
-    def action_resume(self) -> None:
-        """Go on with a run that stopped, failed or was killed, from its newest checkpoint."""
-        if self._run is None or self._status not in _UNFINISHED:
-            self.notify("Only a run that ended before its last step can be resumed.")
-        else:
-            self._resume(self._run)
-
-    @work(thread=True, group="command", exit_on_error=False)
-    def _resume(self, run: Path) -> None:
-        try:
-            runs.start(run)
-        except WorkbenchError as error:
-            text = visible(str(error))
-            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.casefold()
         self._stale = True
 
-    @work(thread=True, group="command", exit_on_error=False)
-    def _command(self, run: Path, name: str, said: str) -> None:
-        try:
-            runs.command(run, name)
-            self.app.call_from_thread(self.notify, said)
-        except WorkbenchError as error:
-            text = visible(str(error))
-            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
-
     def _follow_run(self, run: Path) -> None:
-        self._run = run
+        self.run = run
         self._forget()
-        self._status = self._text = ""
+        self.status = self._text = ""
+        self.shell.terminal_title.give_back()
         self._follow(run)
 
     def _forget(self) -> None:
@@ -188,20 +165,24 @@ class MonitorScreen(WorkbenchScreen):
         self._view = RunView()
         self._loss, self._held_out = Curve(), Curve()
         self._curves = {name: Curve() for name in _FIGURES}
-        self._samples: deque[dict[str, Any]] = deque(maxlen=_SAMPLES)
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self.saved_step = None
+        self._samples: deque[tuple[float, Sampled]] = deque(maxlen=_SAMPLES)
+        self._log: list[tuple[float, str]] = []
+        """Lines with the time that they are of, in its order."""
         self._jobs: dict[str, str] = {}
         """What each job on the run besides its training was at when it spoke last."""
         self._working: frozenset[str] = frozenset()
         """Those of them that are going on."""
 
     def _draw_on(self, records: list[Record]) -> None:
-        """Lengthen the curves."""
+        """Lengthen the curves, and note the newest checkpoint."""
         for record in records:
             event = record.event
             if isinstance(event, Started):
                 for curve in (self._loss, self._held_out, *self._curves.values()):
                     curve.cut_after(event.resumed_from)
+            elif isinstance(event, CheckpointSaved):
+                self.saved_step = event.step
             elif isinstance(event, Evaluated):
                 self._held_out.add(event.step, event.loss)
             elif isinstance(event, Step):
@@ -217,27 +198,47 @@ class MonitorScreen(WorkbenchScreen):
         while not worker.is_cancelled:
             news = follower.read()
             self.post_message(Read(news))
-            if not news.records:
+            if not news.records and not news.samples:
                 time.sleep(_LOOK_EVERY)
 
     @on(Read)
     def _take(self, message: Read) -> None:
         news = message.news
-        if news.run != self._run:
+        if news.run != self.run:
             return
         self._view.feed(news.records)
         self._samples.extend(news.samples)
         self._draw_on(news.records)
         for name, record in news.jobs:
             self._note_progress(name, record.event)
-        told = [("", record) for record in news.records] + news.jobs
-        for name, record in sorted(told, key=lambda item: item[1].time):
-            self._log.extend(f"{line}  ({name})" if name else line for line in log_lines(record))
-        changed = news.status != self._status or news.working != self._working
+        told = [("", record) for record in news.records + news.supervision] + news.jobs
+        self._write_down(told)
+        changed = news.status != self.status or news.working != self._working
         # While it runs the clock goes on, too, with the machine's sample every 2 s.
-        if news.records or news.samples or news.jobs or changed:
+        if told or news.samples or changed:
             self._stale = True
-        self._status, self._text, self._working = news.status, news.text, news.working
+        before, self.status = self.status, news.status
+        self._text, self._working = news.text, news.working
+        self._tell_terminal(before)
+
+    def _tell_terminal(self, before: str) -> None:
+        """The run in the terminal's title; at its end, if one saw it running, the bell."""
+        if self.run is None or before not in GOING_ON:
+            return
+        if self.status in ENDED:
+            self.shell.terminal_title.show(f"{self.run.name}: {self.status}")
+            self.app.bell()
+        else:
+            self.shell.terminal_title.show(f"{self.run.name} {self._view.place()}")
+
+    def _write_down(self, told: list[tuple[str, Record]]) -> None:
+        """Add to the log what a person is told. Logs are read one beside the other, so that
+        what comes late may be of earlier."""
+        for name, record in told:
+            for line in log_lines(record):
+                self._log.append((record.time, f"{line}  ({name})" if name else line))
+        self._log.sort(key=itemgetter(0))
+        del self._log[:-_LOG_LINES]
 
     def _note_progress(self, name: str, event: Event) -> None:
         """What an evaluation, a merge or the demonstration's follow-up is at."""
@@ -246,10 +247,11 @@ class MonitorScreen(WorkbenchScreen):
             self._jobs[name] = f"{name}: {event.phase}{count}"
 
     def _redraw(self) -> None:
-        if not self._stale or self._run is None:
+        if not self._stale or self.run is None:
             return
         self._stale = False
-        self.query_one("#state", Static).update(self._state())
+        compact = self.has_class("-compact")
+        self.query_one("#state", Static).update(self._brief() if compact else self._state())
         self.query_one("#loss", LineChart).show(
             "loss",
             [
@@ -257,43 +259,64 @@ class MonitorScreen(WorkbenchScreen):
                 Series("validation", self._held_out.points(), "yellow", marks=True),
             ],
             x="step",
+            bare=compact,
         )
         name = _SHOWN[self._figure]
         self.query_one("#figure", LineChart).show(
             "", [Series(name, self._points(name), "green")], x="s" if name == _MEMORY else "step"
         )
         if self._samples:
-            text = machine(self._samples[-1], ascii=self.shell.ascii)
-            self.query_one("#machine", Static).update(text)
+            _, sample = self._samples[-1]
+            tell = machine_line if compact else machine
+            self.query_one("#machine", Static).update(tell(sample, ascii=self.shell.ascii))
         box = self.query_one("#log", Static)
-        kept = [line for line in self._log if self._filter in line.casefold()]
+        kept = [line for _, line in self._log if self._filter in line.casefold()]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _points(self, name: str) -> list[tuple[float, float]]:
         if name != _MEMORY:
             return self._curves[name].points()
-        first = self._samples[0]["t"] if self._samples else 0
-        return [(s["t"] - first, memory_used(s) / 2**30) for s in self._samples]
+        first = self._samples[0][0] if self._samples else 0
+        return [(at - first, memory_used(sample) / 2**30) for at, sample in self._samples]
+
+    def _headline(self) -> Text:
+        """The run, its state's word and where it is."""
+        out = Text()
+        out.append(self.run.name if self.run else "", "bold")
+        out.append(f"  {self.status.upper()} ", "reverse")
+        out.append(f"  {self._view.place(ended=self.status in ENDED)}\n")
+        return out
+
+    def _brief(self) -> Text:
+        """Two lines: where it is; how it goes on if it isn't as it should, else its figures."""
+        doing = self._doing()
+        remarkable = self.status not in ("running", "finished")
+        said = doing or (self._text if remarkable else "") or self._view.figures()
+        return self._headline().append(visible(said or self._text, one_line=True))
 
     def _state(self) -> Text:
         """Three lines: where it is, its figures, how it goes on or how it ended."""
         view = self._view
-        ended = self._status in ENDED
-        out = Text()
-        out.append(self._run.name if self._run else "", "bold")
-        out.append(f"  {self._status.upper()} ", "reverse")
-        out.append(f"  {view.place(ended=ended)}\n{view.figures()}\n")
-        if ended or view.started is None:
-            doing = "  ".join(said for name, said in self._jobs.items() if name in self._working)
+        out = self._headline().append(f"{view.figures()}\n")
+        if self.status in ENDED or view.started is None:
+            doing = self._doing()
             out.append(visible(doing or self._text, one_line=True))
-            if self._status in _UNFINISHED and not doing:
+            if self.status in RESUMABLE and not doing:
                 out.append("  R goes on from its newest checkpoint.")
             return out
         now = time.time()
         share = view.step / max(1, view.total_steps)
         drawn = bar(share, 20, ascii=self.shell.ascii)
-        out.append(f"{drawn} {share:.0%} after {duration(now - (view.started_at or now))}  ")
-        if (silent := now - (view.last_time or now)) > _LONG:
-            out.append(f"last word {duration(silent)} ago  ")
-        out.append(f"{visible(view.started.device)}, {view.started.dtype}")
-        return out
+        course = f"{drawn} {share:.0%} after {duration(now - (view.started_at or now))}"
+        device = f"{view.started.device}, {view.started.dtype}"
+        if self.status != "running":
+            parts = (self._text, course, device)
+        elif (silent := now - (view.last_time or now)) > _LONG:
+            parts = (course, f"last word {duration(silent)} ago", self._text)
+        else:
+            parts = (course, self._text, device)
+        return out.append(visible("  ".join(parts), one_line=True))
+
+    def _doing(self) -> str:
+        """What the jobs on the run besides its training are at."""
+        return "  ".join(said for name, said in self._jobs.items() if name in self._working)

@@ -267,7 +267,7 @@ class ReviewScreen(WorkbenchScreen):
         try:
             yield
         except WorkbenchError as error:
-            self.notify(visible(str(error)), severity="error", markup=False)
+            self.complain(error)
 
     def _advance(self) -> None:
         if self._session is None:

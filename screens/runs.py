@@ -22,7 +22,7 @@ from workbench.tracking.view import ago
 
 _COLUMNS = (
     Column("run", 16, grow=1),
-    Column("state", 9),
+    Column("state", 10),
     Column("step", 11, right=True),
     Column("loss", 7, right=True),
     Column("val first", 9, right=True),
@@ -116,7 +116,7 @@ class RunsScreen(WorkbenchScreen):
         try:
             create_session(self.workspace, run.id, evaluation)
         except WorkbenchError as error:
-            self.notify(visible(str(error)), severity="error", markup=False)
+            self.complain(error)
             return
         self.shell.action_go("review")
 
@@ -127,8 +127,7 @@ class RunsScreen(WorkbenchScreen):
             config = runs.load_config(run).evaluation
             request.start(run, request.Request.of(config))
         except WorkbenchError as error:
-            text = visible(str(error))
-            self.app.call_from_thread(self.notify, text, severity="error", markup=False)
+            self.app.call_from_thread(self.complain, error)
 
     def _reload_unless_reloading(self) -> None:
         # A thread can't be stopped: many long logs must not pile up reloads.

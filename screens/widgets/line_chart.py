@@ -48,10 +48,11 @@ class LineChart(Widget):
         self._series: Sequence[Series] = ()
         self._title = self._x = ""
         self._ascii = ascii
+        self._bare = False
 
-    def show(self, title: str, series: Sequence[Series], *, x: str) -> None:
-        """Draw these series; `x` names the x axis."""
-        self._title, self._series, self._x = title, series, x
+    def show(self, title: str, series: Sequence[Series], *, x: str, bare: bool = False) -> None:
+        """Draw these series; `x` names the x axis. `bare` leaves title and x axis out."""
+        self._title, self._series, self._x, self._bare = title, series, x, bare
         self.refresh()
 
     @property
@@ -60,10 +61,14 @@ class LineChart(Widget):
         return any(series.points for series in self._series)
 
     def render(self) -> Text:
-        width, height = self.size.width - _MARGIN, self.size.height - 2
-        if width < 4 or height < 2:
+        around = 0 if self._bare else 2
+        width, height = self.size.width - _MARGIN, self.size.height - around
+        if width < 4 or height < max(1, around):
             return Text("")
-        return draw(self._title, self._series, width, height, x=self._x, ascii=self._ascii)
+        drawn = draw(self._title, self._series, width, height, x=self._x, ascii=self._ascii)
+        if not self._bare:
+            return drawn
+        return Text("\n", no_wrap=True).join(drawn.split("\n")[1 : height + 1])
 
 
 def draw(

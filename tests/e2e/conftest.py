@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.trained import let_it_be_sure
+
 PATIENCE = 60.0
 """Seconds that something may take to show on a screen of a busy machine."""
 
@@ -43,6 +45,14 @@ class Terminal:
             check=True,
             env=environment,
         ).stdout
+
+    def tell(self, *command: str) -> None:
+        """A command of tmux's own."""
+        self._tmux(*command)
+
+    def first_window(self, variable: str) -> str:
+        """A variable of tmux's, of the window that the program is in."""
+        return self._tmux("display-message", "-p", "-t", ":0", f"#{{{variable}}}").strip()
 
     def screen(self, *, colours: bool = False) -> str:
         return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
@@ -77,7 +87,7 @@ class Terminal:
 
     def program(self) -> int:
         """The process id of the program in the pane's shell."""
-        shell = self._tmux("list-panes", "-F", "#{pane_pid}").strip()
+        shell = self.first_window("pane_pid")
         return int(subprocess.check_output(["pgrep", "-P", shell], text=True).split()[0])
 
     def kill_program(self) -> None:
@@ -140,16 +150,18 @@ def journey(tmp_path_factory: pytest.TempPathFactory, _tiny_model: Path) -> Jour
     """The whole path on a tiny model, each step as its own verb."""
     home = tmp_path_factory.mktemp("journey")
     (home / "colours.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _rows()))
-    trip = Journey(home / "ws", home, _tiny_model, {})
+    base = Path(shutil.copytree(_tiny_model, home / "tiny-base"))
+    let_it_be_sure(base / "model.safetensors")
+    trip = Journey(home / "ws", home, base, {})
     said = trip.said
     said["import"] = trip.run("data", "import", "colours.jsonl", "--task", "colour")
     said["check"] = trip.run("data", "check", "colours")
     settings = {
-        "model.base": _tiny_model,
+        "model.base": base,
         "data.dataset": said["import"]["reference"],
         "data.max_length": 256,
         "training.max_steps": 60,
-        "training.learning_rate": "3e-2",
+        "training.learning_rate": "5e-3",
         "training.batch_size": 8,
         "training.accumulation": 1,
         "evaluation.every": 30,
@@ -159,7 +171,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory, _tiny_model: Path) -> Jour
     }
     flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
     said["config"] = trip.run("config", "new", "tiny", *flags)
-    said["tokens"] = trip.run("data", "show", "colours", "--tokens", "--model", _tiny_model)
+    said["tokens"] = trip.run("data", "show", "colours", "--tokens", "--model", base)
     said["train"] = trip.run("train", "tiny", "--wait")
     said["eval"] = trip.run("eval")
     said["review"] = trip.run("review", "create", "first")

@@ -58,7 +58,7 @@ def test_all_five_screens_by_keys(
     app.press("o")
     app.wait("escape leaves")
     app.enter("tiny")
-    app.wait("tiny  ·  saved", "tiny0")
+    app.wait("tiny  ·  saved", "tiny-base")
     app.press("/")
     app.enter("max_steps")
     app.wait("Stop after this many optimiser steps")
@@ -173,6 +173,7 @@ def test_the_app_says_what_to_do_in_an_empty_workspace(
         ("3", "There are no runs yet."),
         ("4", "No review session yet."),
         ("5", "There are no runs yet."),
+        ("6", "There are no jobs yet."),
     ):
         app.press(key)
         app.wait(wanted)

@@ -41,19 +41,34 @@ def test_a_run_stopped_on_its_way_is_evaluated_exported_and_resumed(trip: Journe
     eventually(lambda: describe(run)[0] == "stopped")
 
 
-def test_a_run_whose_supervisor_was_killed_can_still_be_ended(trip: Journey, cli: Cli) -> None:
+def test_a_run_whose_supervisor_was_killed_takes_commands_all_the_same(trip: Journey) -> None:
     run = begin(trip)
     state = JobState.read(run)
     assert state is not None
     os.kill(state.supervisor_pid, signal.SIGKILL)
     eventually(lambda: start_ticks(state.supervisor_pid) is None)
-    refused = cli("stop", run.name)
-    assert refused.returncode == 2
-    assert "workbench stop --now" in refused.stderr
     assert trip.run("status", run.name)["status"] == "running"
+    trip.run("stop", run.name)
+    stopped = trip.run("attach", run.name)
+    assert stopped["status"] == "stopped" and "with a checkpoint" in stopped["text"]
+
+
+def test_a_preempted_run_goes_on_where_it_was(trip: Journey) -> None:
+    """SIGTERM to all of a run's processes, as a node sends that is taken away."""
+    run = begin(trip)
+    state = JobState.read(run)
+    assert state is not None
+    for pid in (state.supervisor_pid, state.pid):
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: describe(run)[0] == "pre-empted")
+    ended = JobState.read(run)
+    assert ended is not None and ended.exit_code == 0
+    step = trip.run("status", run.name)["step"]
+    assert (run / "checkpoints" / f"step-{step}" / "trainer.json").exists()
+    trip.run("train", "--resume", run.name)
+    eventually(lambda: trip.run("status", run.name)["step"] > step)
     trip.run("stop", "--now", run.name)
-    eventually(lambda: start_ticks(state.pid) is None)
-    assert trip.run("status", run.name)["status"] == "dead"
+    eventually(lambda: describe(run)[0] == "stopped")
 
 
 def test_a_run_is_evaluated_once_at_a_time_and_the_evaluation_can_be_stopped(

@@ -54,7 +54,7 @@ async def visit():
         await app.workers.wait_for_complete()
         await pilot.pause()
         seen = [str(app.screen.query_one("#text").visual)]
-        for key in "2345":
+        for key in "23456":
             await pilot.press(key)
             await pilot.pause()
             seen.append(app.current_mode)
@@ -87,7 +87,7 @@ def test_the_first_frame_is_there_without_a_heavy_library(tmp_path: Path) -> Non
     assert [name for name in (*HEAVY, "pydantic") if name in modules] == []
 
 
-def test_all_five_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: Path) -> None:
+def test_all_six_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     stdlib_docs.build(workspace)
     tiny.make_tokenizer(tmp_path / "model")
@@ -102,7 +102,7 @@ def test_all_five_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: 
         check=True,
     )
     found = json.loads(out.read_text())
-    assert found["seen"][1:] == ["config", "monitor", "review", "runs"]
+    assert found["seen"][1:] == ["config", "monitor", "review", "runs", "jobs"]
     assert "tokens are trained" in found["seen"][0]
     assert [name for name in HEAVY if name in found["modules"]] == []
 

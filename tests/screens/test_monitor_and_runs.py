@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from textual.widgets import Static
 from screens.app import WorkbenchApp
 from screens.widgets.line_chart import LineChart
 from screens.widgets.row_table import RowTable
-from tests.trained import Trained
 from workbench.workspace import Workspace
 
 
@@ -40,12 +38,6 @@ async def until_drawn(pilot: Pilot[None], figure: str) -> None:
             return
         await pilot.pause(0.05)
     pytest.fail(f"{figure} was not drawn: {chart(pilot, '#figure')}")
-
-
-@pytest.fixture
-def past(trained_run: Trained, tmp_path: Path) -> Workspace:
-    """A copy of a workspace with a finished run, which the test may spoil."""
-    return Workspace(Path(shutil.copytree(trained_run.workspace.root, tmp_path / "ws")))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -81,13 +73,16 @@ async def test_gpus_are_shown_with_what_the_driver_tells(past: Workspace) -> Non
         "power_limit": None,
         "temperature": 61,
     }
-    samples[-1] |= {"gpus": [gpu], "gpu_reason": None}
+    limit = {"memory_limit": 16 << 30, "memory_limit_used": 3 << 30, "memory_used": 50 << 30}
+    host = {**samples[-1]["host"], **limit}
+    samples[-1] |= {"gpus": [gpu], "gpu_reason": None, "host": host}
     (run / "host.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(160, 45)) as pilot:
         machine = await until(pilot, "#machine", "GPU 0")
         assert "20.0 GiB of 80.0 GiB (run N/A)  93 %  N/A  61 °C  NVIDIA" in machine
         assert "\\x1b[31mH100" in machine and "\x1b" not in machine
+        assert "3.0 GiB of 16.0 GiB" in machine
 
 
 async def test_a_run_whose_processes_are_gone_is_dead_and_its_curve_is_still_there(

@@ -1,0 +1,115 @@
+"""The Monitor on a run that goes on, and in a pane of a few lines."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from screens.app import WorkbenchApp
+from screens.widgets.confirm import Confirm
+from screens.widgets.line_chart import LineChart
+from tests.screens.conftest import WorkIn, said, shown, until
+from workbench.jobs.events import CommandTaken, Notice
+from workbench.jobs.log import LogWriter
+from workbench.jobs.state import HOST_LOG
+from workbench.workspace import Workspace
+
+RUN = "small-0001"
+LOG = "train.jsonl"
+
+
+def is_compact(pilot: Pilot[None]) -> bool:
+    screen = pilot.app.screen
+    return not any(screen.query_one(part).display for part in ("#tabs", "Footer", "#log"))
+
+
+async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None:
+    work_in(past.runs / RUN, "work in batches", LOG)
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "RUNNING" in shown(pilot, "#state"))
+        await pilot.press("p")
+        await until(pilot, lambda: "PAUSED" in shown(pilot, "#state"))
+        assert "holds its memory" in shown(pilot, "#state") and "frees processors" in said(pilot)
+        await pilot.press("p")
+        await until(pilot, lambda: "RUNNING" in shown(pilot, "#state"))
+        # In one burst, with letters that are keys: the line takes them, and keeps the digits.
+        await pilot.press("i", "2", "s", "5", "enter")
+        await pilot.press("e", "s", "D")
+        for asked in ("set interval 25", "evaluate now", "save now", "dump stacks"):
+            await until(pilot, lambda asked=asked: f"asked for: {asked}" in shown(pilot, "#log"))
+        assert "The stacks are in small-0001/stacks." in said(pilot)
+        await pilot.press("X")
+        assert isinstance(app.screen, Confirm)
+        assert "since its checkpoint of step 40 is lost" in shown(pilot, "#question")
+        await pilot.press("n", "S")
+        assert "adapter so far is kept" in shown(pilot, "#question")
+        await pilot.press("y")
+        await until(pilot, lambda: "STOPPED" in shown(pilot, "#state"))
+        assert app.terminal_title.shown == f"{RUN}: stopped"
+
+
+async def test_on_a_run_that_is_over_each_key_says_why_it_does_nothing(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        for key in "pesiDSX":
+            app.clear_notifications()
+            await pilot.press(key)
+            await until(pilot, lambda: "it is finished" in said(pilot))
+        await pilot.press("R")
+        await until(pilot, lambda: "Only a run that ended before" in said(pilot))
+        # Whoever only looks at it is told of no ending.
+        assert app.terminal_title.shown is None
+
+
+async def test_what_the_supervisor_notes_is_in_the_log(past: Workspace) -> None:
+    with LogWriter(past.runs / RUN / HOST_LOG) as log:
+        log.write(Notice("Started anew\x1b[2J.", "warning"))
+        log.write(CommandTaken("1", "stop_now", refused="It has ended."))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "Started anew" in shown(pilot, "#log"))
+        assert "Started anew\\x1b[2J." in shown(pilot, "#log")
+        assert "asked for: stop now, refused: It has ended." in shown(pilot, "#log")
+
+
+@pytest.mark.parametrize("size", [(80, 8), (60, 5), (60, 12), (250, 6)])
+async def test_a_pane_of_a_few_lines_holds_state_curve_and_machine(
+    past: Workspace, size: tuple[int, int]
+) -> None:
+    app = WorkbenchApp(past, mode="monitor", ascii=True)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        assert is_compact(pilot)
+        assert "loss" in shown(pilot, "#state") and "step 40/40" in shown(pilot, "#state")
+        chart = app.screen.query_one("#loss", LineChart)
+        assert chart.size.height == size[1] - 3 and "*" in chart.render().plain
+        machine = app.screen.query_one("#machine")
+        assert "host" in shown(pilot, "#machine") and machine.region.bottom == size[1]
+
+
+async def test_a_monitor_becomes_compact_with_its_pane_and_whole_again(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        assert not is_compact(pilot)
+        for height in (5, 40, 3, 60, 8):
+            await pilot.resize_terminal(80, height)
+        await until(pilot, lambda: is_compact(pilot))
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: not is_compact(pilot))
+        await until(
+            pilot, lambda: "step 0" in app.screen.query_one("#loss", LineChart).render().plain
+        )
+
+
+async def test_compact_on_demand_whatever_the_height(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor", compact=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        assert is_compact(pilot)
+        await pilot.press("p")
+        await pilot.press("e")
+        await until(pilot, lambda: "evaluate" in said(pilot))
+        assert len(app._notifications) == 1
