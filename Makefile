@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check install clean
+.PHONY: demo test faults check install clean
 
 demo: .venv/installed
 	$(BIN)/workbench demo
 
 test: .venv/installed check
 	$(BIN)/pytest
+
+# The whole fault matrix, some 45 minutes; its table is in build/faults.md. As root on a Linux
+# machine all of its cases are played.
+faults: .venv/installed
+	WORKBENCH_FAULTS=full $(BIN)/pytest tests/faults --timeout 7200
 
 check: .venv/installed
 	$(BIN)/ruff check .
