@@ -36,7 +36,7 @@ def test_sigkill_of_the_app_that_watches_a_run(
             app = Terminal(run.parent.parent, 80, 24)
             terminals.append(app)
             app.start("attach", run.name)
-            program = eventually(app.program)
+            program = eventually(lambda app=app: _program(app))
             time.sleep(chance.uniform(0.1, 3))
             processes.send([program], signal.SIGKILL)
             chance.note("kills")
@@ -48,6 +48,14 @@ def test_sigkill_of_the_app_that_watches_a_run(
         nothing_runs(run)
 
     play("app: SIGKILL while it watches a run", trial, few=1, many=20)
+
+
+def _program(app: Terminal) -> int:
+    """The process of the app; 0 while the terminal's shell has not started it yet."""
+    try:
+        return app.program()
+    except (subprocess.CalledProcessError, IndexError):
+        return 0
 
 
 def session(root: Path) -> Session:

@@ -196,3 +196,29 @@ def test_the_helpers_of_a_job_end_with_it(start_job: StartJob) -> None:
     assert ended(folder).cause == "killed"
     with pytest.raises(ProcessLookupError):
         eventually(lambda: os.kill(helper, 0))
+
+
+def test_a_job_that_waits_to_start_again_is_pre_empted_with_its_node(start_job: StartJob) -> None:
+    folder = start_job("fail at first", care=Care(3, 600), ways=["killed"] * 4)
+    eventually(lambda: describe(folder)[0] == "restarting")
+    os.kill(state_of(folder).supervisor_pid, signal.SIGTERM)
+    state = ended(folder)
+    assert state.status == "pre-empted" and "Before that: Killed by signal 9" in state.text
+
+
+def test_a_job_whose_supervisor_is_killed_in_that_wait_says_what_was_before(
+    start_job: StartJob,
+) -> None:
+    folder = start_job("fail at first", care=Care(3, 600), ways=["killed"] * 4)
+    eventually(lambda: describe(folder)[0] == "restarting")
+    os.kill(state_of(folder).supervisor_pid, signal.SIGKILL)
+    eventually(lambda: describe(folder)[0] == "dead")
+    assert "Killed by signal 9" in describe(folder)[1]
+
+
+def test_a_hang_up_in_the_first_moment_harms_nothing(start_job: StartJob) -> None:
+    folder = start_job("work")
+    os.kill(state_of(folder).pid, signal.SIGHUP)
+    working(folder)
+    (folder / "go").touch()
+    assert wait(folder) == "finished"

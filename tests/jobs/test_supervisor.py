@@ -16,6 +16,7 @@ from tests.jobs.conftest import ROOT, StartJob, end
 from tests.polling import eventually
 from workbench.errors import WorkbenchError
 from workbench.jobs import launch
+from workbench.jobs.client import command
 from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
@@ -412,3 +413,19 @@ def test_a_folder_without_a_job_is_queued(tmp_path: Path) -> None:
     assert describe(tmp_path) == ("queued", "It has not started.")
     with pytest.raises(WorkbenchError, match="has not been started"):
         wait(tmp_path)
+
+
+@pytest.mark.parametrize("message_id", ["x" * 200_000, "", None, 7, ["1"]])
+def test_a_command_with_an_id_that_is_none_is_refused_and_harms_nothing(
+    start_job: StartJob, message_id: object
+) -> None:
+    folder = working(start_job("work"))
+    connection = Connection(Path(state_of(folder).socket))
+    body = {"type": "command", "command": "save_now", "id": message_id}
+    connection._socket.sendall(pack(body))
+    answer = connection._receive_until(lambda m: m["type"] != "tick", 10)
+    assert answer is not None and answer["type"] == "error" and "has an id" in answer["text"]
+    assert command(folder, "save_now")["type"] == "ack"
+    eventually(lambda: events(folder, CheckpointSaved))
+    (folder / "go").touch()
+    assert wait(folder) == "finished"

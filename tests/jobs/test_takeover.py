@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from workbench.errors import WorkbenchError
 from workbench.jobs import launch
 from workbench.jobs.client import command, ensure_supervisor
 from workbench.jobs.events import CheckpointSaved
+from workbench.jobs.launch import Care
 from workbench.jobs.log import read_all
+from workbench.jobs.processes import environment
 from workbench.jobs.state import JobState, describe, start_ticks
 from workbench.jobs.waiting import wait
 
@@ -102,3 +105,64 @@ def test_the_end_of_a_job_that_was_taken_over_is_told(
         command(folder, end)
     eventually(lambda: state_of(folder).ended)
     assert describe(folder)[0] == word
+
+
+def test_a_supervisor_is_heard_elsewhere_where_the_runtime_folder_is_gone(
+    start_job: StartJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person logged out: all of $XDG_RUNTIME_DIR goes, and comes again with the next login."""
+    with tempfile.TemporaryDirectory(prefix="wb-") as above:
+        runtime = Path(above) / "run"
+        runtime.mkdir(mode=0o700)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        folder = working(start_job("work"))
+        shutil.rmtree(runtime)
+        eventually(lambda: not state_of(folder).socket.startswith(above))
+        runtime.mkdir(mode=0o700)
+        command(folder, "save_now")
+        eventually(lambda: events(folder, CheckpointSaved))
+        (folder / "go").touch()
+        assert wait(folder) == "finished"
+
+
+def test_one_that_takes_over_from_another_environment_reaches_the_job(
+    start_job: StartJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As cron, su or a tmux of another login have it; and a restart has the job's own again."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    folder = working(start_job("work", care=Care(restarts=1, restart_after=0)))
+    kill_supervisor(folder)
+    with tempfile.TemporaryDirectory(prefix="wb-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        command(folder, "save_now")
+        eventually(lambda: events(folder, CheckpointSaved))
+        os.kill(state_of(folder).pid, signal.SIGKILL)
+        eventually(lambda: state_of(folder).restarts == 1)
+        assert environment(state_of(folder).pid)["CUDA_VISIBLE_DEVICES"] == "1"
+        command(folder, "stop")
+        assert wait(folder) == "stopped"
+
+
+def test_a_job_that_is_started_anew_hears_where_its_control_line_was_removed(
+    start_job: StartJob,
+) -> None:
+    folder = working(start_job("work", care=Care(restarts=1, restart_after=0)))
+    shutil.rmtree(Path(state_of(folder).socket).parent)
+    os.kill(state_of(folder).pid, signal.SIGKILL)
+    eventually(lambda: state_of(folder).restarts == 1)
+    command(folder, "save_now")
+    eventually(lambda: events(folder, CheckpointSaved))
+    command(folder, "stop")
+    assert wait(folder) == "stopped"
+
+
+def test_a_job_is_one_by_whatever_path_it_is_reached(start_job: StartJob, tmp_path: Path) -> None:
+    folder = working(start_job("work"))
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    kill_supervisor(folder)
+    command(link, "save_now")
+    eventually(lambda: events(folder, CheckpointSaved))
+    command(link, "stop_now")
+    assert wait(folder) == "stopped"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.jobs.events import Paused, Progress, Started, Step, WentOn
+from workbench.jobs.events import CommandHandled, Paused, Progress, Started, Step, WentOn
 from workbench.jobs.log import LogWriter
 from workbench.jobs.watchdog import SILENT, Watchdog
 
@@ -117,3 +117,27 @@ def test_one_that_takes_over_knows_the_history_from_the_end_of_the_log(log: LogW
     assert watchdog.look(101).word == "stalled"
     watchdog.begin_again(200)
     assert watchdog.look(200 + SILENT).word == ""
+
+
+def test_a_line_is_waited_for_as_long_as_the_interval_that_was_set_takes(log: LogWriter) -> None:
+    watchdog = Watchdog(log.path, 0)
+    for number in range(1, 101):
+        log.write(step(number, 0.5))
+    log.write(CommandHandled("1", "set_interval", 1000))
+    assert watchdog.look(50).word == ""
+    assert watchdog.look(50 + 500).word == ""
+    assert watchdog.look(50 + 5001).word == "stalled"
+    log.write(step(1100, 500.0, steps=1000))
+    assert watchdog.look(5100).word == watchdog.look(5600).word == ""
+    log.write(CommandHandled("2", "set_interval", 1))
+    assert watchdog.look(5601).word == ""
+    assert watchdog.look(5601 + 61).word == "stalled"
+
+
+def test_a_checkpoint_may_take_longer_than_any_step(log: LogWriter) -> None:
+    watchdog = Watchdog(log.path, 0)
+    for number in range(1, 21):
+        log.write(step(number, 0.5))
+    log.write(Progress("saving a checkpoint", 0, 1))
+    watchdog.look(10)
+    assert watchdog.look(10 + SILENT - 1).word == ""

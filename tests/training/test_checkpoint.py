@@ -54,6 +54,18 @@ def test_pruning_keeps_the_newest_whole_ones_and_clears_what_a_crash_left(
     assert not {"step-1", "step-2", "step-3", ".step-7.abc123"} & names(checkpoints)
 
 
+def test_damaged_ones_never_count_among_those_that_are_kept(checkpoints: Path, base: Path) -> None:
+    """Else each new checkpoint would be removed as it is saved."""
+    for name in ("step-4", "step-5", "step-6"):
+        (checkpoints / name / "optimizer.safetensors").write_bytes(b"spoilt")
+    run(checkpoints.parent, configure(base, checkpoints={"every": 1, "keep": 2}))
+    assert names(checkpoints) == {
+        *("step-5", "step-6"),
+        *("step-4.damaged", "step-5.damaged", "step-6.damaged"),
+    }
+    assert not any(checkpoint.problem(checkpoints / f"step-{n}") for n in (5, 6))
+
+
 def test_a_run_keeps_as_many_checkpoints_as_it_is_told(tmp_path: Path, base: Path) -> None:
     run(tmp_path, configure(base, checkpoints={"every": 1, "keep": 3}))
     assert names(tmp_path / "checkpoints") == {"step-4", "step-5", "step-6"}

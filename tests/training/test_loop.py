@@ -7,10 +7,29 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.harness import Commands, adapter, build, configure, curve, events, run
+from tests.training.harness import (
+    LOG,
+    Commands,
+    OnStep,
+    adapter,
+    build,
+    configure,
+    curve,
+    events,
+    run,
+)
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
-from workbench.jobs.events import CheckpointSaved, CommandHandled, Evaluated, Progress, Step
+from workbench.jobs.events import (
+    CheckpointSaved,
+    CommandHandled,
+    Evaluated,
+    Event,
+    Paused,
+    Progress,
+    Step,
+    WentOn,
+)
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.training import loss
 from workbench.training.loop import Loop, Outcome
@@ -197,7 +216,8 @@ def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
     assert outcome == Outcome(step, stopped=True)
     assert events(cut, CheckpointSaved) == [CheckpointSaved(step, f"step-{step}", "stop")]
     assert [e.step for e in events(cut, Evaluated)] == list(range(0, step, 2))
-    assert events(cut, Progress)[-1].done == 1
+    validation = [p for p in events(cut, Progress) if p.phase == "validation"]
+    assert validation[-1].done == 1
     again, outcome = run(cut, config)
     assert outcome == Outcome(6, stopped=False)
     assert events(cut, Evaluated)[-1] == events(tmp_path / "whole", Evaluated)[-1]
@@ -300,3 +320,25 @@ def test_only_the_adapter_is_trained(tmp_path: Path, base: Path) -> None:
         n for n, p in loop.peft_model.named_parameters() if not torch.equal(before[n], p.detach())
     }
     assert changed == set(adapter(loop)) and all("lora_" in name for name in changed)
+
+
+@pytest.mark.parametrize("when", ["the last step", "the last validation"])
+def test_a_pause_is_kept_at_the_end_too(tmp_path: Path, base: Path, when: str) -> None:
+    config = configure(base, evaluation={"batch_size": 1, "every": 0})
+    commands = Commands(tmp_path)
+    folder = tmp_path / "run"
+
+    class Answering(OnStep):
+        def write(self, event: Event) -> None:
+            super().write(event)
+            last = isinstance(event, Step) and event.step == 5
+            measured = isinstance(event, Progress) and events(folder, Step)[-1:] != []
+            if last if when == "the last step" else measured and event.phase == "validation":
+                commands.send("pause", id=f"pause-{len(events(folder, Progress))}")
+            if isinstance(event, Paused):
+                commands.send("resume", id="resume")
+
+    loop = build(folder, config, control=commands.control)
+    loop._log = loop._steps._log = Answering(folder / LOG, lambda step: None)
+    assert loop.run() == Outcome(6, stopped=False)
+    assert events(folder, Paused) and len(events(folder, WentOn)) == len(events(folder, Paused))

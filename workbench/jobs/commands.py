@@ -13,6 +13,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.socket import Message
 
 SUPERVISOR_COMMANDS = ("stop_now", "dump_stacks")
+_LONGEST_ID = 80
 _REMEMBERED = 1000
 """Ids whose ack is kept: a client that got none asks again within seconds."""
 
@@ -30,7 +31,10 @@ class Commands:
 
     def answer(self, message: Message) -> Message:
         """The ack of a command, or an error that says why there is none."""
-        message_id = str(message.get("id"))
+        message_id = message.get("id")
+        if not isinstance(message_id, str) or not 0 < len(message_id) <= _LONGEST_ID:
+            text = f"A command has an id, a text of 1 to {_LONGEST_ID} characters."
+            return {"type": "error", "text": text}
         if message_id not in self._acks:
             self._acks[message_id] = self._new(message, message_id)
             if len(self._acks) > _REMEMBERED:
@@ -43,7 +47,7 @@ class Commands:
         # A full disk must not keep a person from stopping the job.
         with contextlib.suppress(WorkbenchError):
             kept = value if isinstance(value, int) else None
-            self._log.write(CommandTaken(message_id[:80], command[:80], kept, refused))
+            self._log.write(CommandTaken(message_id, command[:80], kept, refused))
         if refused:
             return {"type": "error", "id": message_id, "text": refused}
         return {"type": "ack", "id": message_id, "command": command}

@@ -93,11 +93,14 @@ class Control:
         if number == STOP_NOW or (number == signal.SIGINT and self._interrupted):
             raise Interrupted("stop_now")
         command = PREEMPT if number == signal.SIGTERM else "stop"
+        if command == PREEMPT and self.preempted:
+            return  # that it is told again must not break off its cleaning up
         self._interrupted |= command == "stop"
         self.preempted |= command == PREEMPT
+        # Kept in any case: what raises in a finaliser is swallowed there.
+        self._kept.append(Command(signal.Signals(number).name, command))
         if not self._patient:
             raise Interrupted(command)
-        self._kept.append(Command(signal.Signals(number).name, command))
 
     def poll(self) -> list[Command]:
         """The commands that came since the last call."""
@@ -106,7 +109,7 @@ class Control:
                 while data := os.read(self._handle, 1 << 16):
                     self._buffer += data
         *lines, self._buffer = self._buffer.split(b"\n")
-        came = [Command(**json.loads(line)) for line in lines]
+        came = [command for line in lines if (command := _parse(line)) is not None]
         while self._kept:
             came.append(self._kept.popleft())
         return came
@@ -141,6 +144,14 @@ class Control:
                 self._kept.extend(others)
                 return
             self.wait()
+
+
+def _parse(line: bytes) -> Command | None:
+    """The command of a line; None for half of one, which a supervisor that was killed left."""
+    try:
+        return Command(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def _open(path: str) -> int | None:

@@ -103,7 +103,7 @@ def tell_ending(
     elif lost is not None:
         ending = _lost(lost, killed_for_memory, folder, errors)
     elif exit_code == -signal.SIGKILL or exit_code is None:
-        ending = _killed(exit_code, killed_for_memory)
+        ending = _killed(exit_code, killed_for_memory, errors)
     else:
         ending = _crashed(exit_code, errors, folder / "stderr.log")
     return replace(ending, last_words=_last_words(errors))
@@ -170,10 +170,12 @@ def _words_of_rank(log: Path, errors: str) -> Ending | None:
     return said if said and said.status == "failed" and said.text in errors else None
 
 
-def _killed(exit_code: int | None, killed_for_memory: str | None) -> Ending:
+def _killed(exit_code: int | None, killed_for_memory: str | None, errors: str) -> Ending:
     if killed_for_memory:
         return Ending("failed", killed_for_memory, "out_of_host_memory", _LESS_MEMORY)
     if exit_code is None:
+        if (known := recognise("\n".join(_last_words(errors)))) is not None:
+            return Ending("failed", known.text, known.cause, known.hint)
         text = "Its process ended without a word; how, its second supervisor can't be told."
         return Ending("failed", text, cause="killed")
     return _by_signal(-exit_code)

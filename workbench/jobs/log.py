@@ -127,7 +127,7 @@ class LogReader:
                 chunk = stream.read(limit)
                 if chunk and b"\n" not in chunk:
                     chunk += stream.readline()
-        except FileNotFoundError:
+        except OSError:  # there is none yet, or its file server is away: there is nothing new
             return []
         whole = chunk.rfind(b"\n") + 1
         self.offset += whole
@@ -156,7 +156,7 @@ def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = (
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return []
     lines = _lines_at_ends(content, size, always)
     return [record for line in lines if (record := _decode(line)) is not None]

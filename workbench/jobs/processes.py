@@ -18,14 +18,20 @@ MARK = "WORKBENCH_JOB"
 
 def of_job(folder: Path) -> list[int]:
     """The pids of this person's processes that were started for the job in `folder`."""
-    mark = os.fsencode(f"{MARK}={folder}")
-    return [pid for pid in _own() if mark in _environment(pid)]
+    mark = os.fsencode(f"{MARK}={folder.resolve()}")
+    return [pid for pid in _own() if mark in _variables(pid)]
+
+
+def environment(pid: int) -> dict[str, str]:
+    """What a process began with; empty where it can't be read, or the process is gone."""
+    pairs = (os.fsdecode(variable).partition("=") for variable in _variables(pid))
+    return {name: value for name, equals, value in pairs if equals}
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to each process that is still there."""
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
@@ -49,7 +55,7 @@ def _own() -> list[int]:
     return pids
 
 
-def _environment(pid: int) -> list[bytes]:
+def _variables(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

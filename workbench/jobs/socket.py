@@ -87,7 +87,7 @@ def _runtime_folder() -> Path:
 
 def socket_path(job_folder: Path) -> Path:
     """Where the job in `job_folder` listens: a short hash, since 107 bytes is the limit."""
-    digest = hashlib.sha256(str(job_folder.absolute()).encode()).hexdigest()[:_DIGITS]
+    digest = hashlib.sha256(os.fsencode(job_folder.resolve())).hexdigest()[:_DIGITS]
     return socket_folder() / f"{digest}.sock"
 
 
@@ -178,28 +178,26 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
         self._last_tick: Message = {"type": "tick", "bytes": 0}
-        self._open()
-
-    def _open(self) -> None:
-        self._listener = self._bind()
+        self._listener = self._bind(path)
         self._selector.register(self._listener, selectors.EVENT_READ)
 
-    def _bind(self) -> socket.socket:
+    @staticmethod
+    def _bind(path: Path) -> socket.socket:
         # A socket file that a crash left is removed under a lock, and only when nobody
         # answers on it: two supervisors must not take it from each other.
-        with self.path.with_suffix(".lock").open("w") as lock:
+        with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.path.exists():
+            if path.exists():
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
                     # A supervisor too busy to accept would otherwise keep us waiting.
                     probe.setblocking(False)
-                    if probe.connect_ex(str(self.path)) != errno.ECONNREFUSED:
-                        raise WorkbenchError(f"Another supervisor listens on {self.path}.")
-                self.path.unlink()
+                    if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+                        raise WorkbenchError(f"Another supervisor listens on {path}.")
+                path.unlink()
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             previous = os.umask(0o177)
             try:
-                listener.bind(str(self.path))
+                listener.bind(str(path))
             finally:
                 os.umask(previous)
             # Under the lock still: one that is bound and doesn't listen yet looks dead.
@@ -231,14 +229,14 @@ class Server:
                 client.tick = self._last_tick
                 self._send(client)
 
-    def listen_again_if_removed(self) -> None:
-        """Listen anew where the path is gone: a system removes $XDG_RUNTIME_DIR with the
-        person's last session. Raises WorkbenchError or OSError when that can't be done."""
-        if self._listener.fileno() != -1 and not self.path.exists():
-            self._selector.unregister(self._listener)
-            self._listener.close()
-            socket_folder()
-            self._open()
+    def listen_on(self, path: Path) -> None:
+        """Listen on `path` from now on. Raises WorkbenchError or OSError when that can't be
+        done; then it can be tried again."""
+        listener = self._bind(path)
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self.path, self._listener = path, listener
+        self._selector.register(listener, selectors.EVENT_READ)
 
     def stop_listening(self) -> None:
         """Take no new client, and leave the path to another server."""

@@ -159,13 +159,15 @@ def _heartbeat_age(folder: Path) -> float:
 def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     """The state of a job that another machine, or this one before a restart, has started."""
     age = _heartbeat_age(folder)
-    if age <= STALLED_AFTER:
+    same_name = state.host == socket.gethostname()
+    # Of another machine, whose clock may be ahead, a heartbeat from the future counts.
+    if age <= STALLED_AFTER and (not same_name or age >= -STALLED_AFTER):
         how = f" {state.condition_text}" if state.condition else ""
         return state.condition or "running", f"It runs on {state.host}.{how}"
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text
-    if state.host == socket.gethostname():
+    if same_name:
         return "dead", f"{state.host} was started anew since, and the job left no word."
     return (
         "stalled",
@@ -184,6 +186,8 @@ def _without_supervisor(folder: Path) -> tuple[str, str]:
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text
+    if state.condition == "restarting":
+        return "dead", f"{state.condition_text} Its supervisor was killed before that."
     if is_read_only(folder):
         return (
             "dead",

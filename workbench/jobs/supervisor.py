@@ -8,7 +8,6 @@ running job whose own supervisor was killed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
 from workbench.hardware.memory_kills import MemoryKills
 from workbench.hardware.sample import Sampler
 from workbench.jobs import on_end, process, processes
@@ -29,7 +27,7 @@ from workbench.jobs.ending import Ending, own_words, tell_ending
 from workbench.jobs.events import Notice, Sampled
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
-from workbench.jobs.process import Child, ControlLine, JobProcess, TakenOver
+from workbench.jobs.process import CONTROL, Child, ControlLine, JobProcess, TakenOver
 from workbench.jobs.restarts import Restarts
 from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
@@ -41,12 +39,14 @@ POLL_EVERY = 0.25
 """Seconds between two looks at the log: at most four ticks a second to a client."""
 KILL_AFTER = 20.0
 """Seconds that a job asked to stop at once has before it is killed."""
+_DEAF = (
+    "The job can't be reached, or has taken no commands for a long time; what ends it all the "
+    "same is `workbench stop --now`."
+)
 _STACKS_TAKE = 2.0
 """Seconds that a stalled job has to write its stacks before it is ended."""
-_LEAVES_WITHIN = 5.0
-"""Seconds that a supervisor may take to leave once it has told how its job ended."""
-_ENDING_TRIES = 60
-"""How often, about once a second, the ending is tried to be written to a full disk."""
+_TRY_AGAIN = 1.0
+"""Seconds between two tries to write the ending to a full disk."""
 
 
 class Supervisor:
@@ -61,7 +61,7 @@ class Supervisor:
         self._plan = read_job(folder)
         # Held as long as this process lives: sockets can't tell, since two environments can
         # have them in two folders.
-        self._lock = _lock(folder)
+        self._lock = process.hold(folder)
         before = JobState.read(folder)
         if adopt:
             if before is None or not before.job_alive():
@@ -78,11 +78,12 @@ class Supervisor:
         self._give_up = False
         self._sample: dict[str, Any] | None = None
         self._pids: set[int] = set()
+        self._environment = dict(os.environ)
         self._host_log = LogWriter(folder / HOST_LOG)
         self._commands = Commands(self._host_log, self._act)
         self._server = Server(socket_path(folder), self._commands.answer)
         try:
-            self._control = ControlLine(self._server.path.with_suffix(".control"))
+            self._control = ControlLine(self._server.path.with_suffix(CONTROL))
             self._watchdog = Watchdog(self._log_path, time.monotonic(), self._plan.care.stall_after)
             if adopt and before is not None:
                 self._adopt(before)
@@ -97,23 +98,28 @@ class Supervisor:
         self._memory_kills = MemoryKills()
         self._stderr_from = _size(self.folder / "stderr.log")
         _, first_event = own_words(self._log_path)
-        self._control.empty()
+        self._stay_reachable()
+        self._control.begin_anew(self._server.path.with_suffix(CONTROL))
         self._watchdog.begin_again(time.monotonic())
-        self._job: JobProcess = Child(self.folder, self._plan, self._control.path)
+        self._job: JobProcess = Child(
+            self.folder, self._plan, self._control.path, self._environment
+        )
         try:
             self._state = self._first_state(first_event)
             self._state.write(self.folder)
             self._sampler = Sampler(self.folder, pid=self._job.pid)
         except BaseException:
             # Nobody would know of the job, let alone guard it.
-            process.kill_all(self.folder, self._job.pid)
+            process.kill_all(self.folder)
             raise
 
     def _adopt(self, before: JobState) -> None:
         self._memory_kills = MemoryKills()
         self._stderr_from = before.stderr_from
         self._job = TakenOver(before)
-        self._control.reach(self._job.pid)
+        # That of whoever takes it over may be another: other GPUs, other folders.
+        self._environment = processes.environment(before.pid) or self._environment
+        self._control.reach(processes.of_job(self.folder))
         self._sampler = Sampler(self.folder, pid=self._job.pid)
         self._restarts.done = before.restarts
         self._state = replace(
@@ -144,14 +150,16 @@ class Supervisor:
 
     def run(self) -> None:
         """Guard the job until it has ended for good, then record how."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.signal(signal.SIGINT, self._on_sigint)
         while True:
             self._guard()
             ending = self._ending()
             wait = self._restarts.next(ending, self._watchdog.step)
-            if wait is None or self._asked_to_end() or not self._start_again(ending, wait):
+            if wait is None or self._asked_to_end():
+                break
+            if not self._start_again(ending, wait):
+                ending = self._given_up(ending)
                 break
         # Before the ending is told: whoever reads it may start the job again at once.
         self._server.stop_listening()
@@ -180,7 +188,7 @@ class Supervisor:
             self._server.tick(self._log_size())
             self._watch(time.monotonic())
         # Ranks and helpers of a process that was killed.
-        process.kill_all(self.folder, self._job.pid)
+        process.kill_all(self.folder)
 
     def _look_around(self) -> None:
         """Append a sample of the machine, and move the heartbeat on."""
@@ -192,7 +200,16 @@ class Supervisor:
         with contextlib.suppress(WorkbenchError):
             self._host_log.write(Sampled(**self._sample))
         with contextlib.suppress(WorkbenchError, OSError):
-            self._server.listen_again_if_removed()
+            self._stay_reachable()
+
+    def _stay_reachable(self) -> None:
+        """Listen anew where the socket is gone: a system removes $XDG_RUNTIME_DIR with the
+        person's last session. Raises WorkbenchError or OSError where that fails."""
+        if self._server.path.exists():
+            return
+        self._server.listen_on(socket_path(self.folder))
+        self._state = replace(self._state, socket=str(self._server.path))
+        self._state.write(self.folder)
 
     def _log_size(self) -> int:
         return _size(self._log_path)
@@ -204,7 +221,7 @@ class Supervisor:
     def _watch(self, now: float) -> None:
         """Note how the job does, and do what is to be done of it."""
         if self._kill_at is not None and now > self._kill_at:
-            process.kill_all(self.folder, self._job.pid)
+            process.kill_all(self.folder)
             self._kill_at = None
         verdict = self._watchdog.look(now)
         if verdict.word == self._state.condition:
@@ -242,7 +259,7 @@ class Supervisor:
             return ""
         self._give_up |= command == "stop"
         passed = self._pass_on(command, message_id, value)
-        return "" if passed else "The job has taken no commands for a long time."
+        return "" if passed else _DEAF
 
     def _pass_on(self, command: str, message_id: str, value: int | None = None) -> bool:
         body = {"id": message_id, "command": command, "value": value}
@@ -304,6 +321,13 @@ class Supervisor:
             return False
         return True
 
+    def _given_up(self, ending: Ending) -> Ending:
+        """The ending of a job that is not started again, though it could have been."""
+        if not self._preempted:
+            return ending
+        text = f"Pre-empted while it waited to be started again. Before that: {ending.text}"
+        return Ending("pre-empted", text, last_words=ending.last_words)
+
     def _record(self, ending: Ending) -> None:
         code = self._job.exit_code
         self._state = replace(
@@ -319,14 +343,17 @@ class Supervisor:
             hint=ending.hint,
             last_words=list(ending.last_words),
         )
-        for _ in range(_ENDING_TRIES):
+        while True:
             try:
                 self._state.write(self.folder)
                 return
             except WorkbenchError as error:
                 if error.cause == "read_only":
                     return  # nobody frees some room there
-            self._server.serve(1.0)
+            # However long it takes: without it nobody would know what ended the job.
+            with contextlib.suppress(OSError):
+                beat(self.folder)
+            self._server.serve(_TRY_AGAIN)
 
 
 def _size(path: Path) -> int:
@@ -336,31 +363,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _lock(folder: Path) -> int:
-    """Hold the job; the lock goes with this process. Raises WorkbenchError when it is held."""
-    path = folder / "supervisor.lock"
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        until = time.monotonic() + _LEAVES_WITHIN
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return handle
-            except BlockingIOError as error:
-                state = JobState.read(folder)
-                if state is None or state.ended is None or time.monotonic() > until:
-                    os.close(handle)
-                    raise WorkbenchError(
-                        f"Another supervisor guards the job in {folder}."
-                    ) from error
-            # The one before has told the ending and is about to leave.
-            time.sleep(0.01)
-    except OSError as error:
-        raise explain_os_error(error, f"take the lock {path}") from error
-
-
 def main() -> int:
     """Entry of the supervisor's process."""
+    # Before the job is there, which begins with it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     folder, ready = Path(sys.argv[1]), int(sys.argv[2])
     try:
         supervisor = Supervisor(folder, adopt="adopt" in sys.argv[3:])

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.jobs.events import Paused, Progress, Record, Started, Step, WentOn
+from workbench.jobs.events import CommandHandled, Paused, Progress, Record, Started, Step, WentOn
 from workbench.jobs.log import LogReader
 
 SILENT = 600.0
@@ -41,10 +41,10 @@ class Watchdog:
         self._reader = LogReader(log)
         self._reader.skip_to_tail(_TAIL)
         self._stall_after = stall_after
-        self._seconds: deque[float] = deque(maxlen=200)
-        """Of a line of the log, by the job's own count: several steps where it logs so."""
         self._steps: deque[float] = deque(maxlen=200)
-        """Of one step each."""
+        """Seconds of a step each, by the job's own count."""
+        self._interval = 1
+        """Steps to a line of the log."""
         self._phase = "starting"
         self._paused = False
         self._heard = now
@@ -73,8 +73,8 @@ class Watchdog:
 
     def _limit(self) -> tuple[float, float | None]:
         """Seconds of silence that are no stall, and those that are usual."""
-        in_steps = self._phase == Step.type and bool(self._seconds)
-        usual = statistics.median(self._seconds) if in_steps else None
+        in_steps = self._phase == Step.type and bool(self._steps)
+        usual = statistics.median(self._steps) * self._interval if in_steps else None
         if self._stall_after is not None:
             return self._stall_after, usual
         return (max(_AT_LEAST, _TIMES * usual) if usual else SILENT), usual
@@ -106,8 +106,10 @@ class Watchdog:
             if isinstance(event, Step):
                 self.step = event.step
                 self._phase = Step.type
-                self._seconds.append(event.seconds)
                 self._steps.append(event.seconds / event.steps)
+                self._interval = max(self._interval, event.steps)
+            elif isinstance(event, CommandHandled) and event.command == "set_interval":
+                self._interval = event.value or self._interval
             elif isinstance(event, Progress):
                 self._phase = event.phase
             elif isinstance(event, Started):

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from workbench.jobs.events import (
+    CheckpointSaved,
     Evaluated,
     Failed,
     Finished,
@@ -70,6 +71,8 @@ class RunView:
                 self._add(event)
             case Evaluated():
                 self.evaluations.append(event)
+                self.progress = None
+            case CheckpointSaved():
                 self.progress = None
             case Progress():
                 self._advance(event, record.time)

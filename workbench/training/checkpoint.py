@@ -110,6 +110,13 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256_file(path) for path in files}
 
 
+def set_aside(checkpoint: Path) -> None:
+    """Give a damaged checkpoint a name that is none, so that it never counts as one again."""
+    aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    checkpoint.replace(aside)
+
+
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints, and what a crash left half-written."""
     found = sorted(_all(folder), key=_step_of)

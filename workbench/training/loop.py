@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,8 @@ class Loop:
                 return checkpoint.restore(path, self._parts)
             text = f"The checkpoint {path.name} is passed over: {problem}."
             self._log.write(Notice(text, "warning"))
+            with suppress(OSError):
+                checkpoint.set_aside(path)
         return 0
 
     def run(self, first_step: int = 0) -> Outcome:
@@ -126,9 +129,11 @@ class Loop:
             if step < total or self._asked.stop:
                 self._between_steps(step)
         self._steps.flush()
+        self._wait_while_paused(step)
         if self._asked.stop:
             return self._stopped(step)
         finished = self._evaluate(step)
+        self._wait_while_paused(step)
         self._save(step, "end" if finished else "stop")
         return Outcome(step, stopped=not finished, preempted=self._asked.preempt)
 
@@ -149,11 +154,13 @@ class Loop:
             self._evaluate(step)
         if (save or asked.save) and not asked.stop:
             self._save(step, "asked for" if asked.save else "regular")
-        if asked.pause and not asked.stop:
-            self._wait_while_paused(step)
+        self._wait_while_paused(step)
 
     def _wait_while_paused(self, step: int) -> None:
-        """Hold everything and do nothing; a checkpoint or an evaluation can be asked for."""
+        """If it was asked for, hold everything and do nothing; a checkpoint or an evaluation can
+        be asked for meanwhile."""
+        if self._asked.stop or not self._asked.pause:
+            return
         self._log.write(Paused(step))
         began = time.monotonic()
         while self._asked.pause and not self._asked.stop:
@@ -252,6 +259,8 @@ class Loop:
 
     def _save(self, step: int, reason: str) -> None:
         started = time.perf_counter()
+        # A large one takes longer than any step: who watches for stalls should know.
+        self._log.write(Progress("saving a checkpoint", 0, 1))
         path = checkpoint.save(self._checkpoints, step, self._parts)
         checkpoint.prune(self._checkpoints, self.config.checkpoints.keep)
         self._asked.save = False
