@@ -104,6 +104,8 @@ class WorkbenchApp(App[None]):
         super().__init__()
         self.workspace = workspace
         self.run_id = run_id
+        self.job = ""
+        """The job that Jobs is to show when it has it, by its reference."""
         """The run that the Monitor shows; None for the newest."""
         self.dataset = dataset
         """The dataset or file that the Datasets screen opens first."""

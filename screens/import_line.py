@@ -12,6 +12,7 @@ from textual.widgets import Input
 from screens.base import WorkbenchScreen
 from workbench.errors import WorkbenchError
 from workbench.files import user_path
+from workbench.tracking.finding import job_reference
 
 
 class ImportScreen(WorkbenchScreen):
@@ -49,11 +50,15 @@ class ImportScreen(WorkbenchScreen):
 
         try:
             file, name = _file_and_name(text)
-            import_job.start(self.workspace, [user_path(file)], name, Options())
+            folder = import_job.start(self.workspace, [user_path(file)], name, Options())
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
         else:
-            self.app.call_from_thread(self.shell.action_go, "jobs")
+            self.app.call_from_thread(self._show_job, job_reference(self.workspace, folder))
+
+    def _show_job(self, reference: str) -> None:
+        self.shell.job = reference
+        self.shell.action_go("jobs")
 
     def key_escape(self) -> None:
         super().key_escape()

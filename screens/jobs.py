@@ -15,7 +15,7 @@ from textual.widgets import Static
 from screens.run_keys import PAUSED, CommandScreen
 from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import Column, RowTable
-from workbench.errors import WorkbenchError
+from workbench.errors import MENDABLE, WorkbenchError
 from workbench.jobs.state import ENDED, GOING_ON
 from workbench.queue import changes, overview
 from workbench.queue.overview import Line
@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("kind", 10),
     Column("started", 16),
 )
+_NO_RUNNER = "The queue has no runner: `workbench queue run` starts what waits."
 _EMPTY = """\
 There are no jobs yet. `workbench data import FILE` begins with data; 2 makes a config and starts \
 a run."""
@@ -52,8 +53,7 @@ class Row:
         """The job's own state; before its start, the queue's word for it."""
         if self.line is not None and (self.job is None or self.line.status != "running"):
             return f"{self.line.status} {self.line.position or ''}".rstrip()
-        status = self.job.status if self.job else ""
-        return "not started" if status == "queued" else status
+        return self.job.status if self.job else ""
 
     @property
     def text(self) -> str:
@@ -85,7 +85,7 @@ class JobsScreen(CommandScreen):
     CSS_PATH = "jobs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "cancel", "Cancel", id="jobs.cancel"),
-        Binding("p", "pause", "Pause", id="jobs.pause"),
+        Binding("p", "pause", "Pause/go on", id="jobs.pause"),
         Binding("K,shift+up", "move(-1)", "Sooner", id="jobs.sooner"),
         Binding("J,shift+down", "move(1)", "Later", id="jobs.later"),
         Binding("d", "remove", "Take out", id="jobs.remove"),
@@ -223,7 +223,10 @@ class JobsScreen(CommandScreen):
         problem = ""
         try:
             try:
-                lines = overview.look(self.workspace).lines
+                seen = overview.look(self.workspace)
+                lines = seen.lines
+                if seen.runner is None and any(line.position for line in lines):
+                    problem = _NO_RUNNER
             except WorkbenchError as error:
                 problem = error.message
             found = jobs.list_jobs(self.workspace, self._known)
@@ -233,12 +236,13 @@ class JobsScreen(CommandScreen):
 
     @on(Listed)
     def _take(self, message: Listed) -> None:
-        chosen = self._row
+        chosen = self.shell.job or _name(self._row)
         self._all, self._problem = message.rows, message.problem
         self._refresh()
         # The cursor stays on its job when others come above it, or it is moved.
-        places = [i for i, row in enumerate(self._shown) if row.reference == _name(chosen)]
+        places = [i for i, row in enumerate(self._shown) if row.reference == chosen]
         if places:
+            self.shell.job = ""
             self.query_one(RowTable).cursor = places[0]
 
     @property
@@ -251,7 +255,7 @@ class JobsScreen(CommandScreen):
         going = sum(row.job is not None and row.job.status in GOING_ON for row in self._all)
         waiting = sum(row.waits for row in self._all)
         count = f"{len(self._shown)} of {len(self._all)} jobs: {going} going on, {waiting} waiting"
-        text = self._problem or (count if self._all else _EMPTY)
+        text = f"{self._problem} {count if self._all else _EMPTY}".strip()
         self.query_one("#state", Static).update(visible(text, one_line=True))
         self.query_one(RowTable).show_rows(len(self._shown), self._cells)
         self._show_about()
@@ -259,10 +263,12 @@ class JobsScreen(CommandScreen):
     def _cells(self, number: int) -> tuple[str, ...]:
         row = self._shown[number]
         job = row.job
+        # Every verb takes it without the folder, too.
+        name = row.reference.removeprefix("tasks/")
         if job is None or row.waits:
-            return (row.reference, row.status, row.text)
+            return (name, row.status, row.text)
         started = ago(job.started) if job.started else ""
-        return (row.reference, row.status, *_course(job), job.kind, started)
+        return (name, row.status, *_course(job), job.kind, started)
 
     def _show_about(self) -> None:
         row = self._row
@@ -317,5 +323,8 @@ def _about(row: Row) -> str:
         lines.append(f"wants {row.line.wants}" if row.line.wants else "")
     if job is not None:
         lines.append("  ".join(part for part in _course(job) if part))
-        lines += [job.hint, f"made {job.result}" if job.result else "", *job.last_words]
+        lines += [job.hint, f"made {job.result}" if job.result else ""]
+        # Of what is the person's to mend all is said above.
+        if job.status in ("failed", "dead") and job.cause not in MENDABLE:
+            lines += job.last_words
     return "\n".join(line for line in lines if line)

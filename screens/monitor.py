@@ -56,6 +56,8 @@ _MEMORY = "memory"
 _SHOWN = (*_FIGURES, _MEMORY)
 """What can stand beside the loss."""
 _LOG_LINES = 2000
+_MOVING = ("running", "slow")
+"""States in which there is a time left."""
 _LONG = 10.0
 """Seconds without a word from a run after which one is told of them."""
 _LOOK_EVERY = 0.25
@@ -284,7 +286,7 @@ class MonitorScreen(RunScreen):
         out = Text()
         out.append(self.run.name if self.run else "", "bold")
         out.append(f"  {self.status.upper()} ", "reverse")
-        out.append(f"  {self._view.place(ended=self.status in ENDED)}\n")
+        out.append(f"  {self._view.place(still=self.status not in _MOVING)}\n")
         return out
 
     def _brief(self) -> Text:

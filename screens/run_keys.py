@@ -14,7 +14,7 @@ from screens.base import WorkbenchScreen
 from screens.widgets.confirm import Confirm
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
-from workbench.jobs.state import GOING_ON, RESUMABLE
+from workbench.jobs.state import GOING_ON, NOT_STARTED, RESUMABLE
 from workbench.tracking import runs
 
 PAUSED = (
@@ -42,7 +42,7 @@ class RunScreen(CommandScreen):
 
     LINES = ("interval",)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause", "Pause", id="run.pause"),
+        Binding("p", "pause", "Pause/go on", id="run.pause"),
         Binding("s", "save", "Save now", id="run.save"),
         Binding("S", "stop", "Stop", id="run.stop"),
         Binding("X", "stop_now", "Stop at once", show=False, id="run.stop_now"),
@@ -126,8 +126,9 @@ class RunScreen(CommandScreen):
             self.send(run, name, said)
 
     def action_resume(self) -> None:
-        """Go on with a run that stopped, failed or was killed, from its newest checkpoint."""
-        if self.run is not None and self.status in RESUMABLE:
+        """Go on with a run that stopped, failed or was killed, from its newest checkpoint; or start
+        one that has not started."""
+        if self.run is not None and self.status in (NOT_STARTED, *RESUMABLE):
             self._resume(self.run)
         else:
             self.notify("Only a run that ended before its last step can be resumed.")

@@ -5,7 +5,9 @@ on_end = ["notify-send", "{run} {status}"]
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
+
+PLACES = ("run", "status", "cause", "text", "folder")
+"""What is filled in in the words of `on_end`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +58,12 @@ def _words(place: Path, value: Any) -> tuple[str, ...]:
             f"{place}: on_end must be a list of words.",
             'It is run without a shell: on_end = ["notify-send", "{run} {status}"]',
         )
+    for place_name in re.findall(r"\{(\w+)\}", " ".join(value)):
+        # Braces may be an awk program's; what is nearly one of ours is a slip.
+        near = difflib.get_close_matches(place_name, PLACES, 1, 0.7)
+        if place_name not in PLACES and near:
+            raise WorkbenchError(
+                f"{place}: on_end has {{{place_name}}}, which nothing fills in.",
+                f"Did you mean {{{near[0]}}}? There are {', '.join(PLACES)}.",
+            )
     return tuple(value)

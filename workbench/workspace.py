@@ -20,8 +20,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 def check_name(name: str, what: str) -> str:
     """Return `name` if it can be a file's name, else raise WorkbenchError."""
     if not _NAME.fullmatch(name):
+        article = "an" if what[0] in "aeiou" else "a"
         raise WorkbenchError(
-            f"{name!r} can't be the name of a {what}.",
+            f"{name!r} can't be the name of {article} {what}.",
             "Use letters, digits, '.', '_' and '-', starting with a letter or a digit.",
         )
     return name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
@@ -141,6 +141,8 @@ class RowTable(ScrollView, can_focus=True):
         parts = []
         for column, size, cell in zip(self.columns, self._sizes(width), cells, strict=False):
             shown = visible(cell[:500], one_line=True)
+            if cell_len(shown) > size > 1:
+                shown = f"{set_cell_size(shown, size - 1)}…"
             parts.append(set_cell_size(shown.rjust(size) if column.right else shown, size))
         return Strip([Segment(set_cell_size(" ".join(parts), width), style)], width)  # type: ignore[arg-type]
 

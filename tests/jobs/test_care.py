@@ -93,7 +93,8 @@ def test_a_job_that_waits_to_start_again_says_so_and_can_be_given_up(
     with pytest.raises(WorkbenchError, match="waits to be started again"):
         command(folder, "pause")
     command(folder, name)
-    assert ended(folder).cause == "killed"
+    state = ended(folder)
+    assert state.status == "stopped" and "Before that: Killed by signal 9" in state.text
     assert starts(folder) == 1
 
 
@@ -111,7 +112,7 @@ def test_a_job_that_hangs_is_told_as_stalled_and_its_stacks_are_written(
     assert "(hanging)" in describe(folder)[1]
     stacks = folder / "stacks" / "rank-0.log"
     assert "sample_job.py" in eventually(stacks.read_text)
-    assert any("write their stacks" in text for text in notices(folder))
+    assert any("writes its stacks" in text for text in notices(folder))
     command(folder, "stop_now")
     assert wait(folder) == "stopped"
 
@@ -124,7 +125,7 @@ def test_a_stalled_job_is_ended_and_started_again_where_that_is_wanted(
     eventually(lambda: describe(folder)[0] == "restarting")
     assert "had stalled" in describe(folder)[1]
     command(folder, "stop")
-    assert ended(folder).cause == "stalled"
+    assert "Before that: Ended because it had stalled" in ended(folder).text
     assert (folder / "stacks" / "rank-0.log").read_text()
 
 
@@ -222,3 +223,15 @@ def test_a_hang_up_in_the_first_moment_harms_nothing(start_job: StartJob) -> Non
     working(folder)
     (folder / "go").touch()
     assert wait(folder) == "finished"
+
+
+def test_a_damaged_state_of_a_dead_job_is_set_aside_when_it_starts_again(
+    start_job: StartJob,
+) -> None:
+    folder = start_job("finish")
+    assert wait(folder) == "finished"
+    (folder / "state.json").write_text("{")
+    assert describe(folder)[0] == "damaged"
+    start_job("finish", folder)
+    assert wait(folder) == "finished"
+    assert (folder / "state.json.damaged").read_text() == "{"

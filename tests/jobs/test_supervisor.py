@@ -409,9 +409,9 @@ def test_a_job_that_can_not_be_guarded_is_not_left_running(
     assert str(folder) not in lines
 
 
-def test_a_folder_without_a_job_is_queued(tmp_path: Path) -> None:
-    assert describe(tmp_path) == ("queued", "It has not started.")
-    with pytest.raises(WorkbenchError, match="has not been started"):
+def test_a_folder_without_a_job_is_not_started(tmp_path: Path) -> None:
+    assert describe(tmp_path) == ("not started", "It has not started.")
+    with pytest.raises(WorkbenchError, match="has not started yet"):
         wait(tmp_path)
 
 

@@ -39,7 +39,7 @@ def test_a_queued_run_is_made_at_once_with_all_that_it_needs_pinned(node: Node) 
     (run,) = node.add(node.config(gpus=2, gpu_memory=40))
     assert (node.folder(run) / "manifest.json").exists()
     assert "@" in runs.load_config(node.folder(run)).data.dataset
-    assert node.word(run) == "queued"
+    assert node.word(run) == "not started"
     (entry,) = node.queue()
     assert (entry.run, entry.gpus, entry.gpu_memory, entry.last_start) == (run, 2, 40, None)
 
@@ -146,7 +146,7 @@ def test_a_run_that_has_its_turn_is_neither_moved_nor_removed(node: Node) -> Non
 def test_a_removed_run_keeps_its_folder_and_can_be_queued_again(node: Node) -> None:
     first, second = node.add(node.config(), node.config())
     changes.remove(node.workspace, [first])
-    assert order(node) == [second] and node.word(first) == "queued"
+    assert order(node) == [second] and node.word(first) == "not started"
     node.queue_again(first)
     assert order(node) == [second, first]
 

@@ -44,7 +44,7 @@ def test_runs_share_out_the_gpus_and_wait_for_other_peoples_processes(
     )
     assert text.endswith(" holds 60 GiB)")
     runner.look()
-    assert node.word(second) == "queued"
+    assert node.word(second) == "not started"
     gpus.show(IDLE[0], "GPU-bbbb 81920 40000")
     runner.look()
     assert node.wait_for_start(second)["gpus"] == "GPU-bbbb"

@@ -25,7 +25,7 @@ def test_without_gpus_queued_runs_run_one_after_another_and_the_runner_ends(node
     first, second = node.add(node.config(), node.config())
     runner = node.start_runner("--until-empty")
     node.wait_for_start(first)
-    assert node.word(second) == "queued"
+    assert node.word(second) == "not started"
     path = node.workspace.root / QUEUE
     whole = path.read_text()
     path.write_text(whole[:40])

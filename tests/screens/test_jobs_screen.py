@@ -45,7 +45,7 @@ async def test_everything_is_listed_what_waits_in_its_order(past: Workspace) -> 
         assert lines[1].startswith("sooner-0002") and "waiting 2" in lines[1]
         rest = "\n".join(lines[2:])
         assert "small-0001/evaluations/01" in rest and "40/40 steps" in rest
-        assert "evaluation" in rest and "tasks/import-0001" in rest
+        assert "evaluation" in rest and "import-0001" in rest
         assert "0 going on, 2 waiting" in shown(pilot, "#state")
         await pilot.press("slash", *"evaluation", "enter")
         assert len(table(pilot)) == 3

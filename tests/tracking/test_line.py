@@ -132,7 +132,7 @@ def test_a_run_that_has_not_started_and_one_that_is_dead(
     (run / "state.json").write_text(json.dumps({**body, "start_ticks": 1, "supervisor_pid": 1}))
     assert status_line(workspace, "latest") == "demo-0001 1/200 loss 1.842 DEAD"
     (run / "state.json").unlink()
-    assert status_line(workspace, "latest") == "demo-0001 QUEUED"
+    assert status_line(workspace, "latest") == "demo-0001 NOT STARTED"
 
 
 def test_nothing_and_nonsense_are_one_short_line_and_exit_0(

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
 from workbench.jobs.events import Evaluated, Event, Failed, Finished, Started, Step
 from workbench.jobs.log import LogWriter
-from workbench.jobs.state import JobState
+from workbench.jobs.state import JobState, start_ticks
 from workbench.tracking import manifest, report, runs
 from workbench.workspace import Workspace
 
@@ -89,8 +89,25 @@ def test_runs_are_listed_the_newest_first(make: Make, workspace: Workspace) -> N
     (workspace.runs / "no-run-9999").mkdir()
     listed = runs.list_runs(workspace)
     assert [run.id for run in listed] == made[::-1]
-    assert {run.status for run in listed} == {"queued"}
+    assert {run.status for run in listed} == {"not started"}
     assert runs.running(workspace) == []
+
+
+def test_the_latest_run_is_one_that_goes_on_before_one_that_only_waits(
+    workspace: Workspace, make: Make
+) -> None:
+    ended, going_on, waiting = make(), make(), make()
+    pid, ticks = os.getpid(), start_ticks(os.getpid()) or 0
+    of_this_process = JobState("running", runs.LOG, pid, ticks, pid, ticks, "", 0.0)
+    of_this_process.write(going_on)
+    replace(of_this_process, status="stopped", ended=1.0).write(ended)
+    assert runs.find(workspace) == going_on
+    replace(of_this_process, status="stopped", ended=1.0).write(going_on)
+    assert runs.find(workspace) == going_on
+    (going_on / "state.json").unlink()
+    assert runs.find(workspace) == ended
+    (ended / "state.json").unlink()
+    assert runs.find(workspace) == waiting
 
 
 def test_a_run_is_found_by_id_by_its_start_and_as_the_latest(

@@ -206,7 +206,8 @@ class Job(Section):
     )
     stall_after: float | None = _field(
         None,
-        "Counts as stalled after so long without a word; empty: by the run's own step times.",
+        "Counts as stalled after so long without a word, while it loads its base model, too; "
+        "empty: by the run's own step times.",
         unit="s",
         gt=0,
         allow_inf_nan=False,

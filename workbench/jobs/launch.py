@@ -113,10 +113,15 @@ def _start_supervisor(folder: Path, *args: str) -> None:
         answer = stream.read()
     if answer != b"ready":
         supervisor.wait()
-        raise WorkbenchError(
-            f"The job in {folder} could not be started: {answer.decode(errors='replace')}",
-            f"See {folder / 'supervisor.log'}.",
-        )
+        log = folder / "supervisor.log"
+        why = answer.decode(errors="replace") or _last_line(log)
+        raise WorkbenchError(f"The job in {folder} could not be started: {why}", f"See {log}.")
+
+
+def _last_line(log: Path) -> str:
+    """What a supervisor said that died before it could answer."""
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def read_job(folder: Path) -> JobPlan:

@@ -18,6 +18,11 @@ HOST_LOG = "host.jsonl"
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat (one comes every 2 s) after which a job counts as stalled."""
 
+_UNGUARDED = (
+    "Its supervisor was killed. The job goes on; stalls, restarts and its end are nobody's until a "
+    "command, or whoever watches it, brings another."
+)
+NOT_STARTED = "not started"
 ENDED = ("finished", "stopped", "pre-empted", "failed", "dead", "damaged")
 GOING_ON = ("running", "paused", "slow", "stalled", "restarting")
 RESUMABLE = ("stopped", "pre-empted", "failed", "dead")
@@ -125,7 +130,7 @@ def beat(folder: Path) -> None:
 def describe(folder: Path) -> tuple[str, str]:
     """The job's state as a word and a sentence.
 
-    The word is `queued`, one of GOING_ON, or one of ENDED: `dead` (its processes are gone and
+    The word is NOT_STARTED, one of GOING_ON, or one of ENDED: `dead` (its processes are gone and
     nothing recorded how it ended) and `damaged` (`state.json` can't be read) among them.
     """
     try:
@@ -133,7 +138,7 @@ def describe(folder: Path) -> tuple[str, str]:
     except WorkbenchError as error:
         return "damaged", str(error)
     if state is None:
-        return "queued", "It has not started."
+        return NOT_STARTED, "It has not started."
     if state.status in ENDED:
         return state.status, state.text
     if not state.is_here():
@@ -182,7 +187,7 @@ def _without_supervisor(folder: Path) -> tuple[str, str]:
     if state is None or state.status in ENDED:
         return describe(folder)
     if state.job_alive():
-        return "running", "Its supervisor was killed; the job goes on. A command brings another."
+        return "running", _UNGUARDED
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text

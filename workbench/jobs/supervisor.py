@@ -31,7 +31,7 @@ from workbench.jobs.process import CONTROL, Child, ControlLine, JobProcess, Take
 from workbench.jobs.restarts import Restarts
 from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
-from workbench.jobs.state import HOST_LOG, JobState, beat, boot_id, start_ticks
+from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, boot_id, start_ticks
 from workbench.jobs.watchdog import Watchdog
 
 SAMPLE_EVERY = 2.0
@@ -62,7 +62,7 @@ class Supervisor:
         # Held as long as this process lives: sockets can't tell, since two environments can
         # have them in two folders.
         self._lock = process.hold(folder)
-        before = JobState.read(folder)
+        before = self._state_before(adopt=adopt)
         if adopt:
             if before is None or not before.job_alive():
                 raise WorkbenchError(f"The job in {folder} is not running any more.")
@@ -92,6 +92,17 @@ class Supervisor:
         except BaseException:
             self._server.close()
             raise
+
+    def _state_before(self, *, adopt: bool) -> JobState | None:
+        """The state as it was left. A damaged one is set aside: nobody guards the job, for this
+        process holds its lock, and what it ran is found without it."""
+        try:
+            return JobState.read(self.folder)
+        except WorkbenchError:
+            if adopt or not (self.folder / STATE).is_file() or processes.of_job(self.folder):
+                raise
+            (self.folder / STATE).replace(self.folder / f"{STATE}.damaged")
+            return None
 
     def _start(self) -> None:
         """Start the job's process, and write that it runs."""
@@ -244,7 +255,7 @@ class Supervisor:
         """Do a command; why nothing comes of it, or nothing."""
         if self._state.condition == "restarting":
             if command not in ("stop", "stop_now"):
-                return "It has ended and waits to be started again."
+                return "It has failed and waits to be started again: it takes no command but stop."
             self._give_up = True
             return ""
         if self._job.ended():
@@ -283,7 +294,8 @@ class Supervisor:
         able = [p for p in processes.of_job(self.folder) if processes.catches(p, DUMP_STACKS)]
         processes.send(able, DUMP_STACKS)
         if able:
-            self._tell(f"{len(able)} processes write their stacks to {self.folder / 'stacks'}.")
+            who = "1 process writes its" if len(able) == 1 else f"{len(able)} processes write their"
+            self._tell(f"{who} stacks to {self.folder / 'stacks'}.")
         return bool(able)
 
     def _ending(self) -> Ending:
@@ -303,7 +315,7 @@ class Supervisor:
     def _start_again(self, ending: Ending, wait: float) -> bool:
         """Wait and start the job again; not when a person, or the node, wants its end."""
         count = f"{self._restarts.done} of {self._plan.care.restarts}"
-        text = f"{ending.text} It starts again in {wait:.0f} s (restart {count})."
+        text = f"It starts again in {wait:.0f} s (restart {count}). {ending.text}"
         self._tell(text, "warning")
         self._condition("restarting", text)
         until = time.monotonic() + wait
@@ -323,10 +335,12 @@ class Supervisor:
 
     def _given_up(self, ending: Ending) -> Ending:
         """The ending of a job that is not started again, though it could have been."""
-        if not self._preempted:
+        if not self._asked_to_end():
             return ending
-        text = f"Pre-empted while it waited to be started again. Before that: {ending.text}"
-        return Ending("pre-empted", text, last_words=ending.last_words)
+        word = "pre-empted" if self._preempted else "stopped"
+        who = "Pre-empted" if self._preempted else "Stopped by a person"
+        text = f"{who} while it waited to be started again. Before that: {ending.text}"
+        return Ending(word, text, last_words=ending.last_words)
 
     def _record(self, ending: Ending) -> None:
         code = self._job.exit_code

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from workbench.errors import JobFailed, WorkbenchError
+from workbench.jobs.client import ensure_supervisor
 from workbench.jobs.events import Record
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogReader
@@ -24,7 +25,7 @@ def follow(folder: Path) -> Iterator[list[Record]]:
     Raises WorkbenchError when the job was never started.
     """
     if JobState.read(folder) is None:
-        raise WorkbenchError(f"The job in {folder} has not been started.")
+        raise WorkbenchError(f"{folder.name} has not started yet.")
     log_name = read_job(folder).log
     reader = LogReader(folder / log_name)
     bell = _bell(folder)
@@ -70,6 +71,7 @@ def wait(folder: Path, on_records: Callable[[list[Record]], None] = lambda recor
 
 
 def _bell(folder: Path) -> Connection | None:
+    ensure_supervisor(folder)
     state = JobState.read(folder)
     if state is None or state.status in ENDED or not state.supervisor_alive():
         return None

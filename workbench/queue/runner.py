@@ -19,7 +19,7 @@ from typing import Any
 from workbench.base_models import Say
 from workbench.errors import WorkbenchError
 from workbench.hardware.nvml import Nvml
-from workbench.jobs.state import describe
+from workbench.jobs.state import NOT_STARTED, describe
 from workbench.queue import attendance, entries, machine, shutdown, standing
 from workbench.queue.choice import Machine, Turn, choose
 from workbench.queue.entries import Entry
@@ -166,7 +166,7 @@ class QueueRunner:
             return
         self._told.pop(run, None)
         place_text = ", ".join(f"GPU {gpu.index}" for gpu in turn.gpus) or "the processor"
-        how = "started" if before == "queued" else f"goes on (it was {before})"
+        how = "started" if before == NOT_STARTED else f"goes on (it was {before})"
         self._tell(f"{run} {how} on {place_text}")
 
     def _end(self) -> bool:

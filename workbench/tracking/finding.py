@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
+from workbench.jobs.state import GOING_ON, RESUMABLE, STATE, describe
 from workbench.workspace import Workspace
 
 MANIFEST = "manifest.json"
 """What every run's folder holds from its beginning."""
 LATEST = "latest"
 _TASKS = "tasks"
+_FRESH = 600.0
+"""Seconds: the state of a run that goes on is never older, unless its supervisor was killed."""
 
 
 def find(workspace: Workspace, reference: str = LATEST) -> Path:
-    """The folder of a run by its id, the start of it, or `latest`.
+    """The folder of a run by its id, the start of it, or `latest`: of those that go on the
+    newest, else of those that have started.
 
     Raises WorkbenchError with the nearest ids when there is none, or several.
     """
@@ -29,7 +35,7 @@ def find(workspace: Workspace, reference: str = LATEST) -> Path:
             f"There are no runs in {workspace.root} yet.", "`workbench train CONFIG` starts one."
         )
     if reference == LATEST:
-        return workspace.runs / known[0]
+        return _latest([workspace.runs / run for run in known])
     if reference in known:
         return workspace.runs / reference
     matches = [i for i in known if i.startswith(reference)]
@@ -40,6 +46,24 @@ def find(workspace: Workspace, reference: str = LATEST) -> Path:
         f"{'Several runs start with' if matches else 'There is no run'} {reference}.",
         f"Did you mean {', '.join(near)}?",
     )
+
+
+def _latest(runs: Sequence[Path]) -> Path:
+    """`runs` are the newest first, and at least one."""
+    started = [(run, beat) for run in runs if (beat := _heartbeat(run)) is not None]
+    now = time.time()
+    for run, beat in started:
+        # What is old is not read: there may be thousands.
+        if abs(now - beat) < _FRESH and describe(run)[0] in GOING_ON:
+            return run
+    return started[0][0] if started else runs[0]
+
+
+def _heartbeat(run: Path) -> float | None:
+    try:
+        return (run / STATE).stat().st_mtime
+    except OSError:
+        return None
 
 
 def find_job(workspace: Workspace, reference: str) -> Path:
@@ -57,7 +81,7 @@ def find_job(workspace: Workspace, reference: str) -> Path:
         folder = workspace.tasks / head
     else:
         folder = _of_run(workspace, head) / rest
-    if not (folder / launch.JOB).exists():
+    if not any((folder / name).exists() for name in (launch.JOB, MANIFEST)):
         raise WorkbenchError(f"There is no job {reference}.", "`workbench jobs` lists them.")
     return folder
 
@@ -83,6 +107,13 @@ def job_reference(workspace: Workspace, folder: Path) -> str:
     """What `find_job` finds a job's folder by."""
     path = folder.relative_to(workspace.root)
     return str(path.relative_to("runs") if path.parts[0] == "runs" else path)
+
+
+def how_to_go_on(job: str, status: str) -> str:
+    """What a person does with a training that ended before its last step; empty for others."""
+    if status not in RESUMABLE or "/" in job:
+        return ""
+    return f"`workbench train --resume {job}` goes on from its newest checkpoint."
 
 
 def ids(workspace: Workspace) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workbench.jobs.client import ensure_supervisor
 from workbench.jobs.events import Record, Sampled
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader
-from workbench.jobs.state import ENDED, HOST_LOG, describe
+from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe
 from workbench.tracking import runs
 
 _HOST_TAIL = 4 << 20
@@ -37,7 +38,10 @@ class News:
 
 
 class RunFollower:
-    """Reads one run's logs from their beginning; reading again gives only what is new."""
+    """Reads one run's logs from their beginning; reading again gives only what is new.
+
+    A run whose supervisor was killed is given another by it.
+    """
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -50,6 +54,8 @@ class RunFollower:
     def read(self) -> News:
         """What is new. Meant for a thread: it looks into folders."""
         # The status first: what a job wrote before it ended is then among the records.
+        if (self.run / STATE).exists():
+            ensure_supervisor(self.run)
         status, text = describe(self.run)
         jobs: list[tuple[str, Record]] = []
         for path in sorted(self.run.glob(f"*/{EVENTS}")) + sorted(self.run.glob(f"*/*/{EVENTS}")):

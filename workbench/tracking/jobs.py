@@ -71,7 +71,7 @@ Known = dict[Path, tuple[int, JobSummary]]
 
 
 def list_jobs(workspace: Workspace, known: Known | None = None) -> list[JobSummary]:
-    """Every job, the newest first; those that wait for their start come before all others.
+    """Every job, the newest first; of one that has not started its making counts.
 
     Who looks again and again keeps a `known`: jobs that ended are not read again then. Only
     the ends of logs are read: a thousand ended jobs take some 0.3 s.
@@ -87,7 +87,16 @@ def list_jobs(workspace: Workspace, known: Known | None = None) -> list[JobSumma
         if job.status in ENDED:
             known[folder] = (stamp, job)
         found.append(job)
-    return sorted(found, key=lambda job: job.started or float("inf"), reverse=True)
+    return sorted(found, key=_age, reverse=True)
+
+
+def _age(job: JobSummary) -> float:
+    """When a job began, or was made; unix seconds."""
+    if job.started is not None:
+        return job.started
+    with suppress(OSError):
+        return job.folder.stat().st_mtime
+    return 0.0
 
 
 def summarise(workspace: Workspace, folder: Path) -> JobSummary:

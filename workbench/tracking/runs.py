@@ -40,7 +40,7 @@ class RunSummary:
 
     id: str
     status: str
-    """`queued`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead` or `damaged`."""
+    """`not started`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead` or `damaged`."""
     text: str
     """The status in words."""
     created: float
@@ -93,9 +93,11 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
 def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
     """The dataset version that a config names.
 
-    Raises WorkbenchError when there is none, or no such base model in a local folder;
-    `default` and a hub's model are fetched when a run is created.
+    Raises WorkbenchError when there is none, or no such base model in a local folder, and for
+    settings that can't be read, which a start needs; `default` and a hub's model are fetched
+    when a run is created.
     """
+    settings.read()
     if not config.data.dataset:
         raise WorkbenchError(
             "The config names no dataset version.",

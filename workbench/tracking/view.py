@@ -165,10 +165,10 @@ class RunView:
         """One line: where the run is, its loss, its rate, the time left."""
         return "  ".join(part for part in (self.place(), self.figures()) if part)
 
-    def place(self, *, ended: bool = False) -> str:
-        """Where the run is: the step and, unless it has `ended`, the phase and the time left."""
+    def place(self, *, still: bool = False) -> str:
+        """Where the run is: the step and, unless it stands `still`, the phase and the time left."""
         parts = [f"step {self.step}/{self.total_steps}"] if self.started else []
-        if ended:
+        if still:
             return "".join(parts)
         if (under_way := self.progress) is not None:
             done, total, unit = under_way.done, under_way.total, under_way.unit
@@ -197,7 +197,8 @@ class RunView:
 def amount(done: int, total: int, unit: str) -> str:
     """`1,200/9,000 rows`, `3.1/12.0 MB`; empty where a phase counts nothing."""
     if unit == "bytes":
-        return f"{done / 1e6:,.1f}/{total / 1e6:,.1f} MB"
+        scale, name = (1e6, "MB") if total >= 1e6 else (1e3, "kB")
+        return f"{done / scale:,.1f}/{total / scale:,.1f} {name}"
     return f"{done:,}/{total:,} {unit}" if unit else ""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
-from workbench.jobs.state import RESUMABLE, describe
+from workbench.jobs.state import GOING_ON, NOT_STARTED, describe
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf
@@ -32,7 +32,7 @@ _OF_TRAINING = {
 _OF_OTHERS = {
     "stop": "it stops after this batch; nothing half-done is left",
     "stop_now": "it is ended now",
-    "pause": _PAUSED.replace("step", "batch"),
+    "pause": "it waits after this batch. Its memory stays held: pausing frees processors only",
     "resume": "it goes on",
 }
 _STACKS_WITHIN = 5.0
@@ -110,15 +110,24 @@ def _send(args: argparse.Namespace, name: str, value: int | None = None) -> dict
     training = folder.parent == workspace.runs
     if not training and name not in _OF_OTHERS:
         raise WorkbenchError(f"{args.reference} is no training, so it can't do that.")
-    if training and name == "resume" and describe(folder)[0] in RESUMABLE:
-        raise WorkbenchError(
-            f"{folder.name} isn't paused: it has ended.",
-            f"`workbench train --resume {folder.name}` goes on from its newest checkpoint.",
-        )
+    job, (status, text) = finding.job_reference(workspace, folder), describe(folder)
+    if status not in GOING_ON:
+        raise WorkbenchError(f"{job} takes no commands: {status}. {text}", _instead(job, status))
     command(folder, name, value)
-    job = finding.job_reference(workspace, folder)
     said = (_OF_TRAINING if training else _OF_OTHERS).get(name, f"it logs every {value} steps")
+    if status == "restarting":
+        said = "it is not started again"
     return {"run": job, "command": name, "value": value, "acknowledged": True, "text": said}
+
+
+def _instead(job: str, status: str) -> str:
+    """What can be done with a run in a state that takes no commands."""
+    if status == NOT_STARTED:
+        return (
+            f"`workbench queue remove {job}` takes it out of the queue, `workbench train --resume "
+            f"{job}` starts it."
+        )
+    return finding.how_to_go_on(job, status)
 
 
 def _show(result: dict[str, Any]) -> None:

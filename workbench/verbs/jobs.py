@@ -78,6 +78,7 @@ def _print_one(job: dict[str, Any]) -> None:
         "job": f"{job['reference']} ({job['kind']})",
         "state": f"{job['status']}. {job['text']}",
         "advice": job["hint"],
+        "go on": finding.how_to_go_on(job["reference"], job["status"]),
         "progress": course,
         "started": _moment(job["started"]),
         "ended": _moment(job["ended"]),
@@ -89,7 +90,7 @@ def _print_one(job: dict[str, Any]) -> None:
         if value:
             print(visible(f"{name:16} {value}"))
     # Of what is the person's to mend all is said above.
-    if job["last_words"] and job["cause"] not in MENDABLE:
+    if job["status"] in ("failed", "dead") and job["last_words"] and job["cause"] not in MENDABLE:
         print("its last words, of stderr.log:")
         print(visible("\n".join(f"  {line}" for line in job["last_words"])))
 

@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     move = leaf(verbs, "move", help="change when a waiting run's turn comes", run=_move, show=_show)
     move.add_argument("run_id", metavar="RUN", help="its id, or the start of it")
     where = move.add_mutually_exclusive_group(required=True)
-    where.add_argument("--to", type=_position, metavar="N", help="its new number; 1 is the next")
+    where.add_argument("--to", type=position, metavar="N", help="its new number; 1 is the next")
     where.add_argument("--up", action="store_true", help="one place nearer to its turn")
     where.add_argument("--down", action="store_true", help="one place further from it")
     remove = leaf(
@@ -72,7 +72,7 @@ def _add_add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
 
 
-def _position(text: str) -> int:
+def position(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("the first is 1")

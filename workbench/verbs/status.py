@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench.jobs.state import RESUMABLE
+from workbench.jobs.state import NOT_STARTED, RESUMABLE
 from workbench.tracking import finding
 from workbench.verbs.common import leaf
 from workbench.workspace import Workspace
@@ -34,7 +34,7 @@ def _status(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.tracking import runs
 
     result = runs.summarise(runs.find(workspace, args.reference)).to_json()
-    if result["status"] in ("queued", *RESUMABLE) and (
+    if result["status"] in (NOT_STARTED, *RESUMABLE) and (
         place := overview.words(workspace, result["id"])
     ):
         result["text"] = f"{result['text']} {place}"

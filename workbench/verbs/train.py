@@ -11,7 +11,7 @@ from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
-from workbench.tracking import runs
+from workbench.tracking import finding, runs
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_run
 from workbench.workspace import Workspace
@@ -95,6 +95,8 @@ def show_status(result: dict[str, Any]) -> None:
     parts = (result["id"], result["status"], steps)
     print(visible("  ".join(part for part in parts if part)))
     print(visible(result["text"]))
+    if go_on := finding.how_to_go_on(result["id"], result["status"]):
+        print(visible(go_on))
     first, best = result["first_validation_loss"], result["best_validation_loss"]
     if result["loss"] is not None:
         print(f"training loss {result['loss']:.4f}")
