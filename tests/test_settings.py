@@ -48,7 +48,7 @@ def test_what_is_wrong_is_told_with_the_file(written: Path, text: str | bytes, s
 
 def test_a_slip_in_what_is_filled_in_is_refused_and_other_braces_are_left(written: Path) -> None:
     written.write_text('on_end = ["say", "{statuss}"]')
-    with pytest.raises(WorkbenchError, match="has {statuss}, which nothing fills in") as caught:
+    with pytest.raises(WorkbenchError, match=r"has \{statuss\}, which nothing fills in") as caught:
         settings.read()
     assert "Did you mean {status}?" in caught.value.hint
     written.write_text('on_end = ["awk", "{print}", "{run}"]')

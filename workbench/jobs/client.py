@@ -29,21 +29,24 @@ def command(folder: Path, name: str, value: int | None = None) -> Message:
 
 
 def _connect(folder: Path) -> Connection:
-    ensure_supervisor(folder)
-    state = JobState.read(folder)
-    status, text = describe(folder)
-    if state is None or status not in GOING_ON or not state.supervisor_alive():
-        raise WorkbenchError(f"{folder.name} takes no commands: {status}. {text}")
-    try:
-        return Connection(Path(state.socket))
-    except WorkbenchError:
-        # One that was killed in this moment closes its socket first, and is gone then.
-        until = time.monotonic() + _GONE_WITHIN
-        while state.supervisor_alive():
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-    return _connect(folder)
+    until = time.monotonic() + _GONE_WITHIN
+    while True:
+        ensure_supervisor(folder)
+        state = JobState.read(folder)
+        status, text = describe(folder)
+        last_try = time.monotonic() > until
+        guarded = state is not None and state.supervisor_alive()
+        goes_on = state is not None and status in GOING_ON and (guarded or state.job_alive())
+        if state is None or not goes_on or (last_try and not guarded):
+            raise WorkbenchError(f"{folder.name} takes no commands: {status}. {text}")
+        if guarded:
+            try:
+                return Connection(Path(state.socket))
+            except WorkbenchError:
+                if last_try:
+                    raise
+        # One that was killed in this moment closes its socket first, and is gone a little later.
+        time.sleep(0.01)
 
 
 def ensure_supervisor(folder: Path) -> None:
