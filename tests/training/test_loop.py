@@ -220,7 +220,8 @@ def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
     assert validation[-1].done == 1
     again, outcome = run(cut, config)
     assert outcome == Outcome(6, stopped=False)
-    assert events(cut, Evaluated)[-1] == events(tmp_path / "whole", Evaluated)[-1]
+    # The one that was broken off is done again: the curve has no gap.
+    assert events(cut, Evaluated) == events(tmp_path / "whole", Evaluated)
     assert_equal_adapters(again, reference)
 
 

@@ -39,8 +39,11 @@ class Parts:
     scheduler: torch.optim.lr_scheduler.LRScheduler
 
 
-def save(folder: Path, step: int, parts: Parts) -> Path:
-    """Write `folder/step-N`, whole, and return it; one that is there, whole, stays."""
+def save(folder: Path, step: int, parts: Parts, *, evaluated: bool = False) -> Path:
+    """Write `folder/step-N`, whole, and return it; one that is there, whole, stays.
+
+    `evaluated` says whether there is a validation loss of this step.
+    """
     target = folder / f"step-{step}"
     if target.exists():
         if not problem(target):
@@ -56,6 +59,7 @@ def save(folder: Path, step: int, parts: Parts) -> Path:
             {
                 "v": 1,
                 "step": step,
+                "evaluated": evaluated,
                 "scheduler": parts.scheduler.state_dict(),
                 "groups": parts.optimizer.state_dict()["param_groups"],
                 "state": rest,
@@ -124,8 +128,9 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(old)
 
 
-def restore(checkpoint: Path, parts: Parts) -> int:
-    """Put a checkpoint's state into `parts`; returns its step.
+def restore(checkpoint: Path, parts: Parts) -> tuple[int, bool]:
+    """Put a checkpoint's state into `parts`; returns its step, and whether there is a validation
+    loss of it.
 
     Raises WorkbenchError when the checkpoint is damaged, or of another adapter or optimiser.
     """
@@ -150,7 +155,8 @@ def restore(checkpoint: Path, parts: Parts) -> int:
             "Resume with the config that it was made with.",
         ) from error
     parts.scheduler.load_state_dict(trainer["scheduler"])
-    return int(trainer["step"])
+    # Those of earlier releases don't say.
+    return int(trainer["step"]), bool(trainer.get("evaluated", True))
 
 
 def _all(folder: Path) -> list[Path]:

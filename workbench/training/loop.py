@@ -80,6 +80,8 @@ class Loop:
         self._log = log
         self._control = control
         self._asked = _Asked()
+        self._evaluated: int | None = None
+        """The last step that there is a validation loss of."""
         self._steps = StepLog(log, self.schedule, config.logging.every)
         self._accelerator = Accelerator()
         self.peft_model = model
@@ -96,7 +98,9 @@ class Loop:
         for path in checkpoint.newest_first(self._checkpoints):
             problem = checkpoint.problem(path)
             if not problem:
-                return checkpoint.restore(path, self._parts)
+                step, evaluated = checkpoint.restore(path, self._parts)
+                self._evaluated = step if evaluated else None
+                return step
             text = f"The checkpoint {path.name} is passed over: {problem}."
             self._log.write(Notice(text, "warning"))
             with suppress(OSError):
@@ -118,8 +122,8 @@ class Loop:
         step, total = first_step, self.schedule.total_steps
         some_row = next(row for row in self.train if row.trained_tokens)
         check_loss(self.peft_model, some_row, self._pad_id)
-        if step == 0:
-            self._evaluate(0)
+        if step == 0 or self._owes_evaluation(step):
+            self._evaluate(step)
         while step < total and not self._asked.stop:
             done = self._train_step(step)
             if done is not None:
@@ -141,6 +145,11 @@ class Loop:
         if step:
             self._save(step, "pre-empted" if self._asked.preempt else "stop")
         return Outcome(step, stopped=True, preempted=self._asked.preempt)
+
+    def _owes_evaluation(self, step: int) -> bool:
+        """Whether a validation was due where a run goes on, and its end came before it."""
+        due = step < self.schedule.total_steps and _due(self.config.evaluation.every, step)
+        return due and self._evaluated != step
 
     def _between_steps(self, step: int) -> None:
         """Everything that is due, or was asked for, after `step` steps."""
@@ -253,6 +262,7 @@ class Loop:
         tokens = sum(row.trained_tokens for row in self.validation)
         loss = sum(sums) / max(1, tokens)
         self._log.write(Evaluated(step, loss, total, tokens))
+        self._evaluated = step
         if not math.isfinite(loss):
             raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
         return True
@@ -261,7 +271,8 @@ class Loop:
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
-        path = checkpoint.save(self._checkpoints, step, self._parts)
+        evaluated = self._evaluated == step
+        path = checkpoint.save(self._checkpoints, step, self._parts, evaluated=evaluated)
         checkpoint.prune(self._checkpoints, self.config.checkpoints.keep)
         self._asked.save = False
         self._log.write(CheckpointSaved(step, str(path.name), reason))
