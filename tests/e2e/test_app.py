@@ -58,7 +58,7 @@ def test_all_five_screens_by_keys(
     app.press("o")
     app.wait("escape leaves")
     app.enter("tiny")
-    app.wait("tiny  ·  saved", "tiny-base")
+    app.wait("tiny  ·  saved")
     app.press("/")
     app.enter("max_steps")
     app.wait("Stop after this many optimiser steps")

@@ -116,7 +116,7 @@ def test_sigkill_of_a_trainer_that_is_started_anew(fresh: Fresh, reference: Cour
         assert course(run) == reference
         nothing_runs(run)
 
-    play("trainer: SIGKILL, started anew by its supervisor", trial, few=1, many=24)
+    play("trainer: SIGKILL, started anew by its supervisor", trial, few=0, many=24)
 
 
 def test_sigkill_of_the_supervisor_of_a_light_job(start_job: StartJob, tmp_path: Path) -> None:

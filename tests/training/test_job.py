@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import Cli
-from tests.polling import eventually
-from tests.training.harness import Commands, configure, curve, events
+from tests.training.harness import Commands, configure, events
 from workbench.config import loading
 from workbench.data import versions
 from workbench.data.importing import Options, import_files
@@ -25,10 +22,9 @@ from workbench.evaluation.job import evaluate
 from workbench.evaluation.request import read_scores
 from workbench.export.merge import merge
 from workbench.jobs.control import Control, Stopped
-from workbench.jobs.events import CheckpointSaved, Evaluated, Notice, Progress, Started, Step
+from workbench.jobs.events import Evaluated, Notice, Progress, Started, Step
 from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.state import JobState, describe
-from workbench.jobs.waiting import wait
 from workbench.tracking import manifest, runs
 from workbench.training.job import train
 from workbench.workspace import Workspace
@@ -56,41 +52,6 @@ def here(folder: Path) -> Path:
     with LogWriter(folder / runs.LOG) as log:
         log.write(train(folder, log, Control()))
     return folder
-
-
-def test_a_run_killed_with_sigkill_and_resumed_equals_the_uninterrupted_one(make: Make) -> None:
-    sections: dict[str, dict[str, Any]] = {
-        "lora": {"dropout": 0.2},
-        "training": {"max_steps": 100, "learning_rate": 1e-3},
-        "checkpoints": {"every": 5, "keep": 2},
-        "evaluation": {"every": 50},
-    }
-    folder = make(**sections)
-    runs.start(folder)
-    with pytest.raises(WorkbenchError, match="is running already"):
-        runs.start(folder)
-    eventually(lambda: events(folder, CheckpointSaved), seconds=60)
-    state = JobState.read(folder)
-    assert state is not None
-    os.kill(state.pid, signal.SIGKILL)
-    with pytest.raises(WorkbenchError, match="SIGKILL"):
-        wait(folder)
-    assert not (folder / "adapter").exists()
-    assert events(folder, Step)[-1].step < 100
-
-    runs.start(folder)
-    assert wait(folder) == "finished"
-    first, second = events(folder, Started)
-    assert first.resumed_from == 0 and second.resumed_from >= 5
-
-    reference = here(make(**sections))
-    assert curve(folder) == curve(reference)
-    assert [s[0] for s in curve(folder)] == list(range(1, 101))
-    assert events(folder, Evaluated)[-1] == events(reference, Evaluated)[-1]
-    ours = load_file(folder / "adapter" / "adapter_model.safetensors")
-    theirs = load_file(reference / "adapter" / "adapter_model.safetensors")
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_rows_that_are_too_long_stop_the_start_in_words(make: Make, cli: Cli) -> None:
