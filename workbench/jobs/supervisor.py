@@ -175,7 +175,7 @@ class Supervisor:
         # Before the ending is told: whoever reads it may start the job again at once.
         self._server.stop_listening()
         self._record(ending)
-        self._server.tick(self._log_size() + 1)
+        self._server.tick(_size(self._log_path) + 1)
         self._server.serve(0)
         self._control.close()
         self._server.close()
@@ -196,7 +196,7 @@ class Supervisor:
                 next_sample = now + SAMPLE_EVERY
                 self._look_around()
             self._server.serve(POLL_EVERY)
-            self._server.tick(self._log_size())
+            self._server.tick(_size(self._log_path))
             self._watch(time.monotonic())
         # Ranks and helpers of a process that was killed.
         process.kill_all(self.folder)
@@ -221,9 +221,6 @@ class Supervisor:
         self._server.listen_on(socket_path(self.folder))
         self._state = replace(self._state, socket=str(self._server.path))
         self._state.write(self.folder)
-
-    def _log_size(self) -> int:
-        return _size(self._log_path)
 
     def _tell(self, text: str, level: str = "info") -> None:
         with contextlib.suppress(WorkbenchError):
