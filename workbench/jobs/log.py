@@ -127,6 +127,8 @@ class LogReader:
                 chunk = stream.read(limit)
                 if chunk and b"\n" not in chunk:
                     chunk += stream.readline()
+        except PermissionError:
+            raise  # nor will there ever be anything: that is to be told
         except OSError:  # there is none yet, or its file server is away: there is nothing new
             return []
         whole = chunk.rfind(b"\n") + 1
@@ -156,6 +158,8 @@ def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = (
     """
     try:
         content = path.read_bytes()
+    except PermissionError:
+        raise
     except OSError:
         return []
     lines = _lines_at_ends(content, size, always)

@@ -359,7 +359,7 @@ class Supervisor:
                 self._state.write(self.folder)
                 return
             except WorkbenchError as error:
-                if error.cause == "read_only":
+                if error.cause != "disk_full":
                     return  # nobody frees some room there
             # However long it takes: without it nobody would know what ended the job.
             with contextlib.suppress(OSError):
