@@ -12,12 +12,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 ALL_LINEAR = "all-linear"
+TARGET_PRESETS = (ALL_LINEAR, "attention", "mlp")
 
-Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
+Optimizer = Literal[
+    "adamw",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "lion",
+    "lion_8bit",
+    "paged_lion_8bit",
+]
 Schedule = Literal["cosine", "linear", "constant"]
-Quantization = Literal["none", "nf4", "fp4"]
+Quantization = Literal["none", "nf4", "fp4", "int8"]
+Method = Literal["lora", "full"]
+Initialisation = Literal[
+    "default", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_4", "pissa_niter_16"
+]
 _BARE_NAMES = re.compile(r"\s*[\w.]+(\s*,\s*[\w.]+)*\s*")
-_NAMES_WANTED = f"give {ALL_LINEAR}, or names such as [q_proj, v_proj]"
+_NAMES_WANTED = f"give {', '.join(TARGET_PRESETS)}, or names such as [q_proj, v_proj]"
 
 
 def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
@@ -54,10 +67,24 @@ class Model(Section):
         "auto", "Number format of the base's weights; auto takes the best this machine computes in."
     )
     quantization: Quantization = _field(
-        "none", "none is LoRA; nf4 or fp4 hold the base in 4 bits (QLoRA).", source="QLoRA, 2023"
+        "none",
+        "none is LoRA; nf4 or fp4 hold the base in 4 bits (QLoRA), int8 in 8.",
+        source="QLoRA, 2023",
     )
     double_quantization: bool = _field(
         True, "Quantise the quantisation constants too (4-bit bases).", source="QLoRA, 2023"
+    )
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = _field(
+        "auto", "Number format that 4-bit weights are unpacked to for a product; auto: as dtype."
+    )
+    upcast: bool = _field(
+        False,
+        "Hold a quantised base's norms, embeddings and head in float32, as PEFT's "
+        "prepare_model_for_kbit_training does: more memory, equal results.",
+        source="TRL pull request 4457",
+    )
+    new_tokens: list[str] = _field(
+        [], "Tokens added to the tokenizer; their embeddings are trained and saved."
     )
 
 
@@ -72,8 +99,10 @@ class Data(Section):
         ge=16,
         le=1 << 20,
     )
-    too_long: Literal["refuse", "drop"] = _field(
-        "refuse", "An example over max_length stops the start, or is left out and counted."
+    too_long: Literal["refuse", "drop", "truncate"] = _field(
+        "refuse",
+        "An example over max_length stops the start, is left out, or loses what is over it; "
+        "one that would lose all of its response is left out. All are counted and listed.",
     )
     train_rows: int | None = _field(
         None, "Train on this many rows, chosen by the seed; empty: on all.", unit="rows", ge=1
@@ -97,15 +126,39 @@ class Lora(Section):
     dropout: float = _field(0.0, "Dropout before the adapter.", ge=0, lt=1, source="PEFT")
     target_modules: str | list[str] = _field(
         ALL_LINEAR,
-        "Modules that get an adapter: all-linear, or names such as q_proj, v_proj.",
+        "Modules that get an adapter: all-linear, attention, mlp, or names such as q_proj, v_proj.",
         source="QLoRA, 2023: all linear layers match full fine-tuning",
+    )
+    rslora: bool = _field(
+        False, "Scale by alpha/sqrt(r) instead of alpha/r, for high ranks.", source="rsLoRA, 2023"
+    )
+    dora: bool = _field(
+        False, "Learn magnitude and direction apart; about a quarter slower.", source="DoRA, 2024"
+    )
+    plus_ratio: float = _field(
+        1.0,
+        "LoRA+: matrix B learns so many times as fast as A; 1 is plain LoRA.",
+        ge=1,
+        le=1024,
+        source="LoRA+, 2024: 16",
+    )
+    initialisation: Initialisation = _field(
+        "default", "How the adapter begins, by PEFT's names.", source="PEFT: init_lora_weights"
+    )
+    modules_to_save: list[str] = _field(
+        [], "Modules trained whole beside the adapter and saved with it, such as lm_head."
+    )
+    dtype: Literal["float32", "bfloat16"] = _field(
+        "float32",
+        "Number format of the adapter's weights; bfloat16 loses small updates.",
+        source="PEFT: autocast_adapter_dtype",
     )
 
     @field_validator("target_modules", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """`q_proj, v_proj` are names; PEFT would take bare text for a regular expression."""
-        if isinstance(value, str) and value != ALL_LINEAR and _BARE_NAMES.fullmatch(value):
+        if isinstance(value, str) and value not in TARGET_PRESETS and _BARE_NAMES.fullmatch(value):
             return [name.strip() for name in value.split(",")]
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not names:
@@ -118,6 +171,9 @@ class Lora(Section):
 class Training(Section):
     """How it is trained."""
 
+    method: Method = _field(
+        "lora", "lora trains an adapter (QLoRA with model.quantization); full trains the base."
+    )
     epochs: float = _field(1.0, "Passes over the data.", unit="epochs", gt=0, le=100)
     max_steps: int | None = _field(
         None, "Stop after this many optimiser steps; empty: by epochs.", unit="steps", ge=1
@@ -127,6 +183,17 @@ class Training(Section):
     )
     accumulation: int = _field(
         4, "Batches to an optimiser step; rows a step = batch_size x accumulation.", ge=1, le=4096
+    )
+    micro_batch: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = _field(
+        None,
+        "Examples of a step that go through the model at once, in place of batch_size, with as "
+        "many rows a step; auto: as many as fit, found by trying before the first step.",
+        unit="rows",
+    )
+    packing: bool = _field(
+        True,
+        "Lay the examples of a batch end to end without padding; each attends to itself alone, "
+        "and a step has the same examples and the same update as without.",
     )
     learning_rate: float = _field(
         2e-4, "Peak learning rate; 1e-4 for bases above 13B.", gt=0, le=1, source="QLoRA, 2023"
@@ -139,8 +206,13 @@ class Training(Section):
         lt=1,
         source="QLoRA, 2023",
     )
+    warmup_steps: int | None = _field(
+        None, "Warm up for so many steps; empty: by warmup_ratio.", unit="steps", ge=0
+    )
     optimizer: Optimizer = _field(
-        "adamw", "adamw, or with its state in 8 bits or paged to host memory (bitsandbytes)."
+        "adamw",
+        "AdamW or Lion; 8bit: its state in 8 bits; paged: moved to host memory when the GPU's "
+        "is short (bitsandbytes).",
     )
     weight_decay: float = _field(0.0, "Decoupled weight decay.", ge=0, le=1)
     max_gradient_norm: float = _field(
@@ -153,7 +225,34 @@ class Training(Section):
     gradient_checkpointing: bool = _field(
         False, "Recompute activations: less memory, about a third slower."
     )
+    neftune_alpha: float = _field(
+        0.0,
+        "NEFTune: uniform noise on the embeddings in training, 5 to 15; 0: none.",
+        ge=0,
+        le=1000,
+        source="NEFTune, 2023",
+    )
+    skip_limit: int = _field(
+        3,
+        "A step whose loss or gradient is not a number is skipped; so many in a row end the run.",
+        unit="steps",
+        ge=1,
+        le=1000,
+    )
+    rehearsal: bool = _field(
+        True,
+        "Run the largest batch of training and of validation once before the first step, so that "
+        "a lack of memory shows at once.",
+    )
+    compile: bool = _field(
+        False, "torch.compile of the decoder layers: a minute or more to begin with; for GPUs."
+    )
     seed: int = _field(0, "Seed of every random choice.", ge=0, lt=1 << 32)
+
+    @field_validator("micro_batch", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
 
 
 class Evaluation(Section):
@@ -162,6 +261,16 @@ class Evaluation(Section):
     every: int = _field(
         0, "Validation loss every so many steps; 0: at the start and the end.", unit="steps", ge=0
     )
+    patience: int | None = _field(
+        None,
+        "End after so many validations in a row without a new lowest loss; empty: never.",
+        unit="validations",
+        ge=1,
+    )
+    samples: int = _field(
+        2, "Validation rows answered at each validation, always the same.", unit="rows", ge=0
+    )
+    sample_tokens: int = _field(48, "Longest of those answers.", unit="tokens", ge=1, le=1 << 16)
     generate_rows: int = _field(
         32, "Validation rows answered by base and adapter after training.", unit="rows", ge=1
     )
@@ -173,7 +282,10 @@ class Checkpoints(Section):
     """What is kept to resume from."""
 
     every: int = _field(0, "Save every so many steps; 0: at the end only.", unit="steps", ge=0)
-    keep: int = _field(2, "Newest checkpoints that are kept.", ge=1, le=1000)
+    keep: int = _field(2, "Newest checkpoints that are kept; the best one is, too.", ge=1, le=1000)
+    result: Literal["last", "best"] = _field(
+        "last", "Step that the adapter is of: the last, or that with the lowest validation loss."
+    )
 
 
 class Logging(Section):
@@ -190,6 +302,15 @@ class Logging(Section):
 class Job(Section):
     """How its process is looked after."""
 
+    processes: int = _field(
+        1, "Training processes on this machine, one to a GPU.", unit="processes", ge=1, le=64
+    )
+    sharding: Literal["none", "fsdp"] = _field(
+        "none", "none: each process holds the whole model (DDP); fsdp: a share of it (FSDP2)."
+    )
+    accelerate_config: str = _field(
+        "", "A config file of accelerate, such as one for DeepSpeed, in place of sharding."
+    )
     restarts: int = _field(
         0,
         "Starts anew by itself, from the newest checkpoint, so many times after a crash; never "
