@@ -18,6 +18,10 @@ class MaskError(WorkbenchError):
     """A row whose trained tokens can't be proved; the message says why."""
 
 
+Span = tuple[int, int]
+"""Start and end of a stretch of characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token as a person sees it."""
@@ -38,9 +42,8 @@ class Encoded:
     ids: list[int]
     trained: list[bool]
     """Whether each token is learnt; as long as `ids`."""
-    pieces: list[str]
-    """The text of each token; a character split over tokens is the first one's, the others
-    are empty."""
+    offsets: list[Span]
+    """Where each token stands in `text`."""
     before: str = "prompt"
     """What the tokens before a trained one are, that aren't trained themselves."""
 
@@ -57,12 +60,19 @@ class Encoded:
         ]
 
     @property
+    def pieces(self) -> list[str]:
+        """The text of each token, joined all of it; a character split over tokens is the first
+        one's, the others are empty."""
+        pieces = []
+        reached = 0
+        for start, end in self.offsets:
+            pieces.append(self.text[max(start, reached) : max(end, reached)])
+            reached = max(end, reached)
+        return pieces
+
+    @property
     def trained_tokens(self) -> int:
         return sum(self.trained)
-
-
-Span = tuple[int, int]
-"""Start and end of a stretch of characters."""
 
 
 class Masker:
@@ -110,34 +120,39 @@ class Masker:
         tokens don't give the text back.
         """
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        ids, pieces = list(encoding.ids), _pieces(text, encoding.offsets)
+        parts = [(text, list(encoding.ids), list(encoding.offsets))]
+        ids = parts[0][1]
         if not self._same(self.decode(ids), text):
             raise MaskError("the tokenizer's tokens don't give its text back")
         if ids[: len(prefix)] != prefix:
-            ids, pieces = [*prefix, *ids], [*map(self._name, prefix), *pieces]
-        if ids[-1] != end:
-            ids, pieces = [*ids, end], [*pieces, self._name(end)]
-        trained = [place > 0 for place in range(len(ids))]
-        return Encoded("".join(pieces), ids, trained, pieces, before="beginning")
+            parts = [*map(self._whole, prefix), *parts]
+        if ids[-1:] != [end]:
+            parts.append(self._whole(end))
+        whole, ids, offsets = _joined(parts)
+        return Encoded(whole, ids, [i > 0 for i in range(len(ids))], offsets, before="beginning")
 
-    def _name(self, id: int) -> str:
-        return self.added.get(id) or self.decode([id])
+    def _whole(self, id: int) -> Part:
+        """A token that stands for itself."""
+        name = self.added.get(id) or self.decode([id])
+        return name, [id], [(0, len(name))]
 
     def _encode_whole(self, text: str, spans: Sequence[Span]) -> Encoded | None:
         """Encode in one go; None unless every border falls between two tokens."""
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        offsets = self._offsets(encoding, text)
-        trained = [any(s <= a and b <= e and a < b for s, e in spans) for a, b in offsets]
+        # Each look at `encoding.ids` makes a list of them all.
+        ids, offsets = list(encoding.ids), self._offsets(encoding, text)
+        trained = [False] * len(ids)
         for start, end in spans:
-            if any(a < border < b for a, b in offsets for border in (start, end)):
+            if any(a < start < b or a < end < b for a, b in offsets):
                 return None
             inside = [i for i, (a, b) in enumerate(offsets) if start <= a and b <= end and a < b]
-            ids = [encoding.ids[i] for i in inside]
-            if not self._same(self.decode(ids), text[start:end]):
+            if not self._same(self.decode([ids[i] for i in inside]), text[start:end]):
                 return None
-            if not inside or self.ids(text[:start]) != encoding.ids[: inside[0]]:
+            if not inside or self.ids(text[:start]) != ids[: inside[0]]:
                 return None
-        return Encoded(text, list(encoding.ids), trained, _pieces(text, offsets))
+            for i in inside:
+                trained[i] = True
+        return Encoded(text, ids, trained, offsets)
 
     def _encode_apart(self, text: str, spans: Sequence[Span]) -> Encoded | None:
         """Encode prompt and response each for itself, as generation does.
@@ -145,24 +160,25 @@ class Masker:
         None for tokenizers that don't give the same text back then.
         """
         borders = [0, *(place for span in spans for place in span), len(text)]
-        ids: list[int] = []
         trained: list[bool] = []
-        pieces: list[str] = []
+        parts: list[Part] = []
         for start, end in itertools.pairwise(borders):
             encoding = self.tokenizer.encode(text[start:end], add_special_tokens=False)
-            ids += encoding.ids
-            trained += [(start, end) in spans] * len(encoding.ids)
-            pieces += _pieces(text[start:end], encoding.offsets)
+            trained += [(start, end) in spans] * len(encoding)
+            parts.append((text[start:end], list(encoding.ids), list(encoding.offsets)))
+        _, ids, offsets = _joined(parts)
         if not self._same(self.decode(ids), text):
             return None
-        return Encoded(text, ids, trained, pieces)
+        return Encoded(text, ids, trained, offsets)
 
     def _offsets(self, encoding: Encoding, text: str) -> list[Span]:
         """Where each token stands; for an added token, without the white space that it eats."""
         offsets: list[Span] = list(encoding.offsets)
-        for place in (i for i, id in enumerate(encoding.ids) if id in self.added):
+        for place, id in enumerate(encoding.ids):
+            if id not in self.added:
+                continue
             begin, end = offsets[place]
-            name = self.added[encoding.ids[place]]
+            name = self.added[id]
             found = text.find(name, begin, end)
             if found >= 0:
                 offsets[place] = (found, found + len(name))
@@ -180,11 +196,15 @@ class Masker:
         return same
 
 
-def _pieces(text: str, offsets: Sequence[Span]) -> list[str]:
-    """The part of `text` that each token adds: joined they are the text."""
-    pieces = []
-    reached = 0
-    for start, end in offsets:
-        pieces.append(text[max(start, reached) : max(end, reached)])
-        reached = max(end, reached)
-    return pieces
+Part = tuple[str, list[int], list[Span]]
+"""A stretch of text with its tokens, and where each stands in it."""
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Parts one after another, as one."""
+    text, ids, offsets = "", [], []
+    for stretch, tokens, places in parts:
+        ids += tokens
+        offsets += [(start + len(text), end + len(text)) for start, end in places]
+        text += stretch
+    return text, ids, offsets
