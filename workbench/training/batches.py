@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from workbench.config.schema import Data, Training
-from workbench.data.example import Example
-from workbench.data.template import ChatTemplate, MaskError
-from workbench.errors import WorkbenchError
-
-_LISTED = 5
-"""Bad rows that an error names; the count says how many there are."""
+from workbench.config.schema import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,76 +22,12 @@ class Row:
     trained: Tensor
     """Which tokens are learnt, bool, shape (tokens,)."""
     trained_tokens: int
+    number: int = 0
+    """Its line in data.jsonl, counted from 1; 0 where that isn't known."""
+    task: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedSplit:
-    """The rows of a split that are used, and what was left out."""
-
-    rows: list[Row]
-    places: list[int]
-    """Each row's place among the examples."""
-    dropped: int
-    """Examples over max_length that `too_long: drop` left out."""
-
-    @property
-    def tokens(self) -> int:
-        return sum(len(row) for row in self.rows)
-
-
-def encode(
-    examples: Iterable[Example], template: ChatTemplate, data: Data, limit: int | None = None
-) -> EncodedSplit:
-    """Encode examples until `limit` rows are kept.
-
-    Raises WorkbenchError listing the rows whose trained tokens can't be proved, and those
-    over max_length unless they are to be dropped: nothing is ever cut in silence.
-    """
-    rows: list[Row] = []
-    places: list[int] = []
-    unproved: list[str] = []
-    too_long: list[str] = []
-    for number, example in enumerate(examples):
-        if limit is not None and len(rows) >= limit:
-            break
-        where = example.source or f"row {number}"
-        try:
-            encoded = template.encode(example)
-        except MaskError as error:
-            unproved.append(f"  {where}: {error.message}")
-            continue
-        if len(encoded.ids) > data.max_length:
-            too_long.append(f"  {where}: {len(encoded.ids)} tokens")
-            continue
-        trained = torch.tensor(encoded.trained, dtype=torch.bool)
-        ids = torch.tensor(encoded.ids, dtype=torch.int32)
-        rows.append(Row(ids, trained, int(trained.sum())))
-        places.append(number)
-    _refuse(unproved, "whose trained tokens can't be told from the prompt", "Mend or remove them.")
-    if data.too_long == "refuse":
-        hint = "Raise data.max_length, or set data.too_long to drop."
-        _refuse(too_long, f"longer than data.max_length ({data.max_length} tokens)", hint)
-    return EncodedSplit(rows, places, dropped=len(too_long))
-
-
-def _refuse(problems: list[str], what: str, hint: str) -> None:
-    if not problems:
-        return
-    more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-    count = f"{len(problems)} row{'s' if len(problems) > 1 else ''}"
-    text = f"{count} {what}:\n" + "\n".join(problems[:_LISTED]) + more
-    raise WorkbenchError(text, hint, "bad_row")
-
-
-def sample(examples: list[Example], count: int, seed: int) -> list[Example]:
-    """`count` of the examples, chosen by the seed, in their order; all if there are fewer."""
-    if count >= len(examples):
-        return examples
-    chosen = sorted(random.Random(seed).sample(range(len(examples)), count))  # noqa: S311
-    return [examples[i] for i in chosen]
 
 
 class Schedule:
