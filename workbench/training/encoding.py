@@ -35,6 +35,7 @@ CODE = 1
 mask or another account, so that no older cache counts any more."""
 MASKING = "every response with its end marker; of plain text all but the first token"
 """What is trained."""
+_NAMES = {"train": "training", "validation": "validation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,9 @@ def prepare(
     version = versions.resolve(workspace, config.data.dataset)
     tell = ProgressLog(log, control, put_off=True)
     found = []
-    for split, name in zip(versions.SPLITS, ("training", "validation"), strict=True):
+    for split in versions.SPLITS:
         rows = _Rows(workspace, version, config, template, split, tell).encoded()
-        for text in notices(rows.account, name, config.data.max_length):
+        for text in notices(rows.account, _NAMES[split], config.data.max_length):
             log.write(Notice(text, "warning"))
         found.append(rows)
     train, validation = found
@@ -131,7 +132,7 @@ class _Rows:
 
     @property
     def phase(self) -> str:
-        return f"encoding the {self.split} rows"
+        return f"encoding the {_NAMES[self.split]} rows"
 
     @property
     def count(self) -> int:

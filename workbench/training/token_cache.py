@@ -30,10 +30,6 @@ ROOM = 20 << 30
 """Bytes that the cache may take; beyond, what was used the longest ago goes."""
 _ROWS, _ABOUT = "rows.arrow", "about.json"
 
-# `datasets` reads these once, when it is imported, and has no reason to ask anybody.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
-
 
 class EncodedRows(Sequence[Row]):
     """Encoded rows by their place, read from disk each time; in memory are 8 bytes a row."""
@@ -99,6 +95,8 @@ def cached(workspace: Workspace, key: str, make: Callable[[Path], Batches]) -> E
     and one's are kept. Raises WorkbenchError when the cache can't be written; what `make`
     raises leaves nothing behind.
     """
+    # `datasets` reads them when it is imported, which the first look does.
+    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     folder = workspace.cache / "tokens" / key
     found = _open(folder)
     if found is not None:
