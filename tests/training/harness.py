@@ -16,7 +16,7 @@ from workbench.data.template import ChatTemplate
 from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
 from workbench.jobs.log import LogWriter, read_all
-from workbench.training import batches, model
+from workbench.training import encoding, model
 from workbench.training.batches import Row
 from workbench.training.loop import Loop, Outcome
 
@@ -40,7 +40,7 @@ def examples(count: int) -> list[Example]:
 
 def encode(base: Path, count: int, **data: Any) -> list[Row]:
     config = RunConfig.model_validate({"data": {"max_length": 256, **data}})
-    return batches.encode(examples(count), ChatTemplate.load(base), config.data).rows
+    return encoding.encode(examples(count), ChatTemplate.load(base), config.data).rows
 
 
 def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:

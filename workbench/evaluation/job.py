@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
-from workbench.training import batches, model
+from workbench.training import encoding, model
 from workbench.training.batches import Row
 from workbench.training.loss import OnRows, TrainedTokenLoss, row_losses
 from workbench.training.memory import advised
@@ -57,7 +58,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
         adapted = model.load_adapter(base, run / "adapter")
     tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
-    split = batches.encode(examples, template, config.data, config.data.validation_rows)
+    split = encoding.encode(examples, template, config.data, config.data.validation_rows)
     rows = split.rows
     if not rows:
         raise WorkbenchError(
@@ -65,7 +66,9 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             "Raise data.max_length, or import shorter rows for validation.",
         )
     # The first of those whose loss is measured: both kinds of figure are of the same rows.
-    asked = {place: examples[place] for place in split.places[: request.rows]}
+    # Plain text asks nothing.
+    asking = (place for place in split.places if not examples[place].text)
+    asked = {place: examples[place] for place in islice(asking, request.rows)}
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}
     for system in SYSTEMS:

@@ -12,17 +12,13 @@ from peft import PeftModel
 
 from workbench import base_models
 from workbench.config.schema import RunConfig
-from workbench.data import versions
-from workbench.data.template import ChatTemplate
-from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
-from workbench.training import batches, checkpoint, model
-from workbench.training.batches import EncodedSplit
+from workbench.training import checkpoint, encoding, model
 from workbench.training.loop import Loop
 from workbench.training.memory import advised
 from workbench.workspace import Workspace
@@ -38,8 +34,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     inputs.pin(folder, template)
     _warn_of_length(config, base_folder, log)
     control.end_if_asked(log, put_off=True)
-    log.write(Progress("encoding the data", 0, 1))
-    train_split, validation_split = encode_splits(workspace, config, template, log)
+    train, validation = encoding.prepare(workspace, config, template, log, control)
     control.end_if_asked(log, put_off=True)
 
     model.offline()
@@ -50,8 +45,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     loop = Loop(
         config,
         adapted,
-        train_split.rows,
-        validation_split.rows,
+        train,
+        validation,
         pad_id=template.pad_id,
         folder=folder,
         log=log,
@@ -66,9 +61,9 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         Started(
             total_steps=loop.schedule.total_steps,
             epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
-            train_rows=len(train_split.rows),
-            validation_rows=len(validation_split.rows),
-            train_tokens=train_split.tokens,
+            train_rows=len(train),
+            validation_rows=len(validation),
+            train_tokens=train.tokens,
             trainable_parameters=trainable,
             parameters=total,
             device=model.device_name(device),
@@ -86,36 +81,6 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     _save_final(loop, folder, base_folder)
     manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
     return Finished(stopped=outcome.stopped, step=outcome.step, result=adapter.name)
-
-
-def encode_splits(
-    workspace: Workspace, config: RunConfig, template: ChatTemplate, log: LogWriter
-) -> tuple[EncodedSplit, EncodedSplit]:
-    """Both splits, encoded. Raises WorkbenchError when there is nothing to train on."""
-    version = versions.resolve(workspace, config.data.dataset)
-    examples = list(versions.read(version, "train"))
-    if config.data.train_rows is not None:
-        examples = batches.sample(examples, config.data.train_rows, config.training.seed)
-    train_split = batches.encode(examples, template, config.data)
-    validation_split = batches.encode(
-        versions.read(version, "validation"),
-        template,
-        config.data,
-        config.data.validation_rows,
-    )
-    for name, split in (("training", train_split), ("validation", validation_split)):
-        if split.dropped:
-            limit = config.data.max_length
-            text = f"{split.dropped} {name} rows over {limit} tokens are left out."
-            log.write(Notice(text, "warning"))
-    if not train_split.rows:
-        raise WorkbenchError(
-            f"The dataset version {version.reference} has no row to train on.",
-            "`workbench data show` prints its rows; data.max_length may be too small.",
-        )
-    if not validation_split.rows:
-        log.write(Notice("There is no validation split: overfitting can't be seen.", "warning"))
-    return train_split, validation_split
 
 
 def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
