@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 from workbench.errors import JobFailed, WorkbenchError
 from workbench.files import explain_os_error
+from workbench.jobs import launcher
 from workbench.jobs.control import PREEMPT, Control
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress, Step
 from workbench.jobs.log import LogWriter
@@ -73,6 +75,8 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
                     print("asked to stop", file=sys.stderr, flush=True)
                 time.sleep(0.02)
         case "work in ranks":
+            if not launcher.is_rank():
+                make_ready(folder, plan, log, control)
             return in_ranks(folder, log, control)
         case "work with a helper":
             # In a session of its own, as a launcher's ranks are.
@@ -98,6 +102,15 @@ def work_as(way: str, log: LogWriter) -> None:
             raise KeyError("oops")
 
 
+def make_ready(folder: Path, plan: dict[str, Any], log: LogWriter, control: Control) -> NoReturn:
+    """What one process does before there are ranks; until it is told, if the test wants that."""
+    log.write(Progress("making ready", 0, 1))
+    while plan.get("wait") and not (folder / "ready").exists():
+        control.end_if_asked(log, put_off=True)
+        time.sleep(0.02)
+    launcher.become(folder, "tests.jobs.sample_job", plan["processes"], control)
+
+
 def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
     """Ranks that wait for each other at each step, as in data-parallel training."""
     import torch
@@ -111,6 +124,8 @@ def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
         told = torch.tensor([int((folder / "go").exists())])
         distributed.all_reduce(told, distributed.ReduceOp.MAX)
         log.write(Progress("working", step, 3000))
+        for command in control.poll():
+            log.write(CommandHandled(command.id, command.command, command.value))
         if int(told):
             break
         if rank and (folder / "spoil").exists():
