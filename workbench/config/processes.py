@@ -21,7 +21,7 @@ _KINDS = ("MULTI_GPU", "DEEPSPEED")
 """What `distributed_type` may be: accelerate's kinds that start ranks on one machine. FSDP is
 `job.sharding`, which workbench does by torch itself, the same on processors and on GPUs."""
 _SHARDED_OPTIMIZERS = ("adamw",)
-"""Those of bitsandbytes know nothing of tensors that are spread over processes."""
+"""Those of bitsandbytes take no tensors that are spread over processes."""
 
 
 def launched(config: RunConfig) -> bool:
@@ -32,9 +32,9 @@ def launched(config: RunConfig) -> bool:
 def check(config: RunConfig) -> None:
     """Raises ConfigError for processes that can't be had as the config wants them, and
     WorkbenchError for a config file of accelerate that can't be used."""
-    problems = list(_problems(config))
-    if problems:
-        raise ConfigError("The config", problems)
+    conflicts = [ConfigProblem(path, f"{text}.") for path, text in _conflicts(config)]
+    if conflicts:
+        raise ConfigError("The config", conflicts)
     if config.job.accelerate_config:
         accelerate_config(config)
 
@@ -66,22 +66,22 @@ def accelerate_config(config: RunConfig) -> str:
     return text
 
 
-def _problems(config: RunConfig) -> Iterator[ConfigProblem]:
+def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
     job = config.job
     if job.gpus and job.gpus < job.processes:
-        text = f"{job.processes} processes need a GPU each, not {job.gpus}; 0 is the processor."
-        yield ConfigProblem("job.gpus", text)
+        text = f"{job.processes} processes (job.processes) need a GPU each, and it is {job.gpus}"
+        yield "job.gpus", f"{text}. Leave it empty, or 0 for the processor"
     if job.sharding == "none":
         return
     if job.processes == 1:
-        yield ConfigProblem("job.sharding", "one process has nobody to share with.")
+        yield "job.sharding", "one process (job.processes) has nobody to share with"
     if job.accelerate_config:
-        yield ConfigProblem("job.sharding", "job.accelerate_config stands in place of it.")
+        yield "job.sharding", "job.accelerate_config stands in place of it. Leave one of them out"
     if config.training.optimizer not in _SHARDED_OPTIMIZERS:
-        text = f"with job.sharding it is one of {', '.join(_SHARDED_OPTIMIZERS)}."
-        yield ConfigProblem("training.optimizer", text)
+        names = ", ".join(_SHARDED_OPTIMIZERS)
+        yield "training.optimizer", f"with job.sharding it is {names}: bitsandbytes can't share"
     if config.model.quantization == "int8":
-        yield ConfigProblem("model.quantization", "with job.sharding it is none, nf4 or fp4.")
+        yield "model.quantization", "with job.sharding it is none, nf4 or fp4"
 
 
 def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple[str, str]]:
