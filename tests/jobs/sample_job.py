@@ -121,18 +121,18 @@ def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
     rank = distributed.get_rank()
     (folder / f"rank-{rank}.pid").write_text(str(os.getpid()))
     for step in range(1, 3001):
-        told = torch.tensor([int((folder / "go").exists())])
+        told = torch.tensor([(folder / "go").exists(), control.preempted], dtype=torch.int64)
         distributed.all_reduce(told, distributed.ReduceOp.MAX)
         log.write(Progress("working", step, 3000))
         for command in control.poll():
             log.write(CommandHandled(command.id, command.command, command.value))
-        if int(told):
+        if told.any():
             break
         if rank and (folder / "spoil").exists():
             raise WorkbenchError("Row 7 is bad.", "Mend row 7.", "bad_row")
         time.sleep(0.02)
     distributed.destroy_process_group()
-    return Finished(stopped=False, step=step)
+    return Finished(stopped=bool(told[1]), step=step, preempted=bool(told[1]))
 
 
 def _until_told(folder: Path, log: LogWriter, control: Control) -> Finished:

@@ -93,3 +93,13 @@ def test_stop_now_ends_every_rank(folder: Path) -> None:
     command(folder, "stop_now")
     assert wait(folder) == "stopped"
     eventually(lambda: not of_job(folder))
+
+
+def test_a_node_that_is_wanted_is_told_to_the_ranks_and_not_to_their_launcher(
+    folder: Path,
+) -> None:
+    """It would end them, or give them 30 s."""
+    os.kill(state_of(folder).supervisor_pid, signal.SIGTERM)
+    state = ended(folder)
+    assert (state.status, state.exit_code) == ("pre-empted", 0)
+    assert "with a checkpoint" in state.text
