@@ -349,6 +349,8 @@ class Loop:
             self._log.write(Notice(text))
 
     def _save(self, step: int, reason: str) -> None:
+        if not self._accelerator.is_main_process:
+            return
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
