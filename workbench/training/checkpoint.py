@@ -1,6 +1,6 @@
-"""Save and resume: adapter, optimiser, schedule, random state, place in the data.
+"""Save and resume: what is trained, optimiser, schedule, random state, place in the data.
 
-A checkpoint is a folder that appears whole: `adapter/` as PEFT writes it,
+A checkpoint is a folder that appears whole: `adapter/` as PEFT writes it, or `model/`,
 `optimizer.safetensors` with every tensor of the optimiser and the random state, and
 `trainer.json` with the rest. No pickle: loading one can't run code.
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
-from peft.utils.save_and_load import load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, read_json_object, sha256_file, write_json
+from workbench.training import saving
 from workbench.training.optimizers import load_state
+from workbench.training.saving import Trained
 
 _TRAINER = "trainer.json"
 """Written last: a checkpoint has it once it is whole."""
@@ -34,7 +34,7 @@ _NAME = re.compile(r"step-\d+")
 class Parts:
     """What a checkpoint holds besides the step."""
 
-    model: PeftModel
+    model: Trained
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
 
@@ -52,7 +52,7 @@ def save(folder: Path, step: int, parts: Parts, *, evaluated: bool = False) -> P
     tensors, rest = _split_state(parts.optimizer.state_dict()["state"])
     tensors |= random_state()
     with building_folder(target) as building:
-        save_adapter(parts.model, building / "adapter")
+        saving.save_part(parts.model, building)
         save_file(tensors, building / "optimizer.safetensors")
         write_json(
             building / _TRAINER,
@@ -84,11 +84,6 @@ def set_random_state(state: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(state[_RANDOM])
     if _RANDOM_CUDA in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state[_RANDOM_CUDA])
-
-
-def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write the adapter alone. The embedding layers are the base's and stay out."""
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
 
 
 def newest_first(folder: Path) -> list[Path]:
@@ -137,23 +132,21 @@ def restore(checkpoint: Path, parts: Parts) -> tuple[int, bool]:
     trainer = read_json(checkpoint / _TRAINER)
     try:
         tensors = load_file(checkpoint / "optimizer.safetensors")
-        weights = load_peft_weights(str(checkpoint / "adapter"), device="cpu")
-    except (SafetensorError, OSError, ValueError) as error:
+        random = {name: tensors.pop(name) for name in (_RANDOM, _RANDOM_CUDA) if name in tensors}
+        state = _join_state(tensors, trainer["state"])
+        saving.load_part(parts.model, checkpoint)
+        load_state(parts.optimizer, {"state": state, "param_groups": trainer["groups"]})
+    except (SafetensorError, OSError) as error:
         raise WorkbenchError(
             f"The checkpoint {checkpoint} is damaged: {error}",
             "Remove its folder, and the run goes on from the checkpoint before it.",
         ) from error
-    random = {name: tensors.pop(name) for name in (_RANDOM, _RANDOM_CUDA) if name in tensors}
-    set_random_state(random)
-    state = _join_state(tensors, trainer["state"])
-    try:
-        set_peft_model_state_dict(parts.model, weights)
-        load_state(parts.optimizer, {"state": state, "param_groups": trainer["groups"]})
     except (ValueError, RuntimeError) as error:
         raise WorkbenchError(
             f"The checkpoint {checkpoint} does not fit this run: {error}",
             "Resume with the config that it was made with.",
         ) from error
+    set_random_state(random)
     parts.scheduler.load_state_dict(trainer["scheduler"])
     # Those of earlier releases don't say.
     return int(trainer["step"]), bool(trainer.get("evaluated", True))

@@ -21,10 +21,12 @@ from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
-from workbench.training import batches, checkpoint, model
+from workbench.tracking.finding import ADAPTER, MODEL
+from workbench.training import batches, model, saving
 from workbench.training.batches import EncodedSplit
 from workbench.training.loop import Loop
 from workbench.training.memory import advised
+from workbench.training.saving import Trained
 from workbench.workspace import Workspace
 
 
@@ -46,10 +48,10 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
     with advised(config, "loading"):
-        adapted = model.add_adapter(model.load_base(base_folder, config.model, device), config)
+        trained = model.load_to_train(base_folder, config, device, template.new_ids)
     loop = Loop(
         config,
-        adapted,
+        trained,
         train_split.rows,
         validation_split.rows,
         pad_id=template.pad_id,
@@ -59,9 +61,9 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     )
     control.end_if_asked(log, put_off=True)
     first_step = loop.resume()
-    dtype = model.dtype_name(model.pick_dtype(config.model, device))
-    trainable, total = model.count_parameters(adapted)
-    manifest.add_start(folder, _environment(adapted, device, dtype), first_step)
+    dtype = model.dtype_name(model.training_dtype(config, device))
+    trainable, total = model.count_parameters(trained)
+    manifest.add_start(folder, _environment(trained, device, dtype), first_step)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,
@@ -82,10 +84,10 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         # Who takes the node away waits for the checkpoint at most.
         return Finished(stopped=outcome.stopped, step=outcome.step, preempted=outcome.preempted)
     # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
-    adapter = folder / "adapter"
-    _save_final(loop, folder, base_folder)
-    manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
-    return Finished(stopped=outcome.stopped, step=outcome.step, result=adapter.name)
+    result = _save_final(loop, folder, base_folder, template)
+    made = {result.name: {p.name: sha256_file(p) for p in _weights(result)}}
+    manifest.update(folder, **made)
+    return Finished(stopped=outcome.stopped, step=outcome.step, result=result.name)
 
 
 def encode_splits(
@@ -128,36 +130,41 @@ def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
         log.write(Notice(text, "warning"))
 
 
-def _environment(adapted: PeftModel, device: torch.device, dtype: str) -> dict[str, Any]:
+def _environment(trained: Trained, device: torch.device, dtype: str) -> dict[str, Any]:
     return {
         **manifest.environment(),
         "device": model.device_name(device),
         "dtype": dtype,
-        "attention": getattr(adapted.config, "_attn_implementation", None),
+        "trained_dtype": model.trained_dtypes(trained),
+        "attention": getattr(trained.config, "_attn_implementation", None),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "threads": torch.get_num_threads(),
     }
 
 
-def _save_final(loop: Loop, run: Path, base: Path) -> None:
-    """The adapter's folder, with the tokenizer and the template that it was trained with."""
-    adapter = run / "adapter"
-    if adapter.exists():
-        shutil.rmtree(adapter)
+def _save_final(loop: Loop, run: Path, base: Path, template: ChatTemplate) -> Path:
+    """The folder of the adapter, or of the model, with the tokenizer and the template that it
+    was trained with."""
+    trained = loop.peft_model
+    result = run / (ADAPTER if isinstance(trained, PeftModel) else MODEL)
+    if result.exists():
+        shutil.rmtree(result)
     name = loop.config.model.base
-    if (revision := base_models.revision(name, base)) is not None:
+    if isinstance(trained, PeftModel) and (at := base_models.revision(name, base)) is not None:
         # Known everywhere, where the path of this machine's cache is not.
-        kept = loop.peft_model.peft_config["default"]
-        kept.base_model_name_or_path, kept.revision = name, revision
-    with building_folder(adapter) as building:
-        checkpoint.save_adapter(loop.peft_model, building)
+        kept = trained.peft_config["default"]
+        kept.base_model_name_or_path, kept.revision = name, at
+    with building_folder(result) as building:
+        saving.save_result(trained, building)
         base_models.copy_tokenizer(base, building)
+        template.save_new_tokens(building)
         card.write(run, building)
+    return result
 
 
-def _weights(adapter: Path) -> list[Path]:
-    return sorted(adapter.glob("*.safetensors"))
+def _weights(result: Path) -> list[Path]:
+    return sorted(result.glob("*.safetensors"))
 
 
 if __name__ == "__main__":

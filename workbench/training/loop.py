@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from peft import PeftModel
 
 from workbench.config.schema import RunConfig
 from workbench.jobs.control import Control, Stopped
@@ -31,7 +30,8 @@ from workbench.training.batches import Row, Schedule, batches
 from workbench.training.figures import Figures, StepInFlight, StepLog
 from workbench.training.loss import TrainedTokenLoss, check_loss, row_losses
 from workbench.training.memory import advised
-from workbench.training.optimizers import make_optimizer, make_scheduler
+from workbench.training.optimizers import make_optimizer, make_scheduler, parameter_groups
+from workbench.training.saving import Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Loop:
     def __init__(
         self,
         config: RunConfig,
-        model: PeftModel,
+        model: Trained,
         train: Sequence[Row],
         validation: Sequence[Row],
         *,
@@ -86,7 +86,7 @@ class Loop:
         self._accelerator = Accelerator()
         self.peft_model = model
         parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = make_optimizer(parameters, config.training)
+        optimizer = make_optimizer(parameter_groups(model, config), config.training)
         scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
         self._model, self._optimizer = self._accelerator.prepare(TrainedTokenLoss(model), optimizer)
         self._parameters = parameters
