@@ -21,6 +21,9 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "dtype": "float32",
         "quantization": "nf4",
         "double_quantization": False,
+        "compute_dtype": "bfloat16",
+        "upcast": True,
+        "new_tokens": ["<tool>", "a, b: #1"],
     },
     "data": {
         "dataset": "sft@0123456789ab",
@@ -29,25 +32,53 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "train_rows": 100,
         "validation_rows": 10,
     },
-    "lora": {"rank": 8, "alpha": 64, "dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
+    "lora": {
+        "rank": 8,
+        "alpha": 64,
+        "dropout": 0.05,
+        "target_modules": ["q_proj", "v_proj"],
+        "rslora": True,
+        "dora": True,
+        "plus_ratio": 16.0,
+        "initialisation": "gaussian",
+        "modules_to_save": ["lm_head", "embed_tokens"],
+        "dtype": "bfloat16",
+    },
     "training": {
         "epochs": 2.5,
         "max_steps": 7,
         "batch_size": 2,
         "accumulation": 3,
+        "micro_batch": 1,
+        "packing": False,
         "learning_rate": 1e-5,
         "schedule": "linear",
         "warmup_ratio": 0.1,
-        "optimizer": "paged_adamw_8bit",
+        "warmup_steps": 4,
+        "optimizer": "paged_lion_8bit",
         "weight_decay": 0.01,
         "max_gradient_norm": 0.3,
         "gradient_checkpointing": True,
+        "neftune_alpha": 5.0,
+        "skip_limit": 1,
+        "rehearsal": False,
+        "compile": True,
         "seed": 4_294_967_295,
     },
-    "evaluation": {"every": 50, "generate_rows": 8, "max_new_tokens": 64, "batch_size": 2},
-    "checkpoints": {"every": 100, "keep": 5},
+    "evaluation": {
+        "every": 50,
+        "patience": 3,
+        "samples": 1,
+        "sample_tokens": 20,
+        "generate_rows": 8,
+        "max_new_tokens": 64,
+        "batch_size": 2,
+    },
+    "checkpoints": {"every": 100, "keep": 5, "result": "best"},
     "logging": {"every": 10},
     "job": {
+        "processes": 2,
+        "sharding": "fsdp",
         "restarts": 3,
         "restart_after": 30.5,
         "stall_after": 900.0,
@@ -56,6 +87,11 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "gpu_memory": 40.5,
     },
 }
+OTHERS_STILL: dict[str, Any] = {
+    "training": {"method": "full"},
+    "job": {"accelerate_config": "deepspeed: 3.yaml"},
+}
+"""What can't stand beside the others."""
 
 
 @pytest.fixture
@@ -211,6 +247,15 @@ def test_a_long_wrong_value_is_not_repeated_in_full(written: Written) -> None:
         ("lora.target_modules=q_proj", ["q_proj"]),
         ("lora.target_modules=all-linear", "all-linear"),
         ("lora.target_modules=.*_proj", ".*_proj"),
+        ("lora.target_modules=mlp", "mlp"),
+        ("lora.modules_to_save=lm_head,embed_tokens", ["lm_head", "embed_tokens"]),
+        ("lora.modules_to_save=[lm_head, 'norm']", ["lm_head", "norm"]),
+        ("lora.modules_to_save=", []),
+        ("model.new_tokens=<a>, </a>", ["<a>", "</a>"]),
+        ("model.new_tokens=['a, b']", ["a, b"]),
+        ("model.new_tokens=[]", []),
+        ("training.micro_batch=auto", "auto"),
+        ("training.micro_batch=", None),
         ("model.double_quantization=false", False),
         ("data.dataset=", ""),
         ("name=2024", "2024"),
@@ -240,7 +285,9 @@ def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> No
         ("lora.rank=[8", r"lora\.rank: .*integer"),
         ("lora.rank=8.5", r"lora\.rank: .*integer"),
         ("lora=8", r"lora: it has fields of its own"),
-        ("lora.target_modules=[]", r"lora\.target_modules: give all-linear, or names"),
+        ("lora.target_modules=[]", r"lora\.target_modules: give all-linear, attention, mlp, or"),
+        ("model.new_tokens=<a>,<a>", r"model\.new_tokens: name each token once"),
+        ("lora.modules_to_save=[1]", r"lora\.modules_to_save"),
         ("name.first=x", r"name: "),
         ("name=\udce9", r"name: "),
     ],
@@ -248,6 +295,47 @@ def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> No
 def test_a_setting_that_can_t_be_is_refused_by_its_path(setting: str, reason: str) -> None:
     with pytest.raises(WorkbenchError, match=reason):
         loading.default_config([setting])
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "other"),
+    [
+        (["training.method=full", "model.quantization=int8"], "training.method", "int8"),
+        (["lora.initialisation=pissa", "model.quantization=nf4"], "lora.initialisation", "nf4"),
+        (["lora.initialisation=olora", "model.quantization=int8"], "lora.initialisation", "int8"),
+        (
+            ["lora.initialisation=orthogonal", "model.quantization=fp4"],
+            "lora.initialisation",
+            "fp4",
+        ),
+        (
+            ["lora.initialisation=orthogonal", "lora.rank=7"],
+            "lora.initialisation",
+            "lora.rank is 7",
+        ),
+        (["model.compute_dtype=float32"], "model.compute_dtype", "model.quantization is none"),
+        (["model.upcast=true"], "model.upcast", "model.quantization is none"),
+    ],
+)
+def test_fields_that_can_t_go_together_are_refused_by_both_names(
+    settings: list[str], path: str, other: str
+) -> None:
+    with pytest.raises(loading.ConfigError) as caught:
+        loading.default_config(settings)
+    (problem,) = caught.value.problems
+    assert problem.path == path and other in problem.text and problem.text.endswith(".")
+    assert problem.text.count("..") == 0
+
+
+def test_all_conflicts_come_at_once_each_with_its_line(written: Written) -> None:
+    path = written(
+        "model:\n  quantization: nf4\nlora:\n  initialisation: pissa\ntraining:\n  method: full\n"
+    )
+    found = problems_of(path)
+    assert {name: line for name, (line, _) in found.items()} == {
+        "lora.initialisation": 4,
+        "training.method": 6,
+    }
 
 
 def test_settings_go_over_the_file_and_the_later_over_the_earlier(written: Written) -> None:
@@ -261,11 +349,13 @@ def test_a_wrong_setting_does_not_blame_a_line_of_the_file(written: Written) -> 
 
 
 def test_a_config_with_every_field_changed_survives_the_file(tmp_path: Path) -> None:
-    config = RunConfig.model_validate(OTHER_THAN_DEFAULT)
+    configs = [RunConfig.model_validate(body) for body in (OTHER_THAN_DEFAULT, OTHERS_STILL)]
     for field in loading.fields():
-        assert loading.value_at(config, field.path) != field.default, field.path
-    loading.save(config, tmp_path / "all.yaml")
-    assert loading.load(tmp_path / "all.yaml") == config
+        values = [loading.value_at(config, field.path) for config in configs]
+        assert any(value != field.default for value in values), field.path
+    for config in configs:
+        loading.save(config, tmp_path / "all.yaml")
+        assert loading.load(tmp_path / "all.yaml") == config
 
 
 def test_the_written_defaults_are_the_defaults_and_name_every_field(tmp_path: Path) -> None:

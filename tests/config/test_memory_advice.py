@@ -53,6 +53,9 @@ def test_the_most_effective_and_least_costly_comes_first() -> None:
         (),
         ("model.dtype=float32", "training.batch_size=4096", "training.accumulation=4096"),
         ("model.quantization=fp4", "model.double_quantization=false", "data.max_length=20"),
+        ("model.quantization=int8", "model.upcast=true", "training.optimizer=lion"),
+        ("training.method=full", "training.optimizer=lion_8bit"),
+        ("lora.initialisation=pissa", "model.dtype=float32"),
         ("training.batch_size=7", "training.accumulation=13", "training.optimizer=adamw_8bit"),
     ],
 )

@@ -87,12 +87,12 @@ def build(
 ) -> Loop:
     """A loop that has taken no step yet."""
     base = Path(config.model.base)
-    template = ChatTemplate.load(base)
+    template = ChatTemplate.load(base, new_tokens=config.model.new_tokens)
     encoded = encode(base, rows + validation)
-    adapted = model.add_adapter(model.load_base(base, config.model, CPU), config)
+    trained = model.load_to_train(base, config, CPU, template.new_ids)
     return Loop(
         config,
-        adapted,
+        trained,
         encoded[:rows],
         encoded[rows:],
         pad_id=template.pad_id,

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.harness import CPU, build, configure, curve, run
 from workbench.errors import WorkbenchError
-from workbench.training import checkpoint, model
+from workbench.training import checkpoint, model, saving
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_the_saved_adapter_gives_the_logits_of_the_one_in_memory(
 ) -> None:
     config = configure(base)
     loop, _ = run(tmp_path, config)
-    checkpoint.save_adapter(loop.peft_model, tmp_path / "adapter")
+    saving.save_result(loop.peft_model, tmp_path / "adapter")
     fresh = model.load_adapter(model.load_base(base, config.model, CPU), tmp_path / "adapter")
     ids = torch.arange(40).unsqueeze(0)
     with torch.inference_mode():

@@ -18,7 +18,7 @@ from tests.training.harness import CPU, adapter, build, configure, curve, events
 from workbench.config.schema import Training
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Evaluated, Step
-from workbench.training import checkpoint, model
+from workbench.training import model, saving
 from workbench.training.loss import TrainedTokenLoss, row_losses
 from workbench.training.optimizers import make_optimizer
 
@@ -123,7 +123,7 @@ def test_a_4_bit_base_computes_in_its_own_format_in_training_as_in_evaluation(
     assert steps[0].gradient_norm > 0 and steps[-1].loss < steps[0].loss - 0.3
 
     attended.clear()
-    checkpoint.save_adapter(loop.peft_model, tmp_path / "adapter")
+    saving.save_result(loop.peft_model, tmp_path / "adapter")
     fresh = model.load_adapter(model.load_base(base, config.model, CPU), tmp_path / "adapter")
     losses = row_losses(
         TrainedTokenLoss(fresh),

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from workbench.config.conflicts import Conflicts
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path, write_text
@@ -289,6 +290,10 @@ def _without_empty_sections(body: dict[str, Any]) -> dict[str, Any]:
 def _problems(error: ValidationError, lines: dict[str, int]) -> Iterator[ConfigProblem]:
     seen: set[str] = set()
     for item in error.errors():
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, Conflicts):
+            yield from (ConfigProblem(p, f"{text}.", lines.get(p)) for p, text in cause.problems)
+            continue
         names = [str(part) for part in item["loc"]]
         # A union reports once for each of its members, under the member's name.
         while len(names) > 1 and ".".join(names) not in lines and not _known(".".join(names)):

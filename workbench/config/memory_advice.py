@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from workbench.config.conflicts import needs_whole_base
 from workbench.config.schema import RunConfig
 
 Doing = Literal["loading", "training", "evaluating"]
@@ -42,18 +43,30 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
 
 def _weights(config: RunConfig) -> Iterator[str]:
     """What the base model itself takes."""
-    if config.model.quantization == "none":
-        yield "model.quantization=nf4 (QLoRA: the base in 4 bits instead of 16 or 32)"
-        if config.model.dtype == "float32":
-            yield "model.dtype=bfloat16 (half the memory for the base, if it must not be in 4 bits)"
-    elif not config.model.double_quantization:
+    model = config.model
+    if config.training.method == "full":
+        yield "training.method=lora (an adapter: no gradients and no state for the base's weights)"
+    elif model.quantization == "none":
+        # Some initialisations can't be had on a quantised base.
+        start = config.lora.initialisation
+        other = " lora.initialisation=default" if needs_whole_base(start) else ""
+        yield f"model.quantization=nf4{other} (QLoRA: the base in 4 bits instead of 16 or 32)"
+    elif model.quantization == "int8":
+        yield "model.quantization=nf4 (the base in 4 bits instead of 8)"
+    elif not model.double_quantization:
         yield "model.double_quantization=true (0.4 bits less a weight)"
+    if model.upcast:
+        yield "model.upcast=false (norms, embeddings and head in half the size)"
+    if model.dtype == "float32" and model.quantization == "none":
+        yield "model.dtype=bfloat16 (half the memory for the base, if it must not be in 4 bits)"
 
 
 def _costly(config: RunConfig) -> Iterator[str]:
     """What helps little, or changes what is learnt."""
-    if config.training.optimizer != "paged_adamw_8bit":
-        yield "training.optimizer=paged_adamw_8bit (its state in 8 bits, moved out of the way)"
+    optimizer = config.training.optimizer
+    smallest = "paged_lion_8bit" if "lion" in optimizer else "paged_adamw_8bit"
+    if optimizer != smallest:
+        yield f"training.optimizer={smallest} (its state in 8 bits, moved out of the way)"
     shorter = config.data.max_length // 2
     if shorter >= 16:
         yield f"data.max_length={shorter} data.too_long=drop (longer rows are left out)"

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from workbench.config import conflicts
 
 ALL_LINEAR = "all-linear"
 TARGET_PRESETS = (ALL_LINEAR, "attention", "mlp")
@@ -40,6 +49,15 @@ def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bound
         json_schema_extra={"unit": unit, "source": source},
         **bounds,
     )
+
+
+def _listed(value: Any) -> Any:
+    """`a, b` is a list of two; nothing at all is an empty one."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
 
 
 class Section(BaseModel):
@@ -86,6 +104,18 @@ class Model(Section):
     new_tokens: list[str] = _field(
         [], "Tokens added to the tokenizer; their embeddings are trained and saved."
     )
+
+    @field_validator("new_tokens", mode="before")
+    @classmethod
+    def _tokens(cls, value: Any) -> Any:
+        return _listed(value)
+
+    @field_validator("new_tokens")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value) or not all(name.strip() for name in value):
+            raise ValueError("name each token once, and none that is empty")
+        return value
 
 
 class Data(Section):
@@ -154,6 +184,11 @@ class Lora(Section):
         source="PEFT: autocast_adapter_dtype",
     )
 
+    @field_validator("modules_to_save", mode="before")
+    @classmethod
+    def _modules(cls, value: Any) -> Any:
+        return _listed(value)
+
     @field_validator("target_modules", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
@@ -211,10 +246,15 @@ class Training(Section):
     )
     optimizer: Optimizer = _field(
         "adamw",
-        "AdamW or Lion; 8bit: its state in 8 bits; paged: moved to host memory when the GPU's "
-        "is short (bitsandbytes).",
+        "AdamW or Lion (at a third to a tenth of AdamW's rate); 8bit: its state in 8 bits; paged: "
+        "moved to host memory when the GPU's is short (bitsandbytes).",
     )
-    weight_decay: float = _field(0.0, "Decoupled weight decay.", ge=0, le=1)
+    weight_decay: float = _field(
+        0.0,
+        "Decoupled weight decay of trained matrices; biases, norms and scales have none.",
+        ge=0,
+        le=1,
+    )
     max_gradient_norm: float = _field(
         1.0,
         "Gradients are scaled down to this norm; 0 leaves them.",
@@ -369,3 +409,8 @@ class RunConfig(Section):
     checkpoints: Checkpoints = Checkpoints()
     logging: Logging = Logging()
     job: Job = Job()
+
+    @model_validator(mode="after")
+    def _go_together(self) -> RunConfig:
+        conflicts.refuse(self)
+        return self

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.data import added_tokens
 from workbench.data.example import Example, Message
 from workbench.data.jinja import DATE, compile_template, find_source
 from workbench.data.masking import Encoded, Masker, MaskError, Span, Token
@@ -43,13 +44,16 @@ class ChatTemplate:
         tokenizer: Tokenizer,
         settings: dict[str, Any],
         today: date | None = None,
+        new_ids: tuple[int, ...] = (),
     ) -> None:
         """`source` is the template's text, empty where there is none; `settings` as in
         tokenizer_config.json.
 
-        `today` is the date for templates that write one (default: the day of rendering).
+        `today` is the date for templates that write one (default: the day of rendering);
+        `new_ids` are the tokens that the tokenizer was given beside the model's own.
         """
         self.source = source
+        self.new_ids = new_ids
         self._today = today
         self._masker = Masker(tokenizer)
         self._special = {name: _content(settings[name]) for name in _SPECIAL if settings.get(name)}
@@ -57,8 +61,10 @@ class ChatTemplate:
         self._adds_bos = settings.get("add_bos_token") is True
 
     @classmethod
-    def load(cls, folder: Path, *, today: date | None = None) -> ChatTemplate:
-        """The template and tokenizer of a model folder.
+    def load(
+        cls, folder: Path, *, today: date | None = None, new_tokens: Sequence[str] = ()
+    ) -> ChatTemplate:
+        """The template and tokenizer of a model folder, and `new_tokens` beside its own.
 
         Some templates (Llama 3.2's) write the date into the prompt: `today` is what they
         take for it, so that a run's tokens are the same on any day. A folder without a chat
@@ -84,7 +90,13 @@ class ChatTemplate:
         if (folder / "generation_config.json").exists():
             ends = read_json_object(folder / "generation_config.json").get("eos_token_id")
             settings["stop_ids"] = [ends] if isinstance(ends, int) else ends or []
-        return cls(find_source(folder, settings), tokenizer, settings, today)
+        new_ids = added_tokens.add(tokenizer, new_tokens, folder)
+        return cls(find_source(folder, settings), tokenizer, settings, today, new_ids)
+
+    def save_new_tokens(self, folder: Path) -> None:
+        """Write the tokenizer into `folder`, over the model's own, if it was given tokens."""
+        if self.new_ids:
+            self._masker.tokenizer.save(str(folder / "tokenizer.json"))
 
     def to_json(self) -> dict[str, Any]:
         """Everything that decides a row's tokens, for another process."""

@@ -17,10 +17,20 @@ from workbench.workspace import Workspace
 
 MANIFEST = "manifest.json"
 """What every run's folder holds from its beginning."""
+ADAPTER = "adapter"
+"""The folder in a run's own of the adapter that it made."""
+MODEL = "model"
+"""The folder of the whole model, where that was trained: training.method full."""
 LATEST = "latest"
 _TASKS = "tasks"
 _FRESH = 600.0
 """Seconds: the state of a run that goes on is never older, unless its supervisor was killed."""
+
+
+def result(run: Path) -> Path | None:
+    """The folder of what a run has made, an adapter or a model; None before it has."""
+    found = ((run / ADAPTER, "adapter_config.json"), (run / MODEL, "config.json"))
+    return next((folder for folder, name in found if (folder / name).exists()), None)
 
 
 def find(workspace: Workspace, reference: str = LATEST) -> Path:

@@ -25,14 +25,16 @@ def base_folder(run: Path) -> Path:
 
 
 def load_template(run: Path) -> ChatTemplate:
-    """The chat template of a run's base, on the day that the run was created.
+    """The chat template of a run's base, on the day that the run was created, with the tokens
+    that the run adds.
 
     Raises WorkbenchError when the base isn't here or has no chat template.
     """
     made = manifest.read(run)
     day = made.get("date")
     today = date.fromisoformat(day) if day else date.fromtimestamp(made["created"])
-    return ChatTemplate.load(base_folder(run), today=today)
+    new_tokens = runs.load_config(run).model.new_tokens
+    return ChatTemplate.load(base_folder(run), today=today, new_tokens=new_tokens)
 
 
 def pin(run: Path, template: ChatTemplate) -> None:

@@ -104,6 +104,8 @@ class StepLog:
         self._skip_limit = skip_limit
         self._skipped = 0
         """Steps in a row that were skipped."""
+        self.learnt = False
+        """Whether a step was taken with a learning rate."""
         self._spikes = Spikes()
         self._in_flight: StepInFlight | None = None
         self._done: list[_Done] = []
@@ -138,6 +140,7 @@ class StepLog:
             self._skip(done, row_losses)
             return
         self._skipped = 0
+        self.learnt |= step.learning_rate > 0
         usual = self._spikes.add(loss)
         if usual is not None and self._ranks.first:
             self._write()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.template import ChatTemplate
-from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
@@ -22,18 +22,22 @@ from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
-from workbench.training import batches, checkpoint, model
-from workbench.training.batches import EncodedSplit
-from workbench.training.loop import Loop
+from workbench.tracking.finding import ADAPTER, MODEL
+from workbench.training import encoding, model, saving
+from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
+from workbench.training.ready import Ready, make_ready
+from workbench.training.saving import Trained
+from workbench.training.token_cache import EncodedRows
+from workbench.training.validation import Samples
 from workbench.workspace import Workspace
 
-Splits = tuple[EncodedSplit, EncodedSplit]
+Splits = tuple[EncodedRows, EncodedRows]
 """For training and for validation."""
 
 
-def make_ready(folder: Path, log: LogWriter, control: Control) -> Splits:
+def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
     """The encoded rows of the run in `folder`, its inputs proved those that it began with.
 
     Raises Stopped when that was asked for meanwhile.
@@ -44,7 +48,7 @@ def make_ready(folder: Path, log: LogWriter, control: Control) -> Splits:
     inputs.pin(folder, template)
     _warn_of_length(config, inputs.base_folder(folder), log)
     control.end_if_asked(log, put_off=True)
-    splits = _encoded(folder, config, template, log)
+    splits = _encoded(folder, config, template, log, control)
     control.end_if_asked(log, put_off=True)
     return splits
 
@@ -52,68 +56,82 @@ def make_ready(folder: Path, log: LogWriter, control: Control) -> Splits:
 def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     """Train the run in `folder`, from the start or from its newest checkpoint.
 
-    A rank finds the run made ready; the first one writes what there is one of.
+    A rank finds the inputs proved; the first one writes what there is one of.
     """
     config = runs.load_config(folder)
-    base_folder = inputs.base_folder(folder)
+    base = inputs.base_folder(folder)
     template = inputs.load_template(folder)
     if launcher.is_rank():
-        train_split, validation_split = _encoded(folder, config, template, log)
+        train_rows, validation_rows = _encoded(folder, config, template, log, control)
     else:
-        train_split, validation_split = make_ready(folder, log, control)
+        train_rows, validation_rows = prove_inputs(folder, log, control)
     ranks = Ranks.join()
 
     model.offline()
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
     with advised(config, "loading"):
-        base = model.load_base(base_folder, config.model, _loading_device(config, device))
-        adapted = model.add_adapter(base, config)
-    loop = Loop(
-        config,
-        adapted,
-        train_split.rows,
-        validation_split.rows,
-        pad_id=template.pad_id,
-        folder=folder,
-        log=log,
-        control=control,
-    )
+        at = _loading_device(config, device)
+        trained = model.load_to_train(base, config, at, template.new_ids)
     if ranks.count == 1:
         # Several hear it together, in the loop: the others would wait for one that leaves here.
         control.end_if_asked(log, put_off=True)
-    first_step = loop.resume()
-    dtype = model.dtype_name(model.pick_dtype(config.model, device))
-    trainable, total = model.count_parameters(adapted)
-    if ranks.first:
-        began_on = _environment(adapted, device, dtype) | {"processes": ranks.count}
-        manifest.add_start(folder, began_on, first_step)
-    log.write(
-        Started(
-            total_steps=loop.schedule.total_steps,
-            epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
-            train_rows=len(train_split.rows),
-            validation_rows=len(validation_split.rows),
-            train_tokens=train_split.tokens,
-            trainable_parameters=trainable,
-            parameters=total,
-            device=model.device_name(device),
-            dtype=dtype,
-            resumed_from=first_step,
-        )
+    ready = make_ready(
+        config,
+        trained,
+        train_rows,
+        validation_rows,
+        pad_id=template.pad_id,
+        device=device,
+        log=log,
+        ranks=ranks,
     )
+    loop = Loop(
+        config,
+        ready,
+        train_rows,
+        validation_rows,
+        samples=_samples(folder, config, template, ready),
+        folder=folder,
+        log=log,
+        control=control,
+        ranks=ranks,
+    )
+    if ranks.count == 1:
+        control.end_if_asked(log, put_off=True)
+    first_step = loop.resume()
+    _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
     with advised(config, "training"):
         outcome = loop.run(first_step)
+    return _finish(loop, outcome, folder, base, template, ranks)
+
+
+def _finish(
+    loop: Loop, outcome: Outcome, folder: Path, base: Path, template: ChatTemplate, ranks: Ranks
+) -> Finished:
     if not outcome.step or outcome.preempted:
         # Who takes the node away waits for the checkpoint at most.
+        ranks.leave()
         return Finished(stopped=outcome.stopped, step=outcome.step, preempted=outcome.preempted)
     # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
-    adapter = folder / "adapter"
+    step = outcome.step
+    if loop.config.checkpoints.result == "best" and loop.best.step:
+        step = loop.take_best()
+    tensors = saving.trained_tensors(loop.model)
+    result = folder / (ADAPTER if isinstance(loop.model, PeftModel) else MODEL)
     if ranks.first:
-        _save_final(loop, folder, base_folder)
-        manifest.update(folder, adapter={p.name: sha256_file(p) for p in _weights(adapter)})
+        _save_result(loop, tensors, result, base, template)
+        weights = {p.name: sha256_file(p) for p in sorted(result.glob("*.safetensors"))}
+        manifest.update(folder, **{result.name: weights}, step=step)
     ranks.leave()
-    return Finished(stopped=outcome.stopped, step=outcome.step, result=adapter.name)
+    return Finished(stopped=outcome.stopped, step=step, result=result.name)
+
+
+def _encoded(
+    folder: Path, config: RunConfig, template: ChatTemplate, log: LogWriter, control: Control
+) -> Splits:
+    log.write(Progress("encoding the data", 0, 1))
+    return encoding.prepare(Workspace(folder.parent.parent), config, template, log, control)
 
 
 def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
@@ -125,39 +143,53 @@ def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
     return device if whole else torch.device("cpu")
 
 
-def _encoded(folder: Path, config: RunConfig, template: ChatTemplate, log: LogWriter) -> Splits:
-    log.write(Progress("encoding the data", 0, 1))
-    return encode_splits(Workspace(folder.parent.parent), config, template, log)
-
-
-def encode_splits(
-    workspace: Workspace, config: RunConfig, template: ChatTemplate, log: LogWriter
-) -> Splits:
-    """Both splits, encoded. Raises WorkbenchError when there is nothing to train on."""
-    version = versions.resolve(workspace, config.data.dataset)
-    examples = list(versions.read(version, "train"))
-    if config.data.train_rows is not None:
-        examples = batches.sample(examples, config.data.train_rows, config.training.seed)
-    train_split = batches.encode(examples, template, config.data)
-    validation_split = batches.encode(
-        versions.read(version, "validation"),
-        template,
-        config.data,
-        config.data.validation_rows,
+def _samples(folder: Path, config: RunConfig, template: ChatTemplate, ready: Ready) -> Samples:
+    """The first validation rows that ask something; none where the model is spread over ranks,
+    which can only go through it together."""
+    version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
+    asking = (
+        (number, example)
+        for number, example in enumerate(versions.read(version), start=1)
+        if example.split == "validation" and not example.text
     )
-    for name, split in (("training", train_split), ("validation", validation_split)):
-        if split.dropped:
-            limit = config.data.max_length
-            text = f"{split.dropped} {name} rows over {limit} tokens are left out."
-            log.write(Notice(text, "warning"))
-    if not train_split.rows:
-        raise WorkbenchError(
-            f"The dataset version {version.reference} has no row to train on.",
-            "`workbench data show` prints its rows; data.max_length may be too small.",
+    count = 0 if ready.sharded or not version.splits.get("validation") else config.evaluation.samples
+    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
+
+
+def _tell_start(
+    loop: Loop,
+    ready: Ready,
+    train_rows: EncodedRows,
+    validation_rows: EncodedRows,
+    folder: Path,
+    log: LogWriter,
+    device: torch.device,
+    ranks: Ranks,
+    first_step: int,
+) -> None:
+    dtype = model.dtype_name(model.training_dtype(loop.config, device))
+    trainable, total = model.count_parameters(loop.model)
+    if ranks.first:
+        began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
+        manifest.add_start(folder, began_on, first_step)
+    log.write(
+        Started(
+            total_steps=loop.schedule.total_steps,
+            epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
+            train_rows=len(train_rows),
+            validation_rows=len(validation_rows),
+            train_tokens=train_rows.tokens,
+            trainable_parameters=trainable,
+            parameters=total,
+            device=model.device_name(device),
+            dtype=dtype,
+            resumed_from=first_step,
+            adapter_dtype=model.trained_dtypes(loop.model),
+            micro_batch=ready.layout.size,
+            packed=ready.layout.packed,
+            processes=ranks.count,
         )
-    if not validation_split.rows:
-        log.write(Notice("There is no validation split: overfitting can't be seen.", "warning"))
-    return train_split, validation_split
+    )
 
 
 def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
@@ -170,36 +202,36 @@ def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
         log.write(Notice(text, "warning"))
 
 
-def _environment(adapted: PeftModel, device: torch.device, dtype: str) -> dict[str, Any]:
+def _environment(trained: Trained, device: torch.device, dtype: str) -> dict[str, Any]:
     return {
         **manifest.environment(),
         "device": model.device_name(device),
         "dtype": dtype,
-        "attention": getattr(adapted.config, "_attn_implementation", None),
+        "trained_dtype": model.trained_dtypes(trained),
+        "attention": getattr(trained.config, "_attn_implementation", None),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "threads": torch.get_num_threads(),
     }
 
 
-def _save_final(loop: Loop, run: Path, base: Path) -> None:
-    """The adapter's folder, with the tokenizer and the template that it was trained with."""
-    adapter = run / "adapter"
-    if adapter.exists():
-        shutil.rmtree(adapter)
-    name = loop.config.model.base
-    if (revision := base_models.revision(name, base)) is not None:
+def _save_result(
+    loop: Loop, tensors: saving.Tensors, result: Path, base: Path, template: ChatTemplate
+) -> None:
+    """The folder of the adapter, or of the model, with the tokenizer and the template that it
+    was trained with."""
+    if result.exists():
+        shutil.rmtree(result)
+    name, trained = loop.config.model.base, loop.model
+    if isinstance(trained, PeftModel) and (at := base_models.revision(name, base)) is not None:
         # Known everywhere, where the path of this machine's cache is not.
-        kept = loop.peft_model.peft_config["default"]
-        kept.base_model_name_or_path, kept.revision = name, revision
-    with building_folder(adapter) as building:
-        checkpoint.save_adapter(loop.peft_model, building)
+        kept = trained.peft_config["default"]
+        kept.base_model_name_or_path, kept.revision = name, at
+    with building_folder(result) as building:
+        saving.save_result(trained, building, tensors)
         base_models.copy_tokenizer(base, building)
-        card.write(run, building)
-
-
-def _weights(adapter: Path) -> list[Path]:
-    return sorted(adapter.glob("*.safetensors"))
+        template.save_new_tokens(building)
+        card.write(result.parent, building)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,27 @@
-"""Base model, quantisation, LoRA: from a config to a model that can be trained."""
+"""Base model, quantisation, adapter: from a config to a model that can be trained."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from workbench.config.conflicts import changes_base
 from workbench.config.schema import Lora, Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
+from workbench.training import embeddings, quantisation, residual, targets, whole_modules
+from workbench.training.saving import Trained
+
+_PLAIN_STARTS: dict[str, Any] = {"gaussian": "gaussian", "orthogonal": "orthogonal"}
+"""PEFT's names of initialisations that leave the base as it is; True is its default."""
 
 
 def offline() -> None:
@@ -77,13 +84,8 @@ def load_base(
     """
     dtype = dtype or pick_dtype(model, device)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
-    if model.quantization != "none":
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=model.quantization,
-            bnb_4bit_use_double_quant=model.double_quantization,
-            bnb_4bit_compute_dtype=dtype,
-        )
+    if (quantised := quantisation.options(model, dtype)) is not None:
+        options["quantization_config"] = quantised
     try:
         base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             folder, device_map={"": device}, trust_remote_code=False, **options
@@ -91,52 +93,82 @@ def load_base(
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
-    if model.quantization != "none":
-        _keep_quantised_weights(base)
+    quantisation.settle(base, model)
     base.config.use_cache = False
     return base
 
 
-def _keep_quantised_weights(base: PreTrainedModel) -> None:
-    """Keep bitsandbytes from packing the 4-bit weights anew at the first evaluation.
+def load_to_train(
+    folder: Path, config: RunConfig, device: torch.device, new_ids: Sequence[int] = ()
+) -> Trained:
+    """The base model of `folder` made ready for training by the method of the config.
 
-    On processors with avx512_bf16 it does so in place, with scales rounded to bfloat16, for
-    a product that passes no gradient on: training after it would learn next to nothing in
-    the lower layers, and saving would change the weights once more.
+    `new_ids` are the ids of `model.new_tokens`, as `ChatTemplate.new_ids` has them. Raises
+    WorkbenchError for a base that can't be loaded, and for modules that it has not.
     """
-    from bitsandbytes.nn import Linear4bit
+    base = load_base(folder, config.model, device, training_dtype(config, device))
+    embeddings.make_room(base, new_ids)
+    if config.training.method == "full":
+        return train_whole(base, config)
+    return add_adapter(base, config, new_ids)
 
-    for module in base.modules():
-        if isinstance(module, Linear4bit):
-            module.support_avx512bf16_for_cpu = False
+
+def training_dtype(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The number format of the base's weights in training.
+
+    As `pick_dtype`, but weights that are trained themselves are in float32 unless the config
+    says otherwise: to one in bfloat16 an update under 1/256 of it is often none at all.
+    """
+    if config.training.method == "full" and config.model.dtype == "auto":
+        return torch.float32
+    return pick_dtype(config.model, device)
 
 
-def add_adapter(base: PreTrainedModel, config: RunConfig) -> PeftModel:
-    """`base` frozen, with a fresh adapter in float32 on it.
+def train_whole(base: PreTrainedModel, config: RunConfig) -> PreTrainedModel:
+    """`base` with every weight of it to be trained."""
+    torch.manual_seed(config.training.seed)
+    _checkpoint_activations(base, config)
+    base.requires_grad_(True)
+    return base
 
-    The base keeps its number format, a 4-bit one's norms and embeddings too: training
-    computes what evaluation computes, in the format that attention is fast in.
 
-    Raises WorkbenchError when no module has one of the wanted names.
+def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int] = ()) -> PeftModel:
+    """`base` frozen, with a fresh adapter on it in the number format of `lora.dtype`.
+
+    The base keeps its number format, a quantised one's norms and embeddings too unless
+    `model.upcast` says otherwise: training computes what evaluation computes, in the format
+    that attention is fast in. Modules that are trained whole are copies in `lora.dtype`.
+
+    Raises WorkbenchError when a module that the config names can't be had.
     """
     torch.manual_seed(config.training.seed)
+    _checkpoint_activations(base, config)
+    tied = embeddings.are_tied(base)
+    wanted = _adapter_config(base, config.lora, new_ids)
+    try:
+        # The number format is set below, whatever the base's is.
+        adapted = get_peft_model(base, wanted, autocast_adapter_dtype=False)
+    except (ValueError, TypeError) as error:
+        raise targets.refusal(base, " ".join(str(error).split())[:200].rstrip(".")) from error
+    whole_modules.check(adapted, tied)
+    dtype = torch.float32 if config.lora.dtype == "float32" else torch.bfloat16
+    whole_modules.hold_in(adapted, dtype)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+    if changes_base(config.lora.initialisation):
+        residual.begin(adapted, config.lora.initialisation, dtype)
+    if isinstance(wanted.target_modules, set):
+        # The order of a set differs from process to process, and so would the saved file.
+        wanted.target_modules = sorted(wanted.target_modules)
+    return adapted
+
+
+def _checkpoint_activations(base: PreTrainedModel, config: RunConfig) -> None:
     if config.training.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
+        # Where embeddings are frozen, gradients must flow through the first layer's input.
         base.enable_input_require_grads()
-    try:
-        adapted = get_peft_model(base, _lora_config(config.lora))
-    except ValueError as error:
-        names = sorted({name.rpartition(".")[2] for name, _ in _linears(base)})
-        raise WorkbenchError(
-            f"lora.target_modules: {config.lora.target_modules} can't be used: "
-            f"{' '.join(str(error).split())[:200]}",
-            f"The base model's linear layers are {', '.join(names)}.",
-        ) from error
-    kept = adapted.peft_config["default"]
-    if isinstance(kept, LoraConfig) and isinstance(kept.target_modules, set):
-        # The order of a set differs from process to process, and so would the saved file.
-        kept.target_modules = sorted(kept.target_modules)
-    return adapted
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
@@ -152,27 +184,42 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     return model.eval()
 
 
-def count_parameters(model: PeftModel) -> tuple[int, int]:
+def count_parameters(model: Trained) -> tuple[int, int]:
     """Trainable and all parameters; a 4-bit weight counts as the numbers it stands for."""
+    if not isinstance(model, PeftModel):
+        total = sum(parameter.numel() for parameter in model.parameters())
+        return total, total
     trainable, total = model.get_nb_trainable_parameters()
     return trainable, total
 
 
-def _lora_config(lora: Lora) -> LoraConfig:
+def trained_dtypes(model: Trained) -> str:
+    """The number formats of the weights that are trained, for a log: `float32`."""
+    kinds = {dtype_name(p.dtype) for p in model.parameters() if p.requires_grad}
+    return ", ".join(sorted(kinds))
+
+
+def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -> LoraConfig:
+    saved = whole_modules.names(base, lora.modules_to_save)
+    ends = embeddings.end_names(base)
+    rows = {name: list(new_ids) for name in ends if name not in saved}
+    tied = embeddings.are_tied(base)
+    if tied and len(rows) < len(ends):
+        # One is trained whole, and with it the other: PEFT looks for the head's name.
+        saved = [*(name for name in saved if name != ends[-1]), ends[-1]]
+        rows = {}
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
+        target_modules=targets.resolve(base, lora),
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
+        # What changes the base is begun in `residual`.
+        init_lora_weights=_PLAIN_STARTS.get(lora.initialisation, True),
+        modules_to_save=saved or None,
+        ensure_weight_tying=tied and bool(saved) and not rows,
+        trainable_token_indices=rows if new_ids and rows else None,
         bias="none",
         task_type="CAUSAL_LM",
     )
-
-
-def _linears(model: PreTrainedModel) -> list[tuple[str, torch.nn.Module]]:
-    head = model.get_output_embeddings()
-    return [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    ]

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import get_scheduler
 
-from workbench.config.schema import Training
+from workbench.config.schema import RunConfig, Training
+from workbench.training import sharding
+
+
+def parameter_groups(model: nn.Module, config: RunConfig) -> list[dict[str, Any]]:
+    """What is trained, in groups with their `lr` and `weight_decay`; the first has the
+    config's own learning rate.
+
+    LoRA+ (Hayou et al. 2024): every matrix B of an adapter learns `lora.plus_ratio` times as
+    fast. Weight decay is for matrices; vectors (biases, norms, DoRA's magnitudes) have none.
+    """
+    training = config.training
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            ratio = config.lora.plus_ratio if ".lora_B." in name else 1.0
+            decay = training.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((training.learning_rate * ratio, decay), []).append(parameter)
+    return [
+        {"params": groups[rate, decay], "lr": rate, "weight_decay": decay}
+        for rate, decay in sorted(groups)
+    ]
 
 
 def make_optimizer(
-    parameters: list[torch.nn.Parameter], training: Training
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]], training: Training
 ) -> torch.optim.Optimizer:
-    """The optimiser that the config names.
+    """The optimiser that the config names, over parameters or the groups of them.
 
-    Where there is no GPU bitsandbytes keeps the state of a paged optimiser in plain
-    memory: there is nothing to page to.
+    AdamW (Loshchilov and Hutter 2019) fused, its state in float32 for weights in float32; Lion
+    (Chen et al. 2023) and all with fewer bits by bitsandbytes. Where there is no GPU it keeps
+    the state of a paged optimiser in plain memory: there is nothing to page to.
     """
     options: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     if training.optimizer == "adamw":
@@ -28,9 +52,27 @@ def make_optimizer(
         "adamw_8bit": bnb.AdamW8bit,
         "paged_adamw_8bit": bnb.PagedAdamW8bit,
         "paged_adamw_32bit": bnb.PagedAdamW32bit,
+        "lion": bnb.Lion,
+        "lion_8bit": bnb.Lion8bit,
+        "paged_lion_8bit": bnb.PagedLion8bit,
     }
     optimizer: torch.optim.Optimizer = kinds[training.optimizer](parameters, **options)
     return optimizer
+
+
+def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
+    """Take a step, or none at all where `finite`, shape (), bool, is not true.
+
+    torch's fused AdamW is told on the GPU, and nothing waits for it; others need to know first.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if finite.is_cuda and isinstance(inner, torch.optim.AdamW):
+        told: Any = inner
+        told.grad_scale, told.found_inf = None, (~finite).float()
+        optimizer.step()
+        told.found_inf = None
+    elif finite:
+        optimizer.step()
 
 
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -41,7 +83,7 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     state of another optimiser.
     """
     if not getattr(optimizer, "is_paged", False):
-        optimizer.load_state_dict(state)
+        sharding.load_optimizer_state(optimizer, state)
         return
     paged: Any = optimizer
     # What is in no page goes to the GPU at the first step.
@@ -57,12 +99,18 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 def make_scheduler(
     optimizer: torch.optim.Optimizer, training: Training, total_steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Warm-up, then the schedule that the config names, over `total_steps` steps."""
+    """Warm-up, then the schedule that the config names, over `total_steps` steps.
+
+    Each group of parameters rises to its own peak and falls from it.
+    """
     names = {"constant": "constant_with_warmup"}
+    warmup = training.warmup_steps
+    if warmup is None:
+        warmup = math.ceil(training.warmup_ratio * total_steps)
     scheduler: torch.optim.lr_scheduler.LRScheduler = get_scheduler(
         names.get(training.schedule, training.schedule),
         optimizer,
-        num_warmup_steps=math.ceil(training.warmup_ratio * total_steps),
+        num_warmup_steps=warmup,
         num_training_steps=total_steps,
     )
     return scheduler

@@ -22,14 +22,14 @@ from workbench.jobs.events import Progress
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import runs
-from workbench.training.job import make_ready
+from workbench.training.job import prove_inputs
 
 
 def prepare(folder: Path, log: LogWriter, control: Control) -> NoReturn:
     """Make the run in `folder` ready, and go on as the launcher of its ranks."""
     job = runs.load_config(folder).job
     check_machine(folder, job)
-    make_ready(folder, log, control)
+    prove_inputs(folder, log, control)
     ranks = "1 process" if job.processes == 1 else f"{job.processes} processes"
     log.write(Progress(f"starting {ranks}", 0, 1))
     launcher.become(folder, "workbench.training.job", job.processes, control)

@@ -119,6 +119,10 @@ class Ranks:
             ) from error
 
 
+ALONE = Ranks()
+"""One process."""
+
+
 def share(weights: Sequence[int], ranks: int) -> list[list[int | None]]:
     """The places of micro-batches by rank, in an order of work that suits them all.
 

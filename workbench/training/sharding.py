@@ -57,24 +57,6 @@ def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
     return whole(nn.utils.clip_grad_norm_(parameters, limit))
 
 
-def trained_weights(model: nn.Module, *, keep: bool) -> dict[str, Tensor]:
-    """The trained weights by name, whole, on the CPU; empty where they aren't kept.
-
-    One at a time, so that no GPU holds more than the largest.
-    """
-    return _whole_by_name(dict(_trained(model)), keep=keep)
-
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give a model the whole weights that `trained_weights` gave; each rank has all of them.
-
-    Raises KeyError when one is missing.
-    """
-    with torch.no_grad():
-        for name, parameter in _trained(model):
-            parameter.copy_(_like(parameter, weights[name]))
-
-
 def optimizer_state(optimizer: torch.optim.Optimizer, *, keep: bool) -> dict[str, Any]:
     """`optimizer.state_dict()` with whole tensors on the CPU: what one process alone would have.
 
@@ -90,16 +72,12 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, body: dict[str, Any])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {
         index: {
-            name: _like(parameters[index], value) if _is_spread(name, value) else value
+            name: like(parameters[index], value) if _is_spread(name, value) else value
             for name, value in values.items()
         }
         for index, values in body["state"].items()
     }
     optimizer.load_state_dict({**body, "state": state})
-
-
-def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 
 
 def _whole_by_name(values: dict[str, Any], *, keep: bool) -> dict[str, Any]:
@@ -117,8 +95,8 @@ def _is_spread(name: str, value: Any) -> bool:
     return isinstance(value, Tensor) and name != "step"
 
 
-def _like(parameter: Tensor, value: Tensor) -> Tensor:
-    """This rank's share of a whole tensor, spread as `parameter` is."""
+def like(parameter: Tensor, value: Tensor) -> Tensor:
+    """This rank's share of a whole tensor, spread as `parameter` is; all of it where that is."""
     value = value.to(parameter.device, parameter.dtype)
     if not isinstance(parameter, DTensor):
         return value

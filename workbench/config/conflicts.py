@@ -1,0 +1,71 @@
+"""Fields of a config that can't be had together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workbench.config.schema import RunConfig
+
+_OWN_WEIGHTS = ("olora", "pissa", "pissa_niter_4", "pissa_niter_16")
+"""Initialisations that take what the adapter begins with out of the base's weights."""
+_WANT_NUMBERS = (*_OWN_WEIGHTS, "orthogonal")
+"""Initialisations that PEFT reads off the base's weights, or makes in their number format."""
+
+
+class Conflicts(ValueError):
+    """Every combination of a config that can't be, as (path of a field, what is wrong)."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{path}: {text}" for path, text in problems))
+        self.problems = problems
+
+
+def changes_base(initialisation: str) -> bool:
+    """Whether an adapter that begins so changes the base's weights before the first step."""
+    return initialisation in _OWN_WEIGHTS
+
+
+def needs_whole_base(initialisation: str) -> bool:
+    """Whether an adapter can't begin so on a quantised base."""
+    return initialisation in _WANT_NUMBERS
+
+
+def refuse(config: RunConfig) -> None:
+    """Raises Conflicts naming both fields of each combination that can't be."""
+    if problems := list(_conflicts(config)):
+        raise Conflicts(problems)
+
+
+def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    model, lora = config.model, config.lora
+    quantised = model.quantization != "none"
+    holds = f"model.quantization is {model.quantization}"
+    if config.training.method == "full" and quantised:
+        yield (
+            "training.method",
+            f"full trains the base's own weights, and {holds}: quantised numbers can't be "
+            "trained. Choose lora, or model.quantization none",
+        )
+    if needs_whole_base(lora.initialisation) and quantised:
+        yield (
+            "lora.initialisation",
+            f"{lora.initialisation} needs the base's weights as they are, and {holds}. Choose "
+            "default or gaussian, or model.quantization none",
+        )
+    if lora.initialisation == "orthogonal" and lora.rank % 2:
+        yield (
+            "lora.initialisation",
+            f"orthogonal needs an even rank, and lora.rank is {lora.rank}",
+        )
+    if model.compute_dtype != "auto" and model.quantization not in ("nf4", "fp4"):
+        yield (
+            "model.compute_dtype",
+            f"it is for 4-bit bases (nf4, fp4), and {holds}. Leave it at auto",
+        )
+    if model.upcast and not quantised:
+        yield (
+            "model.upcast",
+            f"it is for a quantised base, and {holds}. Set model.dtype to float32 instead",
+        )

@@ -1,0 +1,73 @@
+"""Which modules of a base model get an adapter, by the names that its family gives them."""
+
+from __future__ import annotations
+
+import re
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from workbench.config.schema import ALL_LINEAR, Lora
+from workbench.errors import WorkbenchError
+
+_PARTS = {
+    # self_attn (Llama, Phi, OPT), attn (GPT-2, GPT-J), attention (NeoX), self_attention
+    # (Falcon, BLOOM).
+    "attention": re.compile(r"attn|attention"),
+    # mlp (most), ffn (MPT), feed_forward (Llama 4), block_sparse_moe and its experts.
+    "mlp": re.compile(r"mlp|ffn|feed_forward|moe|expert"),
+}
+_BARE_MLP = re.compile(r"fc\d|fc_\w+")
+"""OPT's layers have theirs without a module around them."""
+
+
+def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
+    """`lora.target_modules` as PEFT takes it: `all-linear`, a pattern, or module names.
+
+    Raises WorkbenchError with the linear layers that there are when a preset finds none.
+    """
+    wanted = lora.target_modules
+    if wanted == ALL_LINEAR or not isinstance(wanted, str) or wanted not in _PARTS:
+        return wanted
+    names = linear_layers(base)
+    found = [name for name in names if _is_part(name, wanted)]
+    if not found:
+        raise refusal(base, f"{wanted} names none")
+    return _short(found, names)
+
+
+def refusal(base: PreTrainedModel, reason: str) -> WorkbenchError:
+    """What is wrong with `lora.target_modules`, with the linear layers that there are."""
+    names = sorted({name.rpartition(".")[2] for name in linear_layers(base)})
+    return WorkbenchError(
+        f"lora.target_modules can't be used: {reason}.",
+        f"The base model's linear layers are {', '.join(names)}.",
+    )
+
+
+def linear_layers(base: PreTrainedModel) -> list[str]:
+    """The full names of the base's linear layers, but for its head; GPT-2's Conv1D is one."""
+    head = base.get_output_embeddings()
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    ]
+
+
+def _is_part(name: str, part: str) -> bool:
+    *around, own = name.split(".")
+    # The innermost module that says what it is: an attention inside an expert is attention.
+    for module in reversed(around):
+        for kind, pattern in _PARTS.items():
+            if pattern.search(module):
+                return kind == part
+    return part == "mlp" and _BARE_MLP.fullmatch(own) is not None
+
+
+def _short(found: list[str], names: list[str]) -> list[str]:
+    """Names as short as they can be and still match no other linear layer."""
+    short = sorted({name.rpartition(".")[2] for name in found})
+    matched = [name for name in names if name.rpartition(".")[2] in short]
+    return short if matched == found else found
