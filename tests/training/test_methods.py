@@ -10,11 +10,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.training.harness import CPU, adapter, build, configure, curve, events, run
-from workbench.config.schema import RunConfig
-from workbench.errors import WorkbenchError
+from tests.training.harness import adapter, build, configure, curve, events, run
 from workbench.jobs.events import Step
-from workbench.training import model, proof, saving
+from workbench.training import proof, saving
 from workbench.training.loop import Loop
 
 METHODS: dict[str, dict[str, dict[str, Any]]] = {

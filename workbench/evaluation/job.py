@@ -76,9 +76,8 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             losses[system] = row_losses(
                 TrainedTokenLoss(adapted),
                 rows,
-                batch_size=config.evaluation.batch_size,
-                pad_id=template.pad_id,
-                on_rows=_on_rows(tell, f"loss of the {system}", len(rows)),
+                layout,
+                _on_rows(tell, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(
                 base,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # a torch before it
-    varlen_attn = None
+varlen: Any = None
+with suppress(ImportError):  # a torch before 2.10
+    from torch.nn.attention import varlen
 
 NAME = "workbench_segments"
 """What transformers knows `segment_attention` by."""
@@ -69,19 +69,15 @@ def segment_attention(
     added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if added or attention_mask is not None:
         raise NotImplementedError(f"attention with {', '.join(added) or 'a mask of its own'}")
-    how = {"dropout": dropout, "scaling": scaling, "window": sliding_window}
+    inside = partial(_inside, dropout=dropout, scaling=scaling, window=sliding_window)
     if segment_lengths is None:
-        return _inside(query, key, value, **how), None
-    if query.is_cuda and varlen_attn is not None and query.dtype != torch.float32 and not dropout:
-        window = (-1 if sliding_window is None else sliding_window - 1, 0)
+        return inside(query, key, value), None
+    if query.is_cuda and varlen is not None and query.dtype != torch.float32 and not dropout:
         longest = max(segment_lengths)
-        heads_last = (x[0].transpose(0, 1) for x in (query, key, value))
-        out = varlen_attn(
-            *heads_last,
-            cu_seq_lens_q,
-            cu_seq_lens_q,
-            longest,
-            longest,
+        window = (-1 if sliding_window is None else sliding_window - 1, 0)
+        out = varlen.varlen_attn(
+            *(x[0].transpose(0, 1) for x in (query, key, value)),
+            *(cu_seq_lens_q, cu_seq_lens_q, longest, longest),
             scale=scaling,
             window_size=window,
             enable_gqa=query.shape[1] != key.shape[1],
@@ -89,13 +85,14 @@ def segment_attention(
         return out.unsqueeze(0), None
     # split, not slices: the backward of each slice would fill a tensor of the whole length.
     parts = zip(*(x.split(segment_lengths, dim=2) for x in (query, key, value)), strict=True)
-    return torch.cat([_inside(q, k, v, **how) for q, k, v in parts], dim=1), None
+    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1), None
 
 
 def _inside(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    *,
     dropout: float,
     scaling: float | None,
     window: int | None,

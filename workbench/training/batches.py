@@ -163,11 +163,7 @@ class Batch:
     trained_tokens: int
 
 
-
-
-def collate(
-    rows: Sequence[Row], picked: list[int], layout: Layout, device: torch.device
-) -> Batch:
+def collate(rows: Sequence[Row], picked: list[int], layout: Layout, device: torch.device) -> Batch:
     """One batch of the rows at the places `picked`; without any, of one token of padding."""
     lengths = [len(rows[i]) for i in picked]
     pack = _lay_out if layout.packed else _pad

@@ -32,9 +32,7 @@ class RowLoss:
     def of(cls, row: Row, total: float) -> RowLoss:
         """From the sum of the loss over the row's trained tokens."""
         mean = total / max(1, row.trained_tokens)
-        return cls(
-            row.number, mean if math.isfinite(mean) else None, row.trained_tokens, row.task
-        )
+        return cls(row.number, mean if math.isfinite(mean) else None, row.trained_tokens, row.task)
 
     def to_json(self) -> dict[str, float | int | None]:
         loss = None if self.loss is None else round(self.loss, 5)

@@ -9,45 +9,50 @@ is left to it.
 from __future__ import annotations
 
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 import torch
-from peft import PeftModel
 from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 
 
-def speed_up(model: PeftModel) -> int:
+def speed_up(model: nn.Module) -> int:
     """Give the layers of `model` that can have it the faster forward; returns how many."""
     done = 0
     for module in model.modules():
+        own: Any = module
         if type(module) is LoraLinear and type(module.base_layer) is nn.Linear:
-            module.forward = MethodType(_lora_forward, module)
+            own.forward = MethodType(_lora_forward, module)
             done += 1
         elif _is_rms_norm(module):
-            module.forward = MethodType(_norm_forward, module)
+            own.forward = MethodType(_norm_forward, module)
             done += 1
     return done
 
 
-def _lora_forward(self: LoraLinear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    adapter = self.active_adapters[0] if len(self.active_adapters) == 1 else None
-    base = self.base_layer
-    if (
-        adapter not in self.lora_A
-        or self.disable_adapters
-        or self.merged
-        or adapter in self.lora_variant
-        or args
-        or any(value is not None for value in kwargs.values())
-        or (self.training and not isinstance(self.lora_dropout[adapter], nn.Identity))
-        or self.lora_B[adapter].bias is not None
-        or torch.is_autocast_enabled(x.device.type)
-    ):
-        return LoraLinear.forward(self, x, *args, **kwargs)
-    a, b = self.lora_A[adapter].weight, self.lora_B[adapter].weight
-    out: Tensor = _LoraProduct.apply(x, base.weight, base.bias, a, b, self.scaling[adapter])
+def _lora_forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    if args or any(value is not None for value in kwargs.values()) or not _is_plain(self, x):
+        theirs: Tensor = LoraLinear.forward(self, x, *args, **kwargs)
+        return theirs
+    (name,) = self.active_adapters
+    a, b = self.lora_A[name].weight, self.lora_B[name].weight
+    base, apply = self.base_layer, cast(Any, _LoraProduct.apply)
+    out: Tensor = apply(x, base.weight, base.bias, a, b, self.scaling[name])
     return out
+
+
+def _is_plain(layer: Any, x: Tensor) -> bool:
+    """Whether a layer now computes nothing but x W' + bias + scale * (x A') B'."""
+    if layer.disable_adapters or layer.merged or len(layer.active_adapters) != 1:
+        return False
+    (name,) = layer.active_adapters
+    return (
+        name in layer.lora_A
+        and name not in layer.lora_variant
+        and layer.lora_B[name].bias is None
+        and not (layer.training and not isinstance(layer.lora_dropout[name], nn.Identity))
+        and not torch.is_autocast_enabled(x.device.type)
+    )
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -99,7 +104,7 @@ def _is_rms_norm(module: nn.Module) -> bool:
 
 
 def _same_on_noise(module: nn.Module) -> bool:
-    weight: Tensor = module.weight
+    weight = cast(Tensor, module.weight)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, weight.shape[0], generator=generator).to(weight.device)
     with torch.no_grad():
@@ -108,8 +113,9 @@ def _same_on_noise(module: nn.Module) -> bool:
 
 def _norm_forward(self: Any, x: Tensor) -> Tensor:
     if x.dtype != torch.float32:
-        return type(self).forward(self, x)
-    out: Tensor = _RmsNorm.apply(x, self.weight, self.variance_epsilon)
+        plain: Tensor = type(self).forward(self, x)
+        return plain
+    out: Tensor = cast(Any, _RmsNorm.apply)(x, self.weight, self.variance_epsilon)
     return out
 
 

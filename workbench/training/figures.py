@@ -19,7 +19,7 @@ from workbench.training.spikes import Spikes
 
 
 class Figures:
-    """A step's loss, gradient norm and losses by row on their way from the device, with its time."""
+    """A step's loss, gradient norm and losses by row on their way to the host, with its time."""
 
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
@@ -30,7 +30,9 @@ class Figures:
         else:
             self._started = time.perf_counter()
 
-    def send(self, loss: torch.Tensor, norm: torch.Tensor, row_sums: Sequence[torch.Tensor]) -> None:
+    def send(
+        self, loss: torch.Tensor, norm: torch.Tensor, row_sums: Sequence[torch.Tensor]
+    ) -> None:
         """Start the copy to the host, without waiting for it.
 
         `loss` and `norm` have shape (), each of `row_sums` (rows of a micro-batch,).

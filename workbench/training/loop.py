@@ -102,9 +102,7 @@ class Loop:
         )
         self._model = ready.measure
         if not ready.sharded:
-            self._model, self._optimizer = self._accelerator.prepare(
-                ready.measure, self._optimizer
-            )
+            self._model, self._optimizer = self._accelerator.prepare(ready.measure, self._optimizer)
         self._parameters = [p for p in ready.model.parameters() if p.requires_grad]
         self._parts = checkpoint.Parts(ready.model, self._optimizer, self._scheduler, ranks)
 
@@ -264,7 +262,7 @@ class Loop:
     def _adding_up(self, last: bool) -> AbstractContextManager[object]:
         """Gradients of several ranks are added up once a step, with its last micro-batch."""
         if self._ready.sharded:
-            sharding.add_up(self._measure, last)
+            sharding.add_up(self._measure, now=last)
             return nullcontext()
         return nullcontext() if last else self._accelerator.no_sync(self._model)
 

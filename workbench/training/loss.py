@@ -78,7 +78,8 @@ def _token_losses(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Te
         return _in_chunks(causal, hidden, labels, _chunk_losses)
     if any(p.requires_grad for p in causal.get_output_embeddings().parameters()):
         return _in_chunks(causal, hidden, labels, _recomputed)
-    losses: Tensor = _FrozenHead.apply(hidden, labels, causal)
+    apply: Any = _FrozenHead.apply
+    losses: Tensor = apply(hidden, labels, causal)
     return losses
 
 

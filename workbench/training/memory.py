@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import torch
 
 from workbench.config.memory_advice import Doing, memory_advice
@@ -62,12 +61,14 @@ def peak(device: torch.device) -> int:
 
 def held(device: torch.device) -> int:
     """Bytes now, of what `peak` counts."""
-    return torch.cuda.memory_reserved(device) if device.type == "cuda" else _status("VmRSS")
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    return _status("VmRSS")
 
 
 def host_memory_left() -> int:
     """Bytes that this process can still have, by the machine and by its control group."""
-    left = [psutil.virtual_memory().available]
+    left = [_kilobytes(Path("/proc/meminfo"), "MemAvailable")]
     group = memory_group()
     limit = group.limit() if group is not None else None
     if limit is not None:
@@ -76,5 +77,10 @@ def host_memory_left() -> int:
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", (_PROCESS / "status").read_text())
+    return _kilobytes(_PROCESS / "status", name)
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    """A figure of one of the kernel's tables, in bytes; 0 where it has none."""
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text())
     return int(found[1]) * 1024 if found else 0

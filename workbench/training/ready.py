@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
@@ -65,7 +64,7 @@ def make_ready(
     measure = TrainedTokenLoss(model, noise)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
     if sharded:
-        sharding.shard(measure, device, ranks.count)
+        sharding.shard(measure, causal_model(model), device, ranks.count)
     training = config.training
     size = training.batch_size if training.micro_batch is None else training.micro_batch
     layout = Layout(1 if size == "auto" else size, max(lengths_of(train)), pad_id, packed)
@@ -126,9 +125,7 @@ def _rehearse(
     log.write(Progress("rehearsing the largest batches", 0, 1))
     with advised(ready.config, "training"):
         result = _go_through(ready, train, validation, device)
-    log.write(
-        Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size)
-    )
+    log.write(Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size))
 
 
 def _go_through(

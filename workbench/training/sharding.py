@@ -14,14 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import PreTrainedModel
 
-from workbench.training.loss import TrainedTokenLoss, causal_model
 
-
-def shard(measure: TrainedTokenLoss, device: torch.device, ranks: int) -> FSDPModule:
+def shard(measure: nn.Module, causal: PreTrainedModel, device: torch.device, ranks: int) -> None:
     """Spread the weights of a model over all ranks, in place; a model on the CPU moves to
     `device` a layer at a time.
 
@@ -30,19 +27,24 @@ def shard(measure: TrainedTokenLoss, device: torch.device, ranks: int) -> FSDPMo
     trained weights may differ in their number format, the trained ones among themselves not.
     The optimiser is made afterwards: the parameters are others then.
     """
+    # A second of imports that a process alone does without.
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device.type, (ranks,))
-    layers = set(causal_model(measure.model)._no_split_modules or ())
+    layers = set(causal._no_split_modules or ())
     for module in list(measure.modules()):
         if type(module).__name__ in layers:
             fully_shard(module, mesh=mesh)
     # The embeddings, the head, which may be one with them, and what else stands outside a layer.
-    return fully_shard(measure, mesh=mesh)
+    fully_shard(measure, mesh=mesh)
 
 
-def add_up(measure: FSDPModule, now: bool) -> None:
+def add_up(measure: nn.Module, now: bool) -> None:
     """Whether the next backward pass adds the gradients up over the ranks (their mean), or keeps
     them for the last micro-batch of the step."""
-    measure.set_requires_gradient_sync(now)
+    spread: Any = measure
+    spread.set_requires_gradient_sync(now)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -84,4 +84,3 @@ class Samples:
             Answered(step, row, example.prompt[-1].content, text)
             for (row, example), text in zip(self._examples, texts, strict=True)
         ]
-
