@@ -1,20 +1,18 @@
 """The evaluation process: `python -m workbench.evaluation.job EVALUATION_FOLDER`.
 
-Base and adapter answer the same held-out rows in one load: the adapter is switched off
-for the base. The folder ends with `outputs.jsonl` (a row an item) and `metrics.json`.
+The base and what the run made of it answer the same held-out rows. The folder ends with
+`outputs.jsonl` (a row an item) and `metrics.json`.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from workbench.config.schema import RunConfig
 from workbench.data import versions
@@ -22,8 +20,9 @@ from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
 from workbench.evaluation.generate import answer, greedy
-from workbench.evaluation.request import BASE, OUTPUTS, SCORES, SYSTEMS, read_request
+from workbench.evaluation.request import OUTPUTS, SCORES, read_request, result, systems_of
 from workbench.evaluation.scoring import system_scores
+from workbench.evaluation.systems import Systems
 from workbench.files import write_json, write_text
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished
@@ -32,14 +31,14 @@ from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
 from workbench.training import encoding, model
-from workbench.training.batches import Row
-from workbench.training.loss import OnRows, TrainedTokenLoss, row_losses
+from workbench.training.batches import Layout, Row
+from workbench.training.loss import OnRows, TrainedTokenLoss, causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.workspace import Workspace
 
 
 def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
-    """Evaluate base and adapter as the folder's request says.
+    """Evaluate base and adapter, or base and tuned model, as the folder's request says.
 
     Raises Stopped after the current batch once a person asks for it.
     """
@@ -53,9 +52,8 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     model.offline()
     tell("loading the models", 0, 1)
     device = model.pick_device()
-    with advised(config, "loading"):
-        base = model.load_base(base_folder, config.model, device)
-        adapted = model.load_adapter(base, run / "adapter")
+    made = result(run)
+    systems = Systems(config, base_folder, made, device, template.new_ids)
     tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
     split = encoding.encode(examples, template, config.data, config.data.validation_rows)
@@ -69,30 +67,37 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     # Plain text asks nothing.
     asking = (place for place in split.places if not examples[place].text)
     asked = {place: examples[place] for place in islice(asking, request.rows)}
+    longest = max(len(row) for row in rows)
+    layout = Layout(config.evaluation.batch_size, longest, template.pad_id, packed=False)
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}
-    for system in SYSTEMS:
-        with _as_system(adapted, system), advised(config, "evaluating"):
+
+    def measure(system: str) -> None:
+        # In a function of its own: no name keeps one model while the next is loaded.
+        with systems.of(system) as network, advised(config, "evaluating"):
             losses[system] = row_losses(
-                TrainedTokenLoss(adapted),
+                TrainedTokenLoss(network),
                 rows,
                 layout,
                 _on_rows(tell, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(
-                base,
+                causal_model(network),
                 template,
                 list(asked.values()),
                 max_new_tokens=request.max_new_tokens,
                 batch_size=config.evaluation.batch_size,
                 on_rows=_on_rows(tell, f"answers of the {system}", len(asked)),
             )
+
+    for system in systems_of(made):
+        measure(system)
     how = {
         "generation": greedy(template, request.max_new_tokens),
         "environment": {
             **manifest.environment(),
             "device": model.device_name(device),
-            "dtype": model.dtype_name(model.pick_dtype(config.model, device)),
+            "dtype": model.dtype_name(model.training_dtype(config, device)),
             "threads": torch.get_num_threads(),
         },
     }
@@ -109,10 +114,6 @@ def _held_out(workspace: Workspace, config: RunConfig) -> list[Example]:
             "Import it again with --validation 0.1.",
         )
     return examples
-
-
-def _as_system(adapted: PeftModel, system: str) -> Any:
-    return adapted.disable_adapter() if system == BASE else nullcontext()
 
 
 def _on_rows(tell: Tell, phase: str, total: int) -> OnRows:
@@ -138,7 +139,7 @@ def _write(
             "reference": example.response,
             "task": example.task,
             "source": example.source,
-            "outputs": {system: answers[system][number] for system in SYSTEMS},
+            "outputs": {system: answers[system][number] for system in answers},
         }
         for number, (place, example) in enumerate(asked.items())
     ]
@@ -159,7 +160,7 @@ def _write(
             **how,
             "systems": {
                 system: system_scores(answers[system], references, losses[system], tokens)
-                for system in SYSTEMS
+                for system in answers
             },
         },
     )

@@ -12,11 +12,12 @@ from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
 from workbench.jobs.state import GOING_ON, STATE, describe
 from workbench.jobs.tasks import REQUEST
+from workbench.tracking import finding
 from workbench.workspace import Workspace, check_name
 
 BASE = "base"
-ADAPTER = "adapter"
-SYSTEMS = (BASE, ADAPTER)
+TUNED = "tuned"
+"""The system of a run that trained all weights; of any other it has the adapter's name."""
 OUTPUTS = "outputs.jsonl"
 SCORES = "metrics.json"
 
@@ -41,13 +42,10 @@ class Request:
 def start(run: Path, request: Request, name: str = "") -> Path:
     """Start an evaluation of `run` as a job of its own; returns its folder.
 
-    `name` defaults to a number. Raises WorkbenchError when the run has no adapter yet, is
+    `name` defaults to a number. Raises WorkbenchError when the run has made nothing yet, is
     being evaluated already, or the name is taken.
     """
-    if not (run / "adapter").exists():
-        raise WorkbenchError(
-            f"The run {run.name} has no adapter yet.", "Evaluate it once training has finished."
-        )
+    result(run)
     parent = run / "evaluations"
     for state in parent.glob(f"*/{STATE}"):
         if describe(state.parent)[0] in GOING_ON:
@@ -67,6 +65,21 @@ def start(run: Path, request: Request, name: str = "") -> Path:
             write_json(building / REQUEST, request.to_json())
     launch.start(folder, "workbench.evaluation.job")
     return folder
+
+
+def result(run: Path) -> Path:
+    """The folder of the run's adapter, or of its model. Raises WorkbenchError before it is."""
+    folder = finding.result(run)
+    if folder is None:
+        raise WorkbenchError(
+            f"The run {run.name} has no adapter yet.", "Evaluate it once training has finished."
+        )
+    return folder
+
+
+def systems_of(result: Path) -> tuple[str, str]:
+    """The names of base and of what the run made of it: what came out is called by them."""
+    return (BASE, finding.ADAPTER if result.name == finding.ADAPTER else TUNED)
 
 
 def read_request(folder: Path) -> Request:

@@ -2,7 +2,8 @@
 
 Always into the base in its own number format, never into quantised weights. The merged
 model is compared with base plus adapter on held-out prompts, and what was found is kept
-beside it as `merge.json`.
+beside it as `merge.json`. A run that trained all weights has a whole model already: it is
+copied.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from transformers import PreTrainedModel
 
 from workbench import base_models
 from workbench.data import versions
-from workbench.export.request import CERTIFICATE, add_papers, read_request
+from workbench.export.request import (
+    CERTIFICATE,
+    add_papers,
+    copy_result,
+    read_request,
+    result_folder,
+)
 from workbench.files import building_folder, write_json
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished
@@ -28,7 +35,8 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, watched
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, runs
-from workbench.training import model
+from workbench.tracking.finding import MODEL
+from workbench.training import embeddings, model
 from workbench.training.loss import causal_model
 from workbench.workspace import Workspace
 
@@ -48,6 +56,11 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     run, target = Path(request.run), Path(request.target)
     workspace = Workspace(run.parent.parent)
     config = runs.load_config(run)
+    result = result_folder(run)
+    if result.name == MODEL:
+        tell("copying", 0, 1)
+        copy_result(run, result, target)
+        return Finished(stopped=False, result=str(target))
     base_folder = inputs.base_folder(run)
     template = inputs.load_template(run)
     version = versions.resolve(workspace, config.data.dataset)
@@ -65,7 +78,8 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     whole = config.model.model_copy(update={"quantization": "none"})
     own = model.own_dtype(base_folder)
     base = model.load_base(base_folder, whole, torch.device("cpu"), own)
-    adapted = model.load_adapter(base, run / "adapter")
+    embeddings.make_room(base, template.new_ids)
+    adapted = model.load_adapter(base, result)
 
     def logits(network: PreTrainedModel | PeftModel, phase: str) -> Iterator[torch.Tensor]:
         return (_logits(network, prompt) for prompt in watched(prompts, phase, tell, "prompts"))
@@ -84,7 +98,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     merged.config.use_cache = True
     with building_folder(target) as building:
         merged.save_pretrained(building)
-        base_models.copy_tokenizer(base_folder, building)
+        base_models.copy_tokenizer(result, building)
         write_json(building / CERTIFICATE, certificate)
         add_papers(run, building)
         # The last moment in which an end leaves nothing.

@@ -10,7 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
 from workbench.jobs.tasks import REQUEST
-from workbench.tracking import card, inputs
+from workbench.tracking import card, finding, inputs
 from workbench.tracking.finding import MANIFEST, number
 from workbench.workspace import Workspace
 
@@ -26,10 +26,10 @@ class Request:
     """Where the merged model goes."""
 
 
-def adapter_folder(run: Path) -> Path:
-    """The run's adapter. Raises WorkbenchError when it has none yet."""
-    folder = run / "adapter"
-    if not (folder / "adapter_config.json").exists():
+def result_folder(run: Path) -> Path:
+    """The run's adapter, or its whole model. Raises WorkbenchError when it has none yet."""
+    folder = finding.result(run)
+    if folder is None:
         raise WorkbenchError(
             f"The run {run.name} has no adapter yet.", "Export it once training has finished."
         )
@@ -37,13 +37,27 @@ def adapter_folder(run: Path) -> Path:
 
 
 def export_adapter(run: Path, target: Path) -> Path:
-    """Copy the adapter to `target`, whole, with the papers that go with it."""
-    adapter = adapter_folder(run)
+    """Copy the adapter to `target`, whole, with the papers that go with it.
+
+    Raises WorkbenchError for a run that has none, not yet or because it trained all weights.
+    """
+    folder = result_folder(run)
+    if folder.name == finding.MODEL:
+        raise WorkbenchError(
+            f"The run {run.name} has no adapter: it trained the whole model (training.method "
+            "full).",
+            f"Take the model away with: workbench export merged {run.name} --to DIR",
+        )
+    copy_result(run, folder, target)
+    return target
+
+
+def copy_result(run: Path, folder: Path, target: Path) -> None:
+    """Copy what a run has made to `target`, whole, with the papers that go with it."""
     with building_folder(target) as building:
-        shutil.copytree(adapter, building, dirs_exist_ok=True)
+        shutil.copytree(folder, building, dirs_exist_ok=True)
         card.write(run, building)
         add_papers(run, building)
-    return target
 
 
 def add_papers(run: Path, folder: Path) -> None:
@@ -60,8 +74,9 @@ def add_papers(run: Path, folder: Path) -> None:
 
 
 def start_merge(run: Path, target: Path) -> Path:
-    """Start merging the adapter into its base as a job; returns the job's folder."""
-    adapter_folder(run)
+    """Start merging the adapter into its base as a job, or copying the model of a run that
+    trained all weights; returns the job's folder."""
+    result_folder(run)
     if target.exists():
         raise WorkbenchError(f"{target} exists already.", "Remove it, or choose another folder.")
     parent = run / "exports"

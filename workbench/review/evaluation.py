@@ -25,9 +25,16 @@ def create_session(
         workspace,
         name,
         found,
+        systems=_systems(found),
         seed=secrets.randbits(64) if seed is None else seed,
         source={
             "evaluation": str(evaluation),
             "sha256": sha256_file(evaluation / items.OUTPUTS),
         },
     )
+
+
+def _systems(found: list[items.Item]) -> tuple[str, str]:
+    """Base and the other one, by the names that the evaluation gives them."""
+    others = [name for item in found for name in item.outputs if name != "base"]
+    return ("base", others[0] if others else "adapter")

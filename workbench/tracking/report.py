@@ -13,7 +13,7 @@ from workbench.export.request import CERTIFICATE, read_request
 from workbench.files import read_json, write_text
 from workbench.review import sessions
 from workbench.review.wording import report_lines
-from workbench.tracking import figures, manifest, runs
+from workbench.tracking import figures, finding, manifest, runs
 from workbench.workspace import Workspace
 
 REPORT = "report.md"
@@ -80,9 +80,9 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
 
 
 def _exports(run: Path) -> Iterator[str]:
-    """The adapter, and the merged models that are still where they were put."""
-    if (run / "adapter").exists():
-        yield f"- Adapter: {run / 'adapter'}"
+    """The adapter or the model, and the merged models that are still where they were put."""
+    if (made := finding.result(run)) is not None:
+        yield f"- {made.name.capitalize()}: {made}"
     requests = sorted((run / "exports").glob("*/request.json"))
     for target in dict.fromkeys(Path(read_request(r.parent).target) for r in requests):
         if (target / CERTIFICATE).exists():
@@ -90,6 +90,8 @@ def _exports(run: Path) -> Iterator[str]:
             yield f"- Merged model: {target}"
             yield f"  (same most likely token as base plus adapter at {found['same_top_token']:.1%}"
             yield f"  of {found['positions']} positions, mean KL {found['mean_kl_nats']:.1e} nats)"
+        elif (target / "config.json").exists():
+            yield f"- Copy of the model: {target}"
     yield ""
 
 

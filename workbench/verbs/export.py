@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     merged = leaf(
         verbs,
         "merged",
-        help="merge the adapter into its base and save a whole model",
+        help="save a whole model, the adapter merged into its base",
         run=_merged,
         show=show_result(_show),
     )
@@ -43,7 +43,10 @@ def _merged(args: argparse.Namespace) -> dict[str, Any]:
     target = Path(args.to).expanduser().absolute()
 
     def result(folder: Path) -> dict[str, Any]:
-        return {"run": run.name, "path": str(target), "merge": read_json(target / CERTIFICATE)}
+        merged = {"run": run.name, "path": str(target)}
+        if (target / CERTIFICATE).exists():
+            merged["merge"] = read_json(target / CERTIFICATE)
+        return merged
 
     return do_job(args, lambda: start_merge(run, target), result)
 
