@@ -9,8 +9,7 @@ import torch
 
 from tests.training.harness import CPU, encode
 from workbench.config.schema import Training
-from workbench.training import batches
-from workbench.training.batches import Schedule
+from workbench.training.batches import Layout, Schedule, collate
 
 
 def schedule(rows: int, **training: Any) -> Schedule:
@@ -56,7 +55,9 @@ def test_a_run_has_as_many_steps_as_its_epochs_or_max_steps_say(
 def test_a_batch_holds_each_row_whole_and_padding_beside_it(base: Path) -> None:
     rows = encode(base, 10)
     seen: list[int] = []
-    for batch in batches.batches(rows, 4, 256, CPU):
+    layout = Layout(4, max(len(row) for row in rows), 256, packed=False)
+    for group in layout.groups([len(row) for row in rows]):
+        batch = collate(rows, group, layout, CPU)
         assert len(batch.rows) <= 4
         for place, number in enumerate(batch.rows):
             length = len(rows[number])
@@ -72,7 +73,8 @@ def test_a_batch_holds_each_row_whole_and_padding_beside_it(base: Path) -> None:
 
 
 def test_rows_of_like_lengths_go_together(base: Path) -> None:
-    rows = encode(base, 12)
-    widths = [batch.input_ids.shape[1] for batch in batches.batches(rows, 4, 256, CPU)]
-    lengths = sorted((len(row) for row in rows), reverse=True)
-    assert widths == lengths[::4]
+    lengths = [len(row) for row in encode(base, 12)]
+    groups = Layout(4, max(lengths), 256, packed=False).groups(lengths)
+    assert [[lengths[i] for i in group] for group in groups] == [
+        sorted(lengths, reverse=True)[start : start + 4] for start in (0, 4, 8)
+    ]

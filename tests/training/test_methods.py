@@ -57,7 +57,7 @@ def plain(base: Path, rows: int) -> Any:
 
 
 def loaded(base: Path, result: Path, loop: Loop) -> Any:
-    rows = len(loop.peft_model.get_input_embeddings().weight)
+    rows = len(loop.model.get_input_embeddings().weight)
     if loop.config.training.method == "full":
         return AutoModelForCausalLM.from_pretrained(result)
     return PeftModel.from_pretrained(plain(base, rows), result)
@@ -69,20 +69,20 @@ def test_it_learns_leaves_the_base_and_loads_plainly(
 ) -> None:
     config = configure(base, **METHODS[method])
     loop = build(tmp_path, config)
-    frozen = proof.base_fingerprint(loop.peft_model)
-    before = proof.trained_fingerprint(loop.peft_model)
+    frozen = proof.base_fingerprint(loop.model)
+    before = proof.trained_fingerprint(loop.model)
     loop.run()
-    proof.check_base(frozen, loop.peft_model)
-    assert proof.adapter_moved(before, loop.peft_model).still == []
+    proof.check_base(frozen, loop.model)
+    assert proof.adapter_moved(before, loop.model).still == []
     steps = events(tmp_path, Step)
     assert steps[-1].loss < steps[0].loss - 0.05
 
-    saving.save_result(loop.peft_model, tmp_path / "result")
+    saving.save_result(loop.model, tmp_path / "result", saving.trained_tensors(loop.model))
     assert {p.suffix for p in (tmp_path / "result").iterdir()} <= {".json", ".safetensors"}
     fresh = loaded(base, tmp_path / "result", loop)
     tolerance = 0.05 if method == "bfloat16" else 1e-5
-    torch.testing.assert_close(logits(fresh), logits(loop.peft_model), rtol=0, atol=tolerance)
-    untrained = plain(base, len(loop.peft_model.get_input_embeddings().weight))
+    torch.testing.assert_close(logits(fresh), logits(loop.model), rtol=0, atol=tolerance)
+    untrained = plain(base, len(loop.model.get_input_embeddings().weight))
     assert (logits(fresh) - logits(untrained)).abs().max() > 0.1
 
 
@@ -99,8 +99,8 @@ def test_it_resumes_bit_for_bit(tmp_path: Path, base: Path, method: str) -> None
         run(tmp_path / "cut", config, on_step=kill, validation=0)
     again = build(tmp_path / "cut", config, validation=0)
     assert again.resume() == 4
-    frozen = proof.base_fingerprint(again.peft_model)
-    assert frozen == proof.base_fingerprint(whole.peft_model)
+    frozen = proof.base_fingerprint(again.model)
+    assert frozen == proof.base_fingerprint(whole.model)
     again.run(4)
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     ours, theirs = adapter(again), adapter(whole)

@@ -150,11 +150,12 @@ def set_aside(checkpoint: Path) -> None:
     checkpoint.replace(aside)
 
 
-def prune(folder: Path, keep: int, but: int = 0) -> None:
-    """Remove all but the newest `keep` checkpoints and that of step `but`, and what a crash left
+def prune(folder: Path, keep: int, best: int = 0) -> None:
+    """Remove all checkpoints but the newest `keep` and that of step `best`, and what a crash left
     half-written."""
-    found = [path for path in sorted(_all(folder), key=_step_of) if _step_of(path) != but]
-    for old in [*found[: max(0, len(found) - keep)], *folder.glob(".step-*")]:
+    older = sorted(_all(folder), key=_step_of)[:-keep]
+    spent = [path for path in older if _step_of(path) != best]
+    for old in [*spent, *folder.glob(".step-*")]:
         shutil.rmtree(old)
 
 

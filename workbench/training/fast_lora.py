@@ -108,7 +108,9 @@ def _same_on_noise(module: nn.Module) -> bool:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, weight.shape[0], generator=generator).to(weight.device)
     with torch.no_grad():
-        return torch.allclose(_norm_forward(module, x), module(x), atol=1e-6, rtol=1e-5)
+        ours, theirs = _norm_forward(module, x), cast(Tensor, module(x))
+    same: bool = torch.allclose(ours, theirs, atol=1e-6, rtol=1e-5)
+    return same
 
 
 def _norm_forward(self: Any, x: Tensor) -> Tensor:
@@ -127,7 +129,8 @@ class _RmsNorm(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, inverse)
-        return (x * inverse).mul_(weight)
+        out: Tensor = (x * inverse).mul_(weight)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

@@ -74,7 +74,7 @@ class Loop:
         self.model = ready.model
         self.schedule = Schedule(len(train), config.training)
         self._train = train
-        self._validation = validation
+        self.validation = validation
         self._samples = samples
         self._ready = ready
         self._folder = folder / "checkpoints"
@@ -96,15 +96,14 @@ class Loop:
         )
         self._measure = ready.measure
         self._accelerator = Accelerator()
-        self._optimizer = ready.make_optimizer()
-        self._scheduler = make_scheduler(
-            self._optimizer, config.training, self.schedule.total_steps
-        )
+        optimizer = ready.make_optimizer()
+        self._scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
+        self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks)
+        self._optimizer = optimizer
         self._model = ready.measure
         if not ready.sharded:
             self._model, self._optimizer = self._accelerator.prepare(ready.measure, self._optimizer)
         self._parameters = [p for p in ready.model.parameters() if p.requires_grad]
-        self._parts = checkpoint.Parts(ready.model, self._optimizer, self._scheduler, ranks)
 
     def resume(self) -> int:
         """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
@@ -133,6 +132,7 @@ class Loop:
         changed in the first three steps, or no trained one has.
         """
         self._control.be_patient()
+        self._ranks.wait_for_all("the first step")
         step, total = first_step, self.schedule.total_steps
         proof = Proof(self.model)
         if step == 0 or self._owes_evaluation(step):
@@ -302,9 +302,9 @@ class Loop:
     def _evaluate(self, step: int) -> bool:
         """Whether the validation loss is there; not when its end was asked for half-way."""
         self._asked.evaluate = False
-        if not self._validation:
+        if not len(self.validation):
             return True
-        total = len(self._validation)
+        total = len(self.validation)
 
         def on_rows(done: int) -> None:
             self._log.write(Progress("validation", done, total, "rows"))
@@ -315,7 +315,7 @@ class Loop:
         layout = self._ready.validation_layout
         try:
             with advised(self.config, "evaluating"):
-                sums = row_losses(self._measure, self._validation, layout, on_rows, self._ranks)
+                sums = row_losses(self._measure, self.validation, layout, on_rows, self._ranks)
                 self._validated(step, sums)
         except Stopped:
             return False
@@ -326,7 +326,7 @@ class Loop:
         self._evaluated = step
         best = False
         if self._ranks.first:
-            figures = evaluated(step, self._validation, sums)
+            figures = evaluated(step, self.validation, sums)
             self._log.write(figures)
             if not math.isfinite(figures.loss):
                 raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
@@ -357,7 +357,7 @@ class Loop:
         self._asked.save = False
         if not self._ranks.first:
             return
-        checkpoint.prune(self._folder, self.config.checkpoints.keep, but=self.best.step)
+        checkpoint.prune(self._folder, self.config.checkpoints.keep, self.best.step)
         if reason == "best":
             write_json(self._folder / "best.json", {"path": path.name, **self.best.to_json()})
         self._log.write(CheckpointSaved(step, str(path.name), reason))

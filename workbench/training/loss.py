@@ -115,7 +115,7 @@ class _FrozenHead(torch.autograd.Function):
             with torch.enable_grad():
                 chunk = hidden[part].detach().requires_grad_()
                 of_chunk = _chunk_losses(causal, chunk, labels[part])
-            (gradients[part],) = torch.autograd.grad(of_chunk.sum(), chunk)
+                (gradients[part],) = torch.autograd.grad(of_chunk.sum(), chunk)
             losses[part] = of_chunk.detach()
         ctx.save_for_backward(gradients)
         return losses
