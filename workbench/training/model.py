@@ -143,14 +143,15 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
     """
     torch.manual_seed(config.training.seed)
     _checkpoint_activations(base, config)
-    tied = embeddings.are_tied(base)
+    layers, tied = targets.linear_layers(base), embeddings.are_tied(base)
     wanted = _adapter_config(base, config.lora, new_ids)
     try:
         # The number format is set below, whatever the base's is.
         adapted = get_peft_model(base, wanted, autocast_adapter_dtype=False)
     except (ValueError, TypeError) as error:
-        raise targets.refusal(base, " ".join(str(error).split())[:200].rstrip(".")) from error
-    whole_modules.check(adapted, tied)
+        raise targets.refusal(layers, " ".join(str(error).split())[:200].rstrip(".")) from error
+    if tied:
+        whole_modules.check_tied(adapted)
     dtype = torch.float32 if config.lora.dtype == "float32" else torch.bfloat16
     whole_modules.hold_in(adapted, dtype)
     for parameter in adapted.parameters():
