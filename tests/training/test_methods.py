@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests import tiny
 from tests.training.harness import CPU, adapter, build, configure, curve, events, run
@@ -315,3 +315,24 @@ def test_spare_rows_are_used_before_any_are_added(base: Path) -> None:
         assert torch.equal(new[:259], table[:259])
         if rows == 300:
             assert torch.equal(new[261:], table[261:]), "the others stay"
+
+
+@pytest.mark.parametrize("lora", [{"initialisation": "pissa"}, {"modules_to_save": ["wte"]}])
+def test_weights_that_are_held_transposed_are_trained_and_saved(
+    tmp_path: Path, lora: dict[str, Any]
+) -> None:
+    """GPT-2's layers are Conv1D, and PEFT knows its tied embeddings by the head's name alone."""
+    folder = tmp_path / "gpt2"
+    tiny.make_tokenizer(folder)
+    settings = {"vocab_size": 259, "n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 256}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("gpt2", **settings, bos_token_id=None, eos_token_id=258)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    loop, _ = run(tmp_path, configure(folder, lora=lora))
+    steps = events(tmp_path, Step)
+    assert steps[-1].loss < steps[0].loss - 0.3
+    saving.save_result(loop.peft_model, tmp_path / "result")
+    fresh = PeftModel.from_pretrained(plain(folder, 0), tmp_path / "result")
+    torch.testing.assert_close(logits(fresh), logits(loop.peft_model), rtol=0, atol=1e-5)
+    ends: Any = fresh.get_base_model()
+    assert ends.get_input_embeddings().weight is ends.get_output_embeddings().weight

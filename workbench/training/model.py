@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from workbench.config.conflicts import changes_base
@@ -214,6 +215,7 @@ def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets.resolve(base, lora),
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         # What changes the base is begun in `residual`.
