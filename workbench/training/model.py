@@ -146,6 +146,7 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
     _checkpoint_activations(base, config)
     layers, tied = targets.linear_layers(base), embeddings.are_tied(base)
     wanted = _adapter_config(base, config.lora, new_ids)
+    whole = list(wanted.modules_to_save or []) or None
     try:
         # The number format is set below, whatever the base's is.
         adapted = get_peft_model(base, wanted, autocast_adapter_dtype=False)
@@ -160,6 +161,8 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
             parameter.data = parameter.data.to(dtype)
     if changes_base(config.lora.initialisation):
         residual.begin(adapted, config.lora.initialisation, dtype)
+    # PEFT leaves out the head of tied ones, and knows the embeddings by Llama's name alone.
+    wanted.modules_to_save = whole
     if isinstance(wanted.target_modules, set):
         # The order of a set differs from process to process, and so would the saved file.
         wanted.target_modules = sorted(wanted.target_modules)
