@@ -200,6 +200,22 @@ def test_the_adapter_and_what_is_trained_whole_are_in_the_format_that_is_wanted(
         assert all(p.grad is not None for p in trained.parameters() if p.requires_grad)
 
 
+def test_weights_that_are_trained_themselves_are_in_float32_unless_told_otherwise(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    gpu = torch.device("cuda")
+    found = {
+        (method, dtype): model.training_dtype(
+            configure(base, model={"dtype": dtype}, training={"method": method}), gpu
+        )
+        for method in ("lora", "full")
+        for dtype in ("auto", "bfloat16")
+    }
+    assert found.pop(("full", "auto")) == torch.float32
+    assert set(found.values()) == {torch.bfloat16}
+
+
 def test_a_head_in_float32_on_a_base_in_bfloat16_learns_and_is_saved(
     tmp_path: Path, base: Path
 ) -> None:

@@ -172,7 +172,7 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
 def _checkpoint_activations(base: PreTrainedModel, config: RunConfig) -> None:
     if config.training.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
-        # Where embeddings are frozen, gradients must flow through the first layer's input.
+        # Frozen embeddings cut gradients off where activations are recomputed reentrantly.
         base.enable_input_require_grads()
 
 
