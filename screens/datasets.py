@@ -336,7 +336,9 @@ class DatasetsScreen(ImportScreen):
         if looked.problem:
             return (number, "!", "", looked.problem, looked.text)
         example = looked.examples[0]
-        return (number, example.split[:5], example.task, example.instruction, example.response)
+        # Plain text is learnt as a response is, and answers nothing.
+        learnt = example.text or example.response
+        return (number, example.split[:5], example.task, example.instruction, learnt)
 
     def _look(self, row: int) -> Looked | None:
         try:

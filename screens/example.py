@@ -27,11 +27,14 @@ _PART = "‹"
 
 
 def turns(looked: Looked) -> Text:
-    """The turns of a row under their roles, or why it is none."""
+    """The turns of a row under their roles, or its text, or why it is none."""
     if looked.problem:
         return Text(visible(f"{looked.problem}\n\n{_cut(looked.text)}"))
     out = Text()
     for example in looked.examples:
+        if example.text:
+            out.append("plain text\n", Style(bold=True, color="cyan"))
+            out.append(visible(_cut(example.text)) + "\n\n")
         for message in example.messages:
             out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
             out.append(visible(_cut(message.content)) + "\n\n")
@@ -46,7 +49,7 @@ def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
         return turns(looked)
     out = Text()
     for example in looked.examples:
-        size = sum(len(message.content) for message in example.messages)
+        size = len(example.text) + sum(len(message.content) for message in example.messages)
         if size > _LONGEST * 4:
             out.append(f"{size:,} characters are too many to show as tokens here.\n\n")
             continue

@@ -9,11 +9,14 @@ from workbench.hardware.nvml import Gpu
 from workbench.workspace import Workspace
 
 
+def _sample(gpus: OneGpu) -> list[Gpu]:
+    return [Gpu(0, "A card", "GPU-1", 1 << 30, 8 << 30, None, 0, 1.0, 2.0, 30)]
+
+
 class OneGpu:
     reason: str | None = None
 
-    def sample(self) -> list[Gpu]:
-        return [Gpu(0, "A card", "GPU-1", 1 << 30, 8 << 30, None, 0, 1.0, 2.0, 30)]
+    sample = _sample
 
     def driver(self) -> str:
         return "570.1"
@@ -41,3 +44,13 @@ def test_without_a_gpu_a_torch_for_processors_is_no_problem(
     monkeypatch.setattr(doctor, "Nvml", OneGpu)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.9.0+cpu")
     assert not [f for f in doctor.examine(workspace) if f.name == "torch and gpu"]
+
+
+def test_it_says_how_many_processes_there_is_a_gpu_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OneGpu, "sample", lambda self: [*_sample(self), *_sample(self)])
+    monkeypatch.setattr(doctor, "Nvml", OneGpu)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (found,) = [f for f in doctor.examine(workspace) if f.name == "processes"]
+    assert "each of 2 GPUs" in found.text and "DeepSpeed: not installed" in found.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
@@ -49,6 +50,7 @@ def examine(workspace: Workspace) -> list[Finding]:
         Finding("python", "ok", f"{sys.version.split()[0]} at {sys.executable}"),
         *_packages(),
         *_gpus(),
+        _processes(),
         _host(workspace),
         _workspace(workspace),
         _disk(workspace),
@@ -87,6 +89,14 @@ def _gpus() -> Iterator[Finding]:
             "torch is built for processors alone: training would not use the GPU.",
             "Install torch anew from an index with CUDA builds; its site shows the command.",
         )
+
+
+def _processes() -> Finding:
+    """How many processes a run may train in, and what can share its weights out to them."""
+    count = len(Nvml().sample())
+    where = f"one to each of {count} GPUs" if count > 1 else "on the processor or one GPU"
+    deepspeed = "" if importlib.util.find_spec("deepspeed") else ", not DeepSpeed: not installed"
+    return Finding("processes", "ok", f"{where}: DDP, FSDP2{deepspeed}")
 
 
 def _torch_is_for_processors() -> bool:

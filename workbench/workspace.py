@@ -65,6 +65,11 @@ class Workspace:
     def models(self) -> Path:
         return self.root / "models"
 
+    @property
+    def cache(self) -> Path:
+        """What can be made again at any time."""
+        return self.root / "cache"
+
     def ensure(self) -> Workspace:
         """Create the workspace and prove that it can be written.
 

@@ -129,3 +129,12 @@ def test_a_reference_is_a_file_or_a_dataset(
             locate(workspace, reference)
     with pytest.raises(WorkbenchError, match=r"There is no dataset made\.v3"):
         locate(workspace, "made.v3")
+
+
+def test_plain_text_is_shown_with_the_split_that_workbench_gave_it(write_rows: WriteRows) -> None:
+    own = {"text": "A law", "split": "validation", "source": "law.jsonl:7", "task": "law"}
+    (looked, other) = look_at(write_rows(own, {"text": "B", "id": 1}))
+    (example,) = looked.examples
+    assert example.to_json() == own
+    (example,) = other.examples
+    assert (example.text, example.split, example.extra) == ("B", "train", {"id": 1})

@@ -145,14 +145,15 @@ def test_rows_are_shown_as_tokens_and_a_row_that_can_t_be_says_why(
     tiny.make_tokenizer(model)
     (model / "config.json").write_text('{"model_type": "llama"}')
     (model / "model.safetensors").write_bytes(b"")
-    path = write_rows({"prompt": "Hi", "completion": "Yes"}, {"prompt": "Hi"})
-    common = ("data", "show", path, "--rows", 2, "--tokens", "--model", model)
-    one, bad = answer(cli(*common, "--json"))
+    rows = ({"prompt": "Hi", "completion": "Yes"}, {"prompt": "Hi"}, {"text": "A law"})
+    common = ("data", "show", write_rows(*rows), "--rows", 3, "--tokens", "--model", model)
+    one, bad, law = answer(cli(*common, "--json"))
     (encoded,) = one["encoded"]
     trained = "".join(token["text"] for token in encoded["tokens"] if token["trained"])
     assert trained == "Yes<|im_end|>"
     assert (encoded["trained"], encoded["total"]) == (4, len(encoded["tokens"]))
     assert "there is no response" in bad["problem"]
+    assert (law["encoded"][0]["trained"], law["encoded"][0]["total"]) == (5, 6)
     shown = cli(*common).stdout
     assert f"4 of {encoded['total']} tokens are trained" in shown
     assert "── row 2: there is no response" in shown

@@ -114,7 +114,12 @@ REFUSED: list[tuple[Any, str]] = [
     ("Hi", "it is text, not an object"),
     (True, "it is true or false, not an object"),
     ({}, "no known format: none"),
-    ({"text": "Hi"}, "no known format: text; known are messages"),
+    ({"body": "Hi"}, "no known format: body; known are messages"),
+    ({"text": " \n"}, "`text`: the text is empty"),
+    ({"text": "</s>\n"}, "`text`: the text is empty"),
+    ({"text": None}, "`text` is null, not text"),
+    ({"text": "Hi", "system": "Be brief"}, "`system`: plain text has no system turn"),
+    ({"text": "Hi", "answer": "Yes"}, "no prompt beside `answer`"),
     (LONE, "no response beside `prompt` (such as `completion`); it has prompt"),
     ({"question": "Hi", "answers": ["Yes"]}, "no response beside `question`"),
     ({"completion": "Yes"}, "no prompt beside `completion` (such as `prompt`)"),
@@ -227,3 +232,29 @@ def test_an_example_survives_its_line() -> None:
     assert Example.from_json(json.loads(example.to_line())) == example
     assert (example.system, example.response) == ("S", '"日"')
     assert [m.role for m in example.prompt] == ["system", "user"]
+
+
+def test_a_row_of_text_alone_is_plain_text() -> None:
+    row = {"text": " § 1 ½\n", "task": "law", "source": "code", "label": 1, "system": ""}
+    (example,) = to_examples(row, source="law.jsonl:1")
+    assert (example.text, example.messages, example.task) == (" § 1 ½\n", (), "law")
+    assert example.extra == {"source": "code", "label": 1}
+    assert (example.instruction, example.response, example.prompt) == ("", "", ())
+    line = example.to_line()
+    assert line.startswith('{"extra":') and "messages" not in line
+    assert Example.from_json(json.loads(line)) == example
+
+
+def test_text_beside_a_conversation_is_the_same_turns_once_more() -> None:
+    """As in Alpaca, whose `text` is prompt and response pasted together."""
+    row = {"instruction": "Hi", "input": "", "output": "Yes", "text": "### Hi ### Yes"}
+    (example,) = to_examples(row)
+    assert (example.response, example.text) == ("Yes", "")
+    assert example.extra == {"text": "### Hi ### Yes"}
+
+
+def test_an_end_marker_is_taken_off_plain_text() -> None:
+    (example,) = to_examples({"text": "A law.<|endoftext|>\n", "id": 7})
+    bare = without_end_markers(example)
+    assert (bare.text, bare.extra) == ("A law.", {"id": 7})
+    assert without_end_markers(bare) is bare

@@ -137,7 +137,7 @@ def test_files_without_a_usable_row_are_refused_even_when_bad_rows_may_be_left_o
     options = Options(skip_bad=skip_bad)
     text = write_rows("Dear reader,", "this is no JSON.", name="letter.txt")
     assert "letter.txt is not JSONL" in refusal(workspace, text, options=options).message
-    lone = write_rows({"text": "Hi"}, name="lone.jsonl")
+    lone = write_rows({"body": "Hi"}, name="lone.jsonl")
     assert "No row of" in refusal(workspace, lone, options=options).message
     empty = write_rows(name="empty.jsonl")
     assert "There are no rows in" in refusal(workspace, empty, options=options).message
@@ -336,3 +336,30 @@ def test_each_instance_of_self_instruct_is_a_row(workspace: Workspace) -> None:
         "id": "user_oriented_task_0",
         "motivation_app": "Grammarly",
     }
+
+
+def test_plain_text_is_mixed_with_conversations_and_no_text_is_on_both_sides(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    laws = [{"text": f"Law {n}: {'x' * (n % 7)}"} for n in range(60)]
+    again = [{"text": "law  3: XXX"}, {"text": "Law 5: xxxxx"}]
+    path = write_rows(*laws, *again, *pairs(40))
+    version = import_files(workspace, [path], "mixed", Options(validation_share=0.5))
+    examples = examples_of(version)
+    texts = [e for e in examples if e.text]
+    # The one that is the same letter by letter is gone, the one in other letters is not.
+    assert len(texts) == 61 and len(examples) == 101
+    assert 15 < sum(e.split == "validation" for e in texts) < 45
+    assert len({e.split for e in texts if e.text.casefold().split() == ["law", "3:", "xxx"]}) == 1
+
+
+def test_a_text_that_is_in_the_validation_file_is_left_out_of_training(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    train = write_rows({"text": "A  law"}, {"text": "Another"}, name="train.jsonl")
+    held_out = write_rows({"text": "a law"}, name="held-out.jsonl")
+    version = import_files(workspace, [train], "laws", Options(validation_files=(held_out,)))
+    assert [(e.text, e.split) for e in examples_of(version)] == [
+        ("Another", "train"),
+        ("a law", "validation"),
+    ]

@@ -196,7 +196,7 @@ def test_space_around_a_response_that_the_template_trims_is_not_trained(tmp_path
         ),
         (
             tiny.TEMPLATE.replace("in messages", "in messages[-2:]"),
-            "changes a response once turns follow it",
+            "changes what stands before a response once turns follow it",
         ),
         (
             tiny.TEMPLATE.replace(
@@ -305,7 +305,6 @@ def test_the_fingerprint_changes_with_template_and_tokenizer(tmp_path: Path) -> 
         ("tokenizer_config.json", b"[1]", "holds no JSON object"),
         ("tokenizer_config.json", b"{", "is not valid JSON"),
         ("generation_config.json", b"[]", "holds no JSON object"),
-        ("chat_template.jinja", None, "has no chat template"),
         ("chat_template.jinja", b"\xff", "is not UTF-8"),
     ],
 )
@@ -322,15 +321,24 @@ def test_a_folder_with_a_spoilt_file_names_it(
 
 @pytest.mark.parametrize(
     "found",
-    [tiny.TEMPLATE, [{"name": "tools", "template": "x"}, {"name": "default", "template": "y"}], []],
+    [tiny.TEMPLATE, [{"name": "tools", "template": "x"}, {"name": "default", "template": "y"}]],
 )
 def test_a_template_in_the_tokenizer_s_settings_is_used(found: Any, tmp_path: Path) -> None:
     tiny.make_tokenizer(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": found}))
-    if found:
-        source = ChatTemplate.load(tmp_path).source
-        assert source == (found if isinstance(found, str) else "y")
-    else:
-        with pytest.raises(WorkbenchError, match="has no chat template"):
-            ChatTemplate.load(tmp_path)
+    source = ChatTemplate.load(tmp_path).source
+    assert source == (found if isinstance(found, str) else "y")
+
+
+@pytest.mark.parametrize("found", [None, [], [{"name": "tools", "template": "x"}]])
+def test_a_model_without_a_template_learns_plain_text_alone(found: Any, tmp_path: Path) -> None:
+    tiny.make_tokenizer(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    settings = {"chat_template": found, "eos_token": "<|im_end|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    template = ChatTemplate.load(tmp_path)
+    assert template.encode(Example(text="Hi")).text == "Hi<|im_end|>"
+    assert template.stop_ids == {258}
+    with pytest.raises(MaskError, match="the model has no chat template"):
+        template.encode(talk("Hi", "Yes"))

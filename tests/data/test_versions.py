@@ -111,7 +111,16 @@ def test_one_changed_byte_is_noticed(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"{\n", b"[]\n", b'{"messages": 5}\n', b'{"messages": [{}]}\n', b"\xff\n"]
+    "line",
+    [
+        b"{\n",
+        b"[]\n",
+        b'{"text": 5}\n',
+        b'{"text": ""}\n',
+        b'{"messages": 5}\n',
+        b'{"messages": [{}]}\n',
+        b"\xff\n",
+    ],
 )
 def test_rows_that_were_spoilt_are_told_in_words(workspace: Workspace, line: bytes) -> None:
     version = make(workspace)

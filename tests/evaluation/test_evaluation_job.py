@@ -18,7 +18,7 @@ from workbench.evaluation import metrics
 from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.scoring import system_scores
-from workbench.training import batches
+from workbench.training import encoding
 from workbench.training.batches import Row
 from workbench.training.loss import TrainedTokenLoss, row_losses
 
@@ -49,7 +49,7 @@ def held_out(trained_run: Trained) -> tuple[ChatTemplate, list[Example], list[Ro
     template = ChatTemplate.load(trained_run.base)
     version = versions.resolve(trained_run.workspace, "numbers")
     examples = list(versions.read(version, "validation"))
-    return template, examples, batches.encode(examples, template, RunConfig().data).rows
+    return template, examples, encoding.encode(examples, template, RunConfig().data).rows
 
 
 def loss_by_hand(network: Any, rows: list[Row]) -> tuple[float, int]:

@@ -28,14 +28,13 @@ def start_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
         do: str,
         folder: Path | None = None,
         care: launch.Care | None = None,
-        processes: int = 1,
         **plan: Any,
     ) -> Path:
         folder = folder or tmp_path / f"job-{len(folders)}"
         folder.mkdir(exist_ok=True)
         (folder / "plan.json").write_text(json.dumps({"do": do, **plan}))
         folders.append(folder)
-        launch.start(folder, "tests.jobs.sample_job", care=care, processes=processes)
+        launch.start(folder, "tests.jobs.sample_job", care=care)
         return folder
 
     yield start

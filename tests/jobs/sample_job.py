@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, NoReturn
 
 from workbench.errors import JobFailed, WorkbenchError
 from workbench.files import explain_os_error
+from workbench.jobs import launcher
 from workbench.jobs.control import PREEMPT, Control
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress, Step
 from workbench.jobs.log import LogWriter
@@ -73,6 +75,8 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
                     print("asked to stop", file=sys.stderr, flush=True)
                 time.sleep(0.02)
         case "work in ranks":
+            if not launcher.is_rank():
+                make_ready(folder, plan, log, control)
             return in_ranks(folder, log, control)
         case "work with a helper":
             # In a session of its own, as a launcher's ranks are.
@@ -98,6 +102,15 @@ def work_as(way: str, log: LogWriter) -> None:
             raise KeyError("oops")
 
 
+def make_ready(folder: Path, plan: dict[str, Any], log: LogWriter, control: Control) -> NoReturn:
+    """What one process does before there are ranks; until it is told, if the test wants that."""
+    log.write(Progress("making ready", 0, 1))
+    while plan.get("wait") and not (folder / "ready").exists():
+        control.end_if_asked(log, put_off=True)
+        time.sleep(0.02)
+    launcher.become(folder, "tests.jobs.sample_job", plan["processes"], control)
+
+
 def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
     """Ranks that wait for each other at each step, as in data-parallel training."""
     import torch
@@ -108,16 +121,18 @@ def in_ranks(folder: Path, log: LogWriter, control: Control) -> Finished:
     rank = distributed.get_rank()
     (folder / f"rank-{rank}.pid").write_text(str(os.getpid()))
     for step in range(1, 3001):
-        told = torch.tensor([int((folder / "go").exists())])
+        told = torch.tensor([(folder / "go").exists(), control.preempted], dtype=torch.int64)
         distributed.all_reduce(told, distributed.ReduceOp.MAX)
         log.write(Progress("working", step, 3000))
-        if int(told):
+        for command in control.poll():
+            log.write(CommandHandled(command.id, command.command, command.value))
+        if told.any():
             break
         if rank and (folder / "spoil").exists():
             raise WorkbenchError("Row 7 is bad.", "Mend row 7.", "bad_row")
         time.sleep(0.02)
     distributed.destroy_process_group()
-    return Finished(stopped=False, step=step)
+    return Finished(stopped=bool(told[1]), step=step, preempted=bool(told[1]))
 
 
 def _until_told(folder: Path, log: LogWriter, control: Control) -> Finished:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import StartJob
-from tests.jobs.test_supervisor import state_of, working
+from tests.jobs.test_ranks import at_work
+from tests.jobs.test_supervisor import state_of
 from tests.polling import eventually
 from workbench.jobs.ending import UNSAID, Ending, tell_ending
 from workbench.jobs.events import Event, Failed, Finished
@@ -198,7 +199,7 @@ def test_a_report_of_an_earlier_start_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_real_rank_that_fails_ends_the_job_in_its_own_words(start_job: StartJob) -> None:
-    folder = working(start_job("work in ranks", processes=2))
+    folder = at_work(start_job("work in ranks", processes=2))
     (folder / "spoil").touch()
     eventually(lambda: state_of(folder).ended, 60)
     state, pid = state_of(folder), (folder / "rank-1.pid").read_text()

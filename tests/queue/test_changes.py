@@ -44,6 +44,12 @@ def test_a_queued_run_is_made_at_once_with_all_that_it_needs_pinned(node: Node) 
     assert (entry.run, entry.gpus, entry.gpu_memory, entry.last_start) == (run, 2, 40, None)
 
 
+def test_the_queue_keeps_how_many_processes_a_run_has(node: Node) -> None:
+    node.add(node.config(processes=2))
+    (entry,) = node.queue()
+    assert (entry.gpus, entry.processes) == (None, 2)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"data": {"dataset": "nowhere"}}, {"model": {"base": "/no/such/base"}}]
 )

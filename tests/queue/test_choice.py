@@ -50,6 +50,16 @@ def test_two_runs_start_side_by_side_on_two_gpus_and_a_third_waits() -> None:
     }
 
 
+def test_a_run_in_several_processes_waits_for_a_gpu_for_each() -> None:
+    both = Entry("a", processes=2)
+    assert decided(Machine((gpu(0), gpu(1))), both, entry("b")) == {
+        "a": [0, 1],
+        "b": "waits for 1 GPU that nobody uses: GPU 0 is given to a, ahead of it; "
+        "GPU 1 is given to a, ahead of it",
+    }
+    assert decided(Machine(), both) == {"a": []}
+
+
 def test_a_gpu_that_a_run_holds_is_not_free_however_little_memory_it_uses() -> None:
     machine = Machine((gpu(0, run="x"), gpu(1)))
     assert decided(machine, entry("a", memory=10), entry("b", memory=10)) == {

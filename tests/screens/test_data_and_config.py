@@ -51,11 +51,12 @@ async def test_any_jsonl_file_is_browsed_as_it_is_with_its_bad_rows(
         "this is no JSON",
         {"instruction": "No answer"},
         pair(4, output="\x1b[31m[bold]red[/]"),
+        {"text": "A law of the land"},
     )
     app = WorkbenchApp(workspace, dataset=str(path))
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(pilot)
-        assert "4 rows" in text(pilot, "#state")
+        assert "5 rows" in text(pilot, "#state")
         assert "Be brief." in text(pilot, "#text")
         lines = table(pilot)
         assert "not JSON" in lines[2] and "!" in lines[2]
@@ -65,6 +66,10 @@ async def test_any_jsonl_file_is_browsed_as_it_is_with_its_bad_rows(
         await pilot.press("j")
         await pilot.pause()
         assert "\\x1b[31m[bold]red[/]" in text(pilot, "#text")
+        assert "A law of the land" in table(pilot)[5]
+        await pilot.press("j")
+        await pilot.pause()
+        assert text(pilot, "#text").startswith("plain text\nA law of the land")
 
 
 async def test_a_file_of_many_rows_is_there_at_once_and_found_in(

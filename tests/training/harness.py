@@ -16,9 +16,12 @@ from workbench.data.template import ChatTemplate
 from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
 from workbench.jobs.log import LogWriter, read_all
-from workbench.training import batches, model
+from workbench.training import encoding, model
 from workbench.training.batches import Row
 from workbench.training.loop import Loop, Outcome
+from workbench.training.ranks import ALONE, Ranks
+from workbench.training.ready import make_ready
+from workbench.training.validation import Samples
 
 CPU = torch.device("cpu")
 LOG = "train.jsonl"
@@ -40,7 +43,7 @@ def examples(count: int) -> list[Example]:
 
 def encode(base: Path, count: int, **data: Any) -> list[Row]:
     config = RunConfig.model_validate({"data": {"max_length": 256, **data}})
-    return batches.encode(examples(count), ChatTemplate.load(base), config.data).rows
+    return encoding.encode(examples(count), ChatTemplate.load(base), config.data).rows
 
 
 def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:
@@ -84,21 +87,37 @@ def build(
     validation: int = 3,
     control: Control | None = None,
     on_step: Callable[[int], None] = lambda step: None,
+    ranks: Ranks = ALONE,
+    samples: bool = False,
 ) -> Loop:
     """A loop that has taken no step yet."""
     base = Path(config.model.base)
     template = ChatTemplate.load(base, new_tokens=config.model.new_tokens)
     encoded = encode(base, rows + validation)
     trained = model.load_to_train(base, config, CPU, template.new_ids)
-    return Loop(
+    log, asked = OnStep(folder / LOG, on_step), examples(rows + validation)
+    ready = make_ready(
         config,
         trained,
         encoded[:rows],
         encoded[rows:],
         pad_id=template.pad_id,
+        device=CPU,
+        log=log,
+        ranks=ranks,
+    )
+    return Loop(
+        config,
+        ready,
+        encoded[:rows],
+        encoded[rows:],
+        samples=Samples(
+            [(rows + 1, asked[rows])] if samples else [], template, config.evaluation.sample_tokens
+        ),
         folder=folder,
-        log=OnStep(folder / LOG, on_step),
+        log=log,
         control=control or Control(),
+        ranks=ranks,
     )
 
 
@@ -121,7 +140,7 @@ def curve(folder: Path) -> list[tuple[int, float, float]]:
 def adapter(loop: Loop) -> dict[str, torch.Tensor]:
     return {
         name: parameter.detach().clone()
-        for name, parameter in loop.peft_model.named_parameters()
+        for name, parameter in loop.model.named_parameters()
         if parameter.requires_grad
     }
 

@@ -1,88 +1,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.training.harness import CPU, encode, examples
-from workbench.config.schema import RunConfig, Training
-from workbench.data.example import Example, Message
-from workbench.data.template import ChatTemplate
-from workbench.errors import WorkbenchError
-from workbench.training import batches
-from workbench.training.batches import EncodedSplit, Schedule
-
-
-def split(
-    base: Path, rows: Iterable[Example], limit: int | None = None, **data: Any
-) -> EncodedSplit:
-    config = RunConfig.model_validate({"data": data})
-    return batches.encode(rows, ChatTemplate.load(base), config.data, limit)
-
-
-def long_rows(count: int) -> list[Example]:
-    return [
-        Example((Message("user", "?"), Message("assistant", "x" * 500)), source=f"long.jsonl:{n}")
-        for n in range(count)
-    ]
-
-
-def test_rows_that_are_too_long_are_refused_by_name_and_length(base: Path) -> None:
-    with pytest.raises(WorkbenchError) as refusal:
-        split(base, [*examples(3), *long_rows(7)], max_length=200)
-    message = refusal.value.message
-    assert "7 rows longer than data.max_length (200 tokens)" in message
-    assert "long.jsonl:0: 5" in message and "long.jsonl:4" in message
-    assert "long.jsonl:5" not in message and "and 2 more" in message
-    assert "too_long" in refusal.value.hint
-
-
-def test_rows_that_are_too_long_are_dropped_and_counted_when_asked(base: Path) -> None:
-    rows = [long_rows(1)[0], *examples(3), long_rows(1)[0]]
-    kept = split(base, rows, max_length=200, too_long="drop")
-    assert (len(kept.rows), kept.dropped) == (3, 2)
-
-
-def test_nothing_is_ever_cut(base: Path) -> None:
-    rows = [*examples(5), *long_rows(2)]
-    kept = split(base, rows, max_length=1024)
-    template = ChatTemplate.load(base)
-    assert [row.ids.tolist() for row in kept.rows] == [template.encode(e).ids for e in rows]
-    assert [row.trained.tolist() for row in kept.rows] == [template.encode(e).trained for e in rows]
-    assert kept.dropped == 0 and kept.tokens == sum(len(template.encode(e).ids) for e in rows)
-
-
-def test_a_row_of_just_max_length_is_kept(base: Path) -> None:
-    (row,) = long_rows(1)
-    length = len(ChatTemplate.load(base).encode(row).ids)
-    assert len(split(base, [row], max_length=length).rows) == 1
-    with pytest.raises(WorkbenchError, match="1 row longer"):
-        split(base, [row], max_length=length - 1)
-
-
-def test_rows_whose_trained_tokens_cannot_be_proved_are_refused_by_name(base: Path) -> None:
-    unanswered = Example((Message("user", "Hello?"),), source="rows.jsonl:9")
-    with pytest.raises(WorkbenchError, match=r"rows\.jsonl:9: it has no response") as refusal:
-        split(base, [*examples(2), unanswered])
-    assert refusal.value.cause == "bad_row"
-
-
-def test_a_limit_counts_the_rows_that_are_kept(base: Path) -> None:
-    rows = [*long_rows(2), *examples(5)]
-    kept = split(base, rows, 3, max_length=200, too_long="drop")
-    assert (len(kept.rows), kept.dropped) == (3, 2)
-
-
-def test_a_sample_is_a_function_of_the_seed_and_keeps_the_order() -> None:
-    rows = examples(50)
-    first = batches.sample(rows, 10, seed=1)
-    assert first == batches.sample(rows, 10, seed=1) != batches.sample(rows, 10, seed=2)
-    assert first == sorted(first, key=rows.index) and len(set(map(id, first))) == 10
-    assert batches.sample(rows, 50, seed=1) == batches.sample(rows, 99, seed=1) == rows
+from tests.training.harness import CPU, encode
+from workbench.config.schema import Training
+from workbench.training.batches import Layout, Schedule, collate
 
 
 def schedule(rows: int, **training: Any) -> Schedule:
@@ -128,7 +55,9 @@ def test_a_run_has_as_many_steps_as_its_epochs_or_max_steps_say(
 def test_a_batch_holds_each_row_whole_and_padding_beside_it(base: Path) -> None:
     rows = encode(base, 10)
     seen: list[int] = []
-    for batch in batches.batches(rows, 4, 256, CPU):
+    layout = Layout(4, max(len(row) for row in rows), 256, packed=False)
+    for group in layout.groups([len(row) for row in rows]):
+        batch = collate(rows, group, layout, CPU)
         assert len(batch.rows) <= 4
         for place, number in enumerate(batch.rows):
             length = len(rows[number])
@@ -144,7 +73,8 @@ def test_a_batch_holds_each_row_whole_and_padding_beside_it(base: Path) -> None:
 
 
 def test_rows_of_like_lengths_go_together(base: Path) -> None:
-    rows = encode(base, 12)
-    widths = [batch.input_ids.shape[1] for batch in batches.batches(rows, 4, 256, CPU)]
-    lengths = sorted((len(row) for row in rows), reverse=True)
-    assert widths == lengths[::4]
+    lengths = [len(row) for row in encode(base, 12)]
+    groups = Layout(4, max(lengths), 256, packed=False).groups(lengths)
+    assert [[lengths[i] for i in group] for group in groups] == [
+        sorted(lengths, reverse=True)[start : start + 4] for start in (0, 4, 8)
+    ]

@@ -34,13 +34,17 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def make(workspace: Workspace, write_rows: Callable[..., Path], base: Path) -> Make:
-    """Creates a run over 20 rows that isn't started yet."""
+    """Creates a run over 20 rows, and some of plain text, that isn't started yet."""
     rows = [
         {"prompt": f"Say {'very ' * (n % 5)}{n}", "completion": f"it is {n}"} for n in range(20)
     ]
 
-    def create(share: float = 0.2, **sections: dict[str, Any]) -> Path:
-        import_files(workspace, [write_rows(*rows)], "sample", Options(validation_share=share))
+    def create(
+        share: float = 0.2, texts: int = 0, asking: int = 20, **sections: dict[str, Any]
+    ) -> Path:
+        laws = [{"text": f"Law {n}: nobody shall {'ever ' * (n % 3)}{n}."} for n in range(texts)]
+        path = write_rows(*rows[:asking], *laws)
+        import_files(workspace, [path], "sample", Options(validation_share=share))
         config = configure(base, **sections)
         return runs.create(workspace, config, command="test", say=lambda text: None)
 
@@ -71,6 +75,43 @@ def test_rows_that_are_left_out_are_told(make: Make) -> None:
     notices = [n.text for n in events(folder, Notice)]
     assert any("training rows over 48 tokens are left out" in text for text in notices)
     assert 0 < started.train_rows < 16
+
+
+def test_rows_are_cut_and_a_run_over_them_is_evaluated_and_merged(
+    make: Make, tmp_path: Path
+) -> None:
+    data = {"max_length": 42, "too_long": "truncate"}
+    folder = here(make(0.5, data=data, training={"max_steps": 1}))
+    (started,) = events(folder, Started)
+    notices = [n.text for n in events(folder, Notice)]
+    assert any("training rows were cut at 42 tokens" in text for text in notices)
+    assert any("lost the whole response at 42 tokens" in text for text in notices)
+    assert 0 < started.train_rows < 10
+    first, _ = events(folder, Evaluated)
+    scores = evaluated(folder)
+    assert scores["trained_tokens"] == first.trained_tokens
+    assert scores["systems"]["base"]["loss"]["value"] == pytest.approx(first.loss, rel=1e-5)
+    target = tmp_path / "merged"
+    (folder / "request.json").write_text(json.dumps({"run": str(folder), "target": str(target)}))
+    with LogWriter(folder / "events.jsonl") as log:
+        merge(folder, log, Control())
+    certificate = json.loads((target / "merge.json").read_text())
+    assert certificate["prompts"] == 8 and certificate["positions"] <= 8 * 42
+
+
+@pytest.mark.parametrize("asking", [20, 0])
+def test_plain_text_is_trained_and_its_loss_counts_but_it_answers_nothing(
+    make: Make, asking: int
+) -> None:
+    folder = here(make(0.5, texts=12, asking=asking, training={"max_steps": 1}))
+    version = versions.resolve(Workspace(folder.parent.parent), "sample")
+    held_out = list(versions.read(version, "validation"))
+    talks = [example for example in held_out if not example.text]
+    assert bool(talks) == bool(asking) and len(talks) < len(held_out)
+    scores = evaluated(folder, rows=100)
+    assert scores["rows"] == {"loss": len(held_out), "answers": len(talks)}
+    lines = (folder / "evaluations" / "01" / "outputs.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reference"] for line in lines] == [e.response for e in talks]
 
 
 def test_a_run_without_a_row_that_fits_is_refused(make: Make) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from transformers import (
 from tests.training.harness import CPU, configure, encode
 from workbench.errors import WorkbenchError
 from workbench.training import loss, model
-from workbench.training.batches import Batch, Row, batches
-from workbench.training.loss import TrainedTokenLoss, check_loss, token_logits
+from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.checks import check_loss
+from workbench.training.loss import TrainedTokenLoss, token_logits
 
 PAD = 256
 
@@ -46,9 +48,15 @@ def adapted(_tiny_model: Path) -> PeftModel:
 
 @pytest.fixture(scope="module")
 def batch(_tiny_model: Path) -> Batch:
-    (batch,) = batches(encode(_tiny_model, 7), 7, PAD, CPU)
+    batch = batch_of(encode(_tiny_model, 7))
     assert not mask_of(batch).all(), "some of it is padding"
     return batch
+
+
+def batch_of(rows: Sequence[Row], *, packed: bool = False) -> Batch:
+    """All rows in one batch."""
+    layout = Layout(len(rows), max(len(row) for row in rows), PAD, packed)
+    return collate(rows, list(range(len(rows))), layout, CPU)
 
 
 def mask_of(batch: Batch) -> torch.Tensor:
@@ -112,14 +120,14 @@ def test_the_adapters_gradients_are_those_of_a_plain_computation(
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 64])
+@pytest.mark.parametrize("tokens", [1, 7, 64])
 def test_chunks_change_neither_loss_nor_gradients(
-    adapted: PeftModel, batch: Batch, monkeypatch: pytest.MonkeyPatch, chunk: int
+    adapted: PeftModel, batch: Batch, monkeypatch: pytest.MonkeyPatch, tokens: int
 ) -> None:
     whole = sums(adapted, batch)
     whole_gradients = gradients(adapted, whole.sum())
-    monkeypatch.setattr(loss, "CHUNK", chunk)
-    assert batch.trained_tokens > chunk
+    monkeypatch.setattr(loss, "CHUNK", tokens * 259)
+    assert batch.trained_tokens > tokens
     chunked = sums(adapted, batch)
     torch.testing.assert_close(chunked, whole, rtol=1e-5, atol=1e-5)
     assert_same(gradients(adapted, chunked.sum()), whole_gradients)
@@ -129,10 +137,10 @@ def test_a_row_has_the_same_loss_alone_and_among_longer_rows(
     adapted: PeftModel, _tiny_model: Path
 ) -> None:
     rows = encode(_tiny_model, 7)
-    (together,) = batches(rows, 7, PAD, CPU)
+    together = batch_of(rows)
     by_row = dict(zip(together.rows, sums(adapted, together).tolist(), strict=True))
     for place, row in enumerate(rows):
-        (alone,) = batches([row], 1, PAD, CPU)
+        alone = batch_of([row])
         assert mask_of(alone).all()
         assert sums(adapted, alone).item() == pytest.approx(by_row[place], abs=1e-4)
 
@@ -157,7 +165,9 @@ def test_only_trained_tokens_count(adapted: PeftModel, batch: Batch) -> None:
 
 
 def test_nothing_trained_is_a_loss_of_0(adapted: PeftModel, batch: Batch) -> None:
-    nothing = replace(batch, places=batch.places[:, :0], labels=batch.labels[:0])
+    nothing = replace(
+        batch, places=batch.places[:, :0], labels=batch.labels[:0], owners=batch.owners[:0]
+    )
     assert sums(adapted, nothing).tolist() == [0.0] * 7
 
 

@@ -67,7 +67,7 @@ def test_the_advice_is_for_what_the_loop_was_at(
         if module.training == in_training and len(options["input_ids"]) > 1:
             ask_for_too_much()
 
-    inner = causal_model(loop.peft_model).base_model
+    inner = causal_model(loop.model).base_model
     inner.register_forward_pre_hook(run_out, with_kwargs=True)
     with pytest.raises(WorkbenchError) as told, advised(config, "training"):
         loop.run()

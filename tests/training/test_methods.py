@@ -60,8 +60,12 @@ def plain(base: Path, rows: int) -> Any:
     return network
 
 
+def save(loop: Loop, folder: Path) -> None:
+    saving.save_result(loop.model, folder, saving.trained_tensors(loop.model))
+
+
 def loaded(base: Path, result: Path, loop: Loop) -> Any:
-    rows = len(loop.peft_model.get_input_embeddings().weight)
+    rows = len(loop.model.get_input_embeddings().weight)
     if loop.config.training.method == "full":
         return AutoModelForCausalLM.from_pretrained(result)
     return PeftModel.from_pretrained(plain(base, rows), result)
@@ -73,20 +77,20 @@ def test_it_learns_leaves_the_base_and_loads_plainly(
 ) -> None:
     config = configure(base, **METHODS[method])
     loop = build(tmp_path, config)
-    frozen = proof.base_fingerprint(loop.peft_model)
-    before = proof.trained_fingerprint(loop.peft_model)
+    frozen = proof.base_fingerprint(loop.model)
+    before = proof.trained_fingerprint(loop.model)
     loop.run()
-    proof.check_base(frozen, loop.peft_model)
-    assert proof.adapter_moved(before, loop.peft_model).still == []
+    proof.check_base(frozen, loop.model)
+    assert proof.adapter_moved(before, loop.model).still == []
     steps = events(tmp_path, Step)
     assert steps[-1].loss < steps[0].loss - 0.05
 
-    saving.save_result(loop.peft_model, tmp_path / "result")
+    save(loop, tmp_path / "result")
     assert {p.suffix for p in (tmp_path / "result").iterdir()} <= {".json", ".safetensors"}
     fresh = loaded(base, tmp_path / "result", loop)
     tolerance = 0.05 if method == "bfloat16" else 1e-5
-    torch.testing.assert_close(logits(fresh), logits(loop.peft_model), rtol=0, atol=tolerance)
-    untrained = plain(base, len(loop.peft_model.get_input_embeddings().weight))
+    torch.testing.assert_close(logits(fresh), logits(loop.model), rtol=0, atol=tolerance)
+    untrained = plain(base, len(loop.model.get_input_embeddings().weight))
     assert (logits(fresh) - logits(untrained)).abs().max() > 0.1
 
 
@@ -105,8 +109,8 @@ def test_it_resumes_bit_for_bit(tmp_path: Path, base: Path, method: str) -> None
         run(tmp_path / "cut", config, on_step=kill, validation=0)
     again = build(tmp_path / "cut", config, validation=0)
     assert again.resume() == 4
-    frozen = proof.base_fingerprint(again.peft_model)
-    assert frozen == proof.base_fingerprint(whole.peft_model)
+    frozen = proof.base_fingerprint(again.model)
+    assert frozen == proof.base_fingerprint(whole.model)
     again.run(4)
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     ours, theirs = adapter(again), adapter(whole)
@@ -122,7 +126,7 @@ def test_a_whole_model_resumes_bit_for_bit_from_a_checkpoint_that_holds_all_of_i
     whole, _ = run(tmp_path, config, validation=0)
     original = curve(tmp_path)
     (shards,) = (tmp_path / "checkpoints" / "step-4").glob("model/*.safetensors")
-    assert shards.stat().st_size > 4 * model.count_parameters(whole.peft_model)[0]
+    assert shards.stat().st_size > 4 * model.count_parameters(whole.model)[0]
     shutil.rmtree(tmp_path / "checkpoints" / "step-6")
     again, _ = run(tmp_path, config, validation=0)
     assert curve(tmp_path) == original
@@ -225,12 +229,12 @@ def test_a_head_in_float32_on_a_base_in_bfloat16_learns_and_is_saved(
     loop, _ = run(tmp_path, config)
     steps = events(tmp_path, Step)
     assert steps[-1].loss < steps[0].loss - 0.3
-    ends: Any = loop.peft_model.get_base_model()
+    ends: Any = loop.model.get_base_model()
     assert ends.get_input_embeddings().weight is ends.get_output_embeddings().weight
-    saving.save_result(loop.peft_model, tmp_path / "result")
+    save(loop, tmp_path / "result")
     whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
     fresh = PeftModel.from_pretrained(whole, tmp_path / "result")
-    own = logits(loop.peft_model).float()
+    own = logits(loop.model).float()
     torch.testing.assert_close(logits(fresh).float(), own, rtol=0, atol=0.1)
 
 
@@ -254,11 +258,11 @@ def test_a_start_that_came_out_otherwise_on_another_machine_is_taken_up(
     lora = {"initialisation": "pissa_niter_4", "dora": True}
     loop, _ = run(tmp_path, configure(base, lora=lora))
     there = build(tmp_path, configure(base, lora=lora, training={"seed": 1}))
-    assert not torch.equal(logits(there.peft_model), logits(loop.peft_model))
+    assert not torch.equal(logits(there.model), logits(loop.model))
     there.resume()
-    torch.testing.assert_close(logits(there.peft_model), logits(loop.peft_model), rtol=0, atol=1e-5)
-    for name, folder in ((loop, "here"), (there, "there")):
-        saving.save_result(name.peft_model, tmp_path / folder)
+    torch.testing.assert_close(logits(there.model), logits(loop.model), rtol=0, atol=1e-5)
+    save(loop, tmp_path / "here")
+    save(there, tmp_path / "there")
     here, elsewhere = (
         logits(PeftModel.from_pretrained(plain(base, 0), tmp_path / folder))
         for folder in ("here", "there")
@@ -314,9 +318,9 @@ def test_embeddings_and_head_that_are_apart_are_trained_apart(tmp_path: Path, ba
         )
         assert len(kinds) == 2, "one of the embeddings, one of the head"
         result = tmp_path / f"result{len(lora)}"
-        saving.save_result(loop.peft_model, result)
+        save(loop, result)
         fresh = PeftModel.from_pretrained(plain(tmp_path / "apart", 260), result)
-        torch.testing.assert_close(logits(fresh), logits(loop.peft_model), rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits(fresh), logits(loop.model), rtol=0, atol=1e-5)
 
 
 def test_spare_rows_are_used_before_any_are_added(base: Path) -> None:
@@ -347,8 +351,8 @@ def test_weights_that_are_held_transposed_are_trained_and_saved(
     loop, _ = run(tmp_path, configure(folder, lora=lora))
     steps = events(tmp_path, Step)
     assert steps[-1].loss < steps[0].loss - 0.05
-    saving.save_result(loop.peft_model, tmp_path / "result")
+    save(loop, tmp_path / "result")
     fresh = PeftModel.from_pretrained(plain(folder, 0), tmp_path / "result")
-    torch.testing.assert_close(logits(fresh), logits(loop.peft_model), rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits(fresh), logits(loop.model), rtol=0, atol=1e-5)
     with fresh.disable_adapter():
         assert torch.equal(logits(fresh), logits(plain(folder, 0))), "the base is what it was"

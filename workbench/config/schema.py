@@ -349,7 +349,9 @@ class Job(Section):
         "none", "none: each process holds the whole model (DDP); fsdp: a share of it (FSDP2)."
     )
     accelerate_config: str = _field(
-        "", "A config file of accelerate, such as one for DeepSpeed, in place of sharding."
+        "",
+        "A config file of accelerate, such as one for DeepSpeed, in place of sharding; the run "
+        "keeps a copy.",
     )
     restarts: int = _field(
         0,
@@ -377,7 +379,10 @@ class Job(Section):
         "tell", "When it stalls: say so; write the stacks of all ranks, too; and end it, too."
     )
     gpus: int | None = _field(
-        None, "GPUs that the queue waits for; empty: one, where there are any.", unit="GPUs", ge=0
+        None,
+        "GPUs that the queue waits for; empty: one for each process, where there are any.",
+        unit="GPUs",
+        ge=0,
     )
     gpu_memory: float | None = _field(
         None,

@@ -80,10 +80,11 @@ def look(rows: RowFile, number: int) -> Looked:
 
 def _is_own(value: dict[str, Any]) -> bool:
     """Whether workbench wrote the row, so that it keeps its split and its source."""
-    texts = (value.get(name, "") for name in ("task", "source"))
+    texts = (value.get(name, "") for name in ("task", "source", "text"))
+    carrier = "messages" if "messages" in value else "text"
     return (
-        "messages" in value
-        and value.keys() <= {"messages", "task", "split", "source", "extra"}
+        carrier in value
+        and value.keys() <= {carrier, "task", "split", "source", "extra"}
         and value.get("split") in versions.SPLITS
         and all(isinstance(text, str) for text in texts)
         and isinstance(value.get("extra", {}), dict)
@@ -91,6 +92,6 @@ def _is_own(value: dict[str, Any]) -> bool:
             isinstance(turn, dict)
             and turn.get("role") in ROLES
             and isinstance(turn.get("content"), str)
-            for turn in value["messages"]
+            for turn in value.get("messages", ())
         )
     )

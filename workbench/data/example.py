@@ -23,9 +23,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A conversation to learn from: an optional system turn, then user, assistant, …"""
+    """A conversation to learn from: an optional system turn, then user, assistant, …; or plain
+    text, which has no turns."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     task: str = ""
     """What kind of work it is (`summarise`, `qa`, …): the unit of mixing and of scores."""
     split: str = "train"
@@ -34,6 +35,13 @@ class Example:
     """Where it came from: `FILE:LINE` or an object's name."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Fields of the original row that have no place of their own; kept, never trained."""
+    text: str = ""
+    """Plain text of a domain, every token of which is learnt; then there are no messages."""
+
+    @property
+    def content(self) -> tuple[Message, ...] | str:
+        """What is learnt from, the turns or the text: the same for exact duplicates."""
+        return self.text or self.messages
 
     @property
     def system(self) -> str:
@@ -47,7 +55,8 @@ class Example:
 
     @property
     def response(self) -> str:
-        """The last assistant turn's text: what an evaluation compares with."""
+        """The last assistant turn's text: what an evaluation compares with; plain text has
+        none."""
         return next((m.content for m in reversed(self.messages) if m.role == "assistant"), "")
 
     @property
@@ -61,7 +70,9 @@ class Example:
 
     def to_json(self) -> dict[str, Any]:
         """The row of a dataset version's `data.jsonl`; empty fields are left out."""
-        row: dict[str, Any] = {"messages": [m.to_json() for m in self.messages]}
+        row: dict[str, Any] = (
+            {"text": self.text} if self.text else {"messages": [m.to_json() for m in self.messages]}
+        )
         if self.task:
             row["task"] = self.task
         row["split"] = self.split
@@ -77,11 +88,19 @@ class Example:
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Example:
-        """The inverse of `to_json`, for rows that workbench itself wrote."""
+        """The inverse of `to_json`, for rows that workbench itself wrote.
+
+        Raises KeyError, TypeError or AttributeError for others.
+        """
+        text = row.get("text", "")
+        if not isinstance(text, str):
+            raise TypeError("text")
+        turns = () if text else row["messages"]
         return cls(
-            messages=tuple(Message(m["role"], m["content"]) for m in row["messages"]),
+            messages=tuple(Message(m["role"], m["content"]) for m in turns),
             task=row.get("task", ""),
             split=row.get("split", "train"),
             source=row.get("source", ""),
             extra=row.get("extra", {}),
+            text=text,
         )

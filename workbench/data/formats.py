@@ -1,14 +1,16 @@
-"""Alpaca, ShareGPT, OpenAI messages, prompt/completion, question/answer -> Example.
+"""Alpaca, ShareGPT, OpenAI messages, prompt/completion, question/answer, plain text -> Example.
 
 A row is recognised by its fields. What can't be an example is refused with the reason
-and the field: nothing is guessed into shape.
+and the field: nothing is guessed into shape. `text` alone is plain text; beside a
+conversation's fields it is what some data sets hold the same turns in once more, and is kept
+among the extra ones.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -53,26 +55,35 @@ def to_examples(row: Any, *, task: str = "", source: str = "") -> list[Example]:
     """
     if not isinstance(row, dict):
         raise RowError(f"it is {_kind(row)}, not an object with fields")
-    fields, convert = _recognise(row)
     named = row.get("task", "")
-    own = (*fields, "system", "split", *(["task"] if isinstance(named, str) else []))
-    extra = {k: v for k, v in row.items() if k not in own}
     chosen = task or (named if isinstance(named, str) else "")
+    if _is_plain(row):
+        extra = {k: v for k, v in row.items() if k not in _own("text", named=named)}
+        return [Example(text=_plain(row), task=chosen, source=source, extra=extra)]
+    fields, convert = _recognise(row)
+    extra = {k: v for k, v in row.items() if k not in _own(*fields, named=named)}
     return [
         Example(messages=_checked(turns), task=chosen, source=source, extra=extra)
         for turns in convert(row)
     ]
 
 
+def _own(*fields: str, named: Any) -> tuple[str, ...]:
+    """Fields that have a place of their own in an example."""
+    return (*fields, "system", "split", *(["task"] if isinstance(named, str) else []))
+
+
 def without_end_markers(example: Example) -> Example:
-    """The example with its responses rid of a trailing end marker; itself if none has one."""
+    """The example with its responses, or its text, rid of a trailing end marker; itself if
+    none has one."""
     messages = tuple(
         Message(m.role, _stripped(m.content)) if m.role == "assistant" else m
         for m in example.messages
     )
-    if messages == example.messages:
+    text = _stripped(example.text)
+    if (messages, text) == (example.messages, example.text):
         return example
-    return Example(messages, example.task, example.split, example.source, example.extra)
+    return replace(example, messages=messages, text=text)
 
 
 def _stripped(text: str) -> str:
@@ -95,9 +106,23 @@ Turns = list[_Turn]
 Convert = Callable[[Row], Iterable[Turns]]
 
 
+def _is_plain(row: Row) -> bool:
+    """Whether a row is plain text: it has `text`, and no field of a conversation."""
+    return "text" in row and not _CONVERSATION.intersection(row)
+
+
+def _plain(row: Row) -> str:
+    if row.get("system") not in (None, ""):
+        raise RowError("`system`: plain text has no system turn")
+    text = _text(row, "text")
+    if not _stripped(text).strip():
+        raise RowError("`text`: the text is empty")
+    return text
+
+
 def _recognise(row: Row) -> tuple[tuple[str, ...], Convert]:
     """The fields that carry the conversation, and how it is read from them."""
-    for field in ("messages", "conversations", "conversation"):
+    for field in _TURN_FIELDS:
         if field in row:
             return (field,), partial(_from_turns, field=field)
     if "instances" in row and "instruction" in row:
@@ -121,6 +146,10 @@ _PAIRS = (
     ("input", "", "output"),
 )
 """Fields of a pair: prompt, what it is about (may be absent), response."""
+_TURN_FIELDS = ("messages", "conversations", "conversation")
+_CONVERSATION = frozenset(
+    (*_TURN_FIELDS, "instances", *(name for pair in _PAIRS for name in pair if name))
+) - {"context"}
 
 
 def _unrecognised(row: Row) -> str:
@@ -134,7 +163,7 @@ def _unrecognised(row: Row) -> str:
             return f"there is no prompt beside `{response}` (such as `{prompt}`); it has {present}"
     return (
         f"its fields are of no known format: {present}; known are messages, conversations, "
-        "instruction/output, prompt/completion, question/answer"
+        "instruction/output, prompt/completion, question/answer, text"
     )
 
 

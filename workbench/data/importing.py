@@ -164,11 +164,11 @@ def _strip_end_markers(rows: _Rows) -> None:
 
 
 def _remove_duplicates(rows: _Rows) -> None:
-    """Remove rows whose conversation came before, word for word, in the same split."""
+    """Remove rows whose conversation or text came before, word for word, in the same split."""
     first: dict[Any, Example] = {}
     kept: list[Example] = []
     for example in rows.watch("looking for duplicates"):
-        key = (example.split, example.messages)
+        key = (example.split, example.content)
         if key in first:
             rows.removed.append(
                 _gone("exact duplicates", example, f"the same as {first[key].source}")

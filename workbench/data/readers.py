@@ -189,7 +189,8 @@ def _read_json(path: Path) -> Iterator[RawRow]:
         return
     if isinstance(body, dict):
         lists = [value for value in body.values() if isinstance(value, list)]
-        body = lists[0] if len(lists) == 1 and "messages" not in body else [body]
+        one_row = len(lists) != 1 or "messages" in body or "text" in body
+        body = [body] if one_row else lists[0]
     if not isinstance(body, list):
         raise WorkbenchError(f"{path} holds no rows: its top level is neither list nor object.")
     whole = size(path)

@@ -15,11 +15,13 @@ Key = Callable[[Example], str]
 
 def opening_key(example: Example) -> str:
     """What two conversations share that begin alike: the prompt of their first response,
-    without case and spacing.
+    without case and spacing. Of plain text it is the whole.
 
     Every turn is trained, so a long conversation teaches the answer to each of its
     beginnings: those that begin alike must stay together.
     """
+    if example.text:
+        return _normal(_as_message(example))
     roles = [message.role for message in example.messages]
     if "assistant" not in roles:
         return ""
@@ -27,15 +29,25 @@ def opening_key(example: Example) -> str:
 
 
 def _prompt_keys(example: Example) -> Iterator[bytes]:
-    """A key of the prompt of each response, the first one first.
+    """A key of the prompt of each response, the first one first; of plain text one of the
+    whole.
 
     Read once, whatever the number of turns: each key goes on from the one before.
     """
     digest = hashlib.sha256()
-    for message in example.messages:
+    turns = (_as_message(example), _END) if example.text else example.messages
+    for message in turns:
         if message.role == "assistant":
             yield digest.digest()
         digest.update(f" {_normal(message)}".encode("utf-8", "surrogatepass"))
+
+
+_END = Message("assistant", "")
+
+
+def _as_message(example: Example) -> Message:
+    # A role that no turn has: a text is never taken for a prompt with the same words.
+    return Message("text", example.text)
 
 
 def _normal(message: Message) -> str:

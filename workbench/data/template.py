@@ -9,71 +9,30 @@ turns before a response, and what it renders with it. Each row is proved or refu
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.data import added_tokens
 from workbench.data.example import Example, Message
+from workbench.data.jinja import DATE, compile_template, find_source
+from workbench.data.masking import Encoded, Masker, MaskError, Span, Token
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, read_json_object
+from workbench.files import read_json_object
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
+__all__ = ["ChatTemplate", "Encoded", "MaskError", "Token"]
 
-class MaskError(WorkbenchError):
-    """A row whose trained tokens can't be proved; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token as a person sees it."""
-
-    id: int
-    text: str
-    trained: bool
-    reason: str
-    """Why it isn't trained: `prompt` or `after the end`; empty when it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An example as a model sees it."""
-
-    text: str
-    """What the template rendered."""
-    ids: list[int]
-    trained: list[bool]
-    """Whether each token is learnt; as long as `ids`."""
-    pieces: list[str]
-    """The text of each token; a character split over tokens is the first one's, the others
-    are empty."""
-
-    @property
-    def tokens(self) -> list[Token]:
-        last = max((i for i, trained in enumerate(self.trained) if trained), default=-1)
-        return [
-            Token(id, text, trained, "" if trained else "prompt" if i < last else "after the end")
-            for i, (id, text, trained) in enumerate(
-                zip(self.ids, self.pieces, self.trained, strict=True)
-            )
-        ]
-
-    @property
-    def trained_tokens(self) -> int:
-        return sum(self.trained)
-
-
-Span = tuple[int, int]
-"""Start and end of a stretch of characters."""
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+_THOUGHT = "</think>"
+"""Ends the part of a response in which a model thinks, in all families that have one."""
 
 
 class ChatTemplate:
@@ -87,7 +46,8 @@ class ChatTemplate:
         today: date | None = None,
         new_ids: tuple[int, ...] = (),
     ) -> None:
-        """`source` is the template's text; `settings` as in tokenizer_config.json.
+        """`source` is the template's text, empty where there is none; `settings` as in
+        tokenizer_config.json.
 
         `today` is the date for templates that write one (default: the day of rendering);
         `new_ids` are the tokens that the tokenizer was given beside the model's own.
@@ -95,13 +55,10 @@ class ChatTemplate:
         self.source = source
         self.new_ids = new_ids
         self._today = today
-        self._tokenizer = tokenizer
-        self._special = {
-            name: _content(settings[name])
-            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
-            if settings.get(name)
-        }
+        self._masker = Masker(tokenizer)
+        self._special = {name: _content(settings[name]) for name in _SPECIAL if settings.get(name)}
         self._stops: set[int] = set(settings.get("stop_ids", ()))
+        self._adds_bos = settings.get("add_bos_token") is True
 
     @classmethod
     def load(
@@ -110,8 +67,9 @@ class ChatTemplate:
         """The template and tokenizer of a model folder, and `new_tokens` beside its own.
 
         Some templates (Llama 3.2's) write the date into the prompt: `today` is what they
-        take for it, so that a run's tokens are the same on any day. Raises WorkbenchError
-        when the folder has no tokenizer.json or no chat template.
+        take for it, so that a run's tokens are the same on any day. A folder without a chat
+        template can still encode plain text. Raises WorkbenchError when the folder has no
+        tokenizer.json, or a file in it can't be read.
         """
         from tokenizers import Tokenizer
 
@@ -133,20 +91,48 @@ class ChatTemplate:
             ends = read_json_object(folder / "generation_config.json").get("eos_token_id")
             settings["stop_ids"] = [ends] if isinstance(ends, int) else ends or []
         new_ids = added_tokens.add(tokenizer, new_tokens, folder)
-        return cls(_find_source(folder, settings), tokenizer, settings, today, new_ids)
+        return cls(find_source(folder, settings), tokenizer, settings, today, new_ids)
 
     def save_new_tokens(self, folder: Path) -> None:
         """Write the tokenizer into `folder`, over the model's own, if it was given tokens."""
         if self.new_ids:
-            self._tokenizer.save(str(folder / "tokenizer.json"))
+            self._masker.tokenizer.save(str(folder / "tokenizer.json"))
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
-        """The text of a conversation. Raises MaskError when the template refuses it."""
+    def to_json(self) -> dict[str, Any]:
+        """Everything that decides a row's tokens, for another process."""
+        return {
+            "source": self.source,
+            "tokenizer": self._masker.tokenizer.to_str(),
+            "settings": {**self._special, "add_bos_token": self._adds_bos},
+            "today": (self._today or date.today()).isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> ChatTemplate:
+        """The inverse of `to_json`; what it encodes has the same tokens."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(body["tokenizer"])
+        today = date.fromisoformat(body["today"])
+        return cls(body["source"], tokenizer, body["settings"], today)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        thinking: bool = False,
+    ) -> str:
+        """The text of a conversation. Raises MaskError when the template refuses it.
+
+        `thinking` is for families that can be told to think before they answer, or not to.
+        """
         compiled = self._compiled
         try:
             return compiled.render(
                 messages=[message.to_json() for message in messages],
                 add_generation_prompt=add_generation_prompt,
+                enable_thinking=thinking,
                 tools=None,
                 documents=None,
                 **self._special,
@@ -154,93 +140,137 @@ class ChatTemplate:
         except Exception as error:  # a template can do whatever an expression can
             raise MaskError(f"the chat template refuses it: {error}") from error
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
         """The tokens that a model is given to answer after `messages`."""
-        return self._ids(self.render(messages, add_generation_prompt=True))
+        prompt = self.render(messages, add_generation_prompt=True, thinking=thinking)
+        return self._masker.ids(prompt)
+
+    def prompt_of(self, example: Example) -> list[int]:
+        """The tokens that a model is given to answer what the last response of `example` does,
+        and in its way: thinking first, where that does.
+
+        Of a conversation: plain text asks nothing.
+        """
+        return self.prompt_ids(example.prompt, thinking=_thinks(example.messages))
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of tokens."""
-        return self._tokenizer.decode(list(ids), skip_special_tokens=skip_special)
+        return self._masker.decode(ids, skip_special=skip_special)
 
     def encode(self, example: Example) -> Encoded:
         """An example's tokens and which of them are learnt: every response of the
-        assistant with its end marker, and nothing else.
+        assistant with its end marker, and nothing else. Of plain text it is every token and
+        the tokenizer's end, but the bos in front.
 
         Raises MaskError when that can't be proved.
         """
-        text = self.render(example.messages)
-        spans = self._trained_spans(example.messages, text)
+        if example.text:
+            return self._masker.encode_document(example.text, self._prefix, self._end)
+        thinking = _thinks(example.messages)
+        text = self.render(example.messages, thinking=thinking)
+        spans = self._trained_spans(example.messages, text, thinking)
         if not spans:
             raise MaskError("it has no response to learn")
-        encoded = self._encode_whole(text, spans) or self._encode_apart(text, spans)
-        if encoded is not None:
-            return encoded
-        if not self._same(self.decode(self._ids(text), skip_special=False), text):
-            raise MaskError("the tokenizer's tokens don't give its text back")
-        raise MaskError("a token lies across the border of prompt and response")
+        self._check_kept(example.messages, text, thinking)
+        return self._masker.encode(text, spans)
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end an answer: the end marker that is trained, and the model's own."""
-        eos = self._tokenizer.token_to_id(self._special.get("eos_token", ""))
+        eos = self._token_id("eos_token")
         found = self._stops | ({eos} if eos is not None else set())
         sample = [Message("user", "Hi"), Message("assistant", "Hello")]
         try:
             text = self.render(sample)
-            ((_, end),) = self._trained_spans(sample, text)
+            ((_, end),) = self._trained_spans(sample, text, thinking=False)
         except MaskError:
             return frozenset(found)
-        marker = self._markers_ending(text[:end])
+        marker = self._marker_ending(text[:end])
         return frozenset(found | ({marker} if marker is not None else set()))
 
     @property
     def pad_id(self) -> int:
         """The padding token; the end token where there is none, since padding is masked."""
         for name in ("pad_token", "eos_token", "unk_token"):
-            found = self._tokenizer.token_to_id(self._special.get(name, ""))
+            found = self._token_id(name)
             if found is not None:
                 return found
         return 0
 
     def fingerprint(self) -> str:
-        """SHA-256 over the template and the tokenizer: what decides a row's tokens."""
+        """SHA-256 over the template and the tokenizer, by which a run knows them again."""
         digest = hashlib.sha256(self.source.encode())
-        digest.update(self._tokenizer.to_str().encode())
+        digest.update(self._masker.tokenizer.to_str().encode())
         return digest.hexdigest()
+
+    def encoding_key(self) -> str:
+        """SHA-256 over all that decides a row's tokens: the fingerprint, the special tokens
+        and, where the template writes a date, that date."""
+        body = self.to_json()
+        dated = body["today"] if DATE in self.source else ""
+        decisive = json.dumps([self.fingerprint(), body["settings"], dated], sort_keys=True)
+        return hashlib.sha256(decisive.encode()).hexdigest()
+
+    def _token_id(self, name: str) -> int | None:
+        return self._masker.tokenizer.token_to_id(self._special.get(name, ""))
+
+    @cached_property
+    def _prefix(self) -> list[int]:
+        """What stands in front of a plain text: what the tokenizer puts there, else the bos
+        token where tokenizer_config.json asks for it (DeepSeek's tokenizer.json doesn't)."""
+        bos = self._token_id("bos_token") if self._adds_bos else None
+        return self._masker.prefix or ([] if bos is None else [bos])
+
+    @property
+    def _end(self) -> int:
+        end = self._token_id("eos_token")
+        if end is None:
+            raise MaskError("the tokenizer has no eos_token, by which the end of a text is learnt")
+        return end
 
     @cached_property
     def _compiled(self) -> Template:
         from jinja2 import TemplateError
 
+        if not self.source:
+            raise MaskError(
+                "the model has no chat template",
+                "Put one in chat_template.jinja of its folder; a base model that was never "
+                "tuned on conversations has none, and learns plain text only.",
+            )
         try:
-            template: Template = _environment(self._today).from_string(self.source)
+            return compile_template(self.source, self._today)
         except TemplateError as error:
-            raise WorkbenchError(f"The chat template is no valid template: {error}") from error
-        return template
+            raise MaskError(f"the chat template is no valid template: {error}") from error
 
     @cached_property
     def _marker(self) -> re.Pattern[str]:
         """White space, then a special token: how a response ends."""
         # Some families have white space among their added tokens, which ends nothing.
-        added = (re.escape(name) for name in self._added.values() if name.strip())
+        added = (re.escape(name) for name in self._masker.added.values() if name.strip())
         names = sorted(added, key=len, reverse=True)
         return re.compile(rf"\s*(?:{'|'.join(names)})") if names else re.compile(r"(?!)")
 
-    def _markers_ending(self, text: str) -> int | None:
-        ending = (id for id, name in self._added.items() if text.endswith(name))
-        return max(ending, key=lambda id: len(self._added[id]), default=None)
+    def _marker_ending(self, text: str) -> int | None:
+        added = self._masker.added
+        ending = (id for id, name in added.items() if text.endswith(name))
+        return max(ending, key=lambda id: len(added[id]), default=None)
 
-    def _trained_spans(self, messages: Sequence[Message], text: str) -> list[Span]:
+    def _trained_spans(self, messages: Sequence[Message], text: str, thinking: bool) -> list[Span]:
         """Where each response with its end marker stands in `text`. Raises MaskError."""
         spans = []
         for place, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            before = self.render(messages[:place], add_generation_prompt=True)
-            after = self.render(messages[: place + 1])
+            before = self.render(messages[:place], add_generation_prompt=True, thinking=thinking)
+            after = self.render(messages[: place + 1], thinking=thinking)
             if not after.startswith(before):
                 raise MaskError("the chat template does not keep what stands before a response")
             end = self._response_end(after, len(before), message.content)
+            if not text.startswith(before):
+                raise MaskError(
+                    "the chat template changes what stands before a response once turns follow it"
+                )
             if not text.startswith(after[:end]):
                 raise MaskError("the chat template changes a response once turns follow it")
             spans.append((len(before), end))
@@ -260,145 +290,22 @@ class ChatTemplate:
                 return marker.end()
         raise MaskError("the chat template rewrites the response")
 
-    def _ids(self, text: str) -> list[int]:
-        # The template writes the special tokens itself; the tokenizer must not add them again.
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def _encode_whole(self, text: str, spans: Sequence[Span]) -> Encoded | None:
-        """Encode in one go; None unless every border falls between two tokens."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        offsets = self._offsets(encoding, text)
-        trained = [any(s <= a and b <= e and a < b for s, e in spans) for a, b in offsets]
-        for start, end in spans:
-            if any(a < border < b for a, b in offsets for border in (start, end)):
-                return None
-            inside = [i for i, (a, b) in enumerate(offsets) if start <= a and b <= end and a < b]
-            ids = [encoding.ids[i] for i in inside]
-            if not self._same(self.decode(ids, skip_special=False), text[start:end]):
-                return None
-            if not inside or self._ids(text[:start]) != encoding.ids[: inside[0]]:
-                return None
-        return Encoded(text, list(encoding.ids), trained, _pieces(text, offsets))
-
-    def _encode_apart(self, text: str, spans: Sequence[Span]) -> Encoded | None:
-        """Encode prompt and response each for itself, as generation does.
-
-        None for tokenizers that don't give the same text back then.
-        """
-        borders = [0, *(place for span in spans for place in span), len(text)]
-        ids: list[int] = []
-        trained: list[bool] = []
-        pieces: list[str] = []
-        for start, end in itertools.pairwise(borders):
-            encoding = self._tokenizer.encode(text[start:end], add_special_tokens=False)
-            ids += encoding.ids
-            trained += [(start, end) in spans] * len(encoding.ids)
-            pieces += _pieces(text[start:end], encoding.offsets)
-        if not self._same(self.decode(ids, skip_special=False), text):
-            return None
-        return Encoded(text, ids, trained, pieces)
-
-    def _offsets(self, encoding: Encoding, text: str) -> list[Span]:
-        """Where each token stands; for an added token, without the white space that it eats."""
-        offsets: list[Span] = list(encoding.offsets)
-        for place in (i for i, id in enumerate(encoding.ids) if id in self._added):
-            begin, end = offsets[place]
-            name = self._added[encoding.ids[place]]
-            found = text.find(name, begin, end)
-            if found >= 0:
-                offsets[place] = (found, found + len(name))
-        return offsets
-
-    def _same(self, decoded: str, text: str) -> bool:
-        """Whether tokens stand for a text, as far as their tokenizer tells texts apart."""
-        # Decoders of the SentencePiece family drop the space before the first word.
-        if decoded.lstrip(" ") == text.lstrip(" "):
-            return True
-        normalizer = self._tokenizer.normalizer
-        if normalizer is None:
-            return False
-        same: bool = normalizer.normalize_str(decoded) == normalizer.normalize_str(text)
-        return same
-
-    @cached_property
-    def _added(self) -> dict[int, str]:
-        """Added tokens: the special ones, and others that are never cut."""
-        found = self._tokenizer.get_added_tokens_decoder()
-        return {id: token.content for id, token in found.items()}
+    def _check_kept(self, messages: Sequence[Message], text: str, thinking: bool) -> None:
+        """Raises MaskError when a system or tool turn is not in `text`: templates that don't
+        know a role pass over it without a word."""
+        for place, message in enumerate(messages):
+            if message.role not in ("system", "tool"):
+                continue
+            other = Message(message.role, f"{message.content}.")
+            changed = [*messages[:place], other, *messages[place + 1 :]]
+            if self.render(changed, thinking=thinking) == text:
+                raise MaskError(f"the chat template leaves out the {message.role} turn")
 
 
-def _pieces(text: str, offsets: Sequence[Span]) -> list[str]:
-    """The part of `text` that each token adds: joined they are the text."""
-    pieces = []
-    reached = 0
-    for start, end in offsets:
-        pieces.append(text[max(start, reached) : max(end, reached)])
-        reached = max(end, reached)
-    return pieces
+def _thinks(messages: Sequence[Message]) -> bool:
+    return any(_THOUGHT in m.content for m in messages if m.role == "assistant")
 
 
 def _content(token: Any) -> str:
     """A special token's text; tokenizer_config.json has it bare or in an object."""
     return str(token["content"]) if isinstance(token, dict) else str(token)
-
-
-def _find_source(folder: Path, settings: dict[str, Any]) -> str:
-    path = folder / "chat_template.jinja"
-    if path.exists():
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise WorkbenchError(f"{path} is not UTF-8.") from error
-        except OSError as error:
-            raise explain_os_error(error, f"read {path}") from error
-    found = settings.get("chat_template")
-    if isinstance(found, list):
-        named = (item for item in found if isinstance(item, dict) and item.get("name") == "default")
-        found = next(named, {}).get("template")
-    if not isinstance(found, str):
-        raise WorkbenchError(
-            f"The model in {folder} has no chat template.",
-            "Put one in chat_template.jinja there; a base model that was never tuned on "
-            "conversations has none.",
-        )
-    return found
-
-
-def _environment(today: date | None) -> Any:
-    """A sandbox in which a template means what it means to transformers.
-
-    Templates come from strangers: they can read the conversation and nothing else.
-    """
-    from jinja2 import TemplateError, nodes
-    from jinja2.ext import Extension
-    from jinja2.parser import Parser
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks the assistant's part in some templates; it adds no text."""
-
-        tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
-
-        def parse(self, parser: Parser) -> list[nodes.Node]:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    def to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
-
-    def strftime_now(form: str) -> str:
-        # The day alone: with the hour in it no two renderings would be the same.
-        return datetime.combine(today or date.today(), time()).strftime(form)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[Generation, "jinja2.ext.loopcontrols"],
-    )
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = strftime_now
-    return environment

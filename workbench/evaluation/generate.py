@@ -41,7 +41,7 @@ def answer(
     generation_config.json wishes (penalties, beams) counts for nothing: two systems are
     compared by what they find most likely.
     """
-    prompts = [template.prompt_ids(example.prompt) for example in examples]
+    prompts = [template.prompt_of(example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     settings = GenerationConfig(**greedy(template, max_new_tokens))
     answers = [""] * len(prompts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
-from workbench.training import batches, model
-from workbench.training.batches import Row
+from workbench.training import encoding, model
+from workbench.training.batches import Layout, Row
 from workbench.training.loss import OnRows, TrainedTokenLoss, causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.workspace import Workspace
@@ -55,7 +56,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     systems = Systems(config, base_folder, made, device, template.new_ids)
     tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
-    split = batches.encode(examples, template, config.data, config.data.validation_rows)
+    split = encoding.encode(examples, template, config.data, config.data.validation_rows)
     rows = split.rows
     if not rows:
         raise WorkbenchError(
@@ -63,7 +64,11 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             "Raise data.max_length, or import shorter rows for validation.",
         )
     # The first of those whose loss is measured: both kinds of figure are of the same rows.
-    asked = {place: examples[place] for place in split.places[: request.rows]}
+    # Plain text asks nothing.
+    asking = (place for place in split.places if not examples[place].text)
+    asked = {place: examples[place] for place in islice(asking, request.rows)}
+    longest = max(len(row) for row in rows)
+    layout = Layout(config.evaluation.batch_size, longest, template.pad_id, packed=False)
     losses: dict[str, list[float]] = {}
     answers: dict[str, list[str]] = {}
 
@@ -73,9 +78,8 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             losses[system] = row_losses(
                 TrainedTokenLoss(network),
                 rows,
-                batch_size=config.evaluation.batch_size,
-                pad_id=template.pad_id,
-                on_rows=_on_rows(tell, f"loss of the {system}", len(rows)),
+                layout,
+                _on_rows(tell, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(
                 causal_model(network),

@@ -68,8 +68,11 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     version = versions.resolve(workspace, config.data.dataset)
     # Held-out rows first; a version without any is compared on what it has.
     rows = chain.from_iterable(versions.read(version, split) for split in ("validation", "train"))
+    longest = config.data.max_length
     encoded = (template.encode(example).ids for example in rows)
-    short = (ids for ids in encoded if len(ids) <= config.data.max_length)
+    if config.data.too_long == "truncate":
+        encoded = (ids[:longest] for ids in encoded)
+    short = (ids for ids in encoded if len(ids) <= longest)
     prompts = list(islice(short, _PROMPTS))
 
     model.offline()

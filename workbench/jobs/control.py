@@ -14,7 +14,7 @@ import select
 import signal
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import FrameType
 
 from workbench.jobs.events import CommandHandled, Paused, WentOn
@@ -113,6 +113,18 @@ class Control:
         while self._kept:
             came.append(self._kept.popleft())
         return came
+
+    def hand_over(self) -> None:
+        """Be ready for another program in this process: what was put off goes back to the control
+        line, and from now on a signal ends the process.
+
+        Raises Interrupted for one that has come already.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, STOP_NOW):
+            # Raises what is pending; a handler of Python's would lose what comes after.
+            signal.signal(number, signal.SIG_DFL)
+        while self._kept and self._handle is not None:
+            os.write(self._handle, json.dumps(asdict(self._kept.popleft())).encode() + b"\n")
 
     def wait(self, seconds: float = 0.5) -> None:
         """Return when a command may have come, or after `seconds`."""

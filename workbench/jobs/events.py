@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 VERSION = 1
@@ -32,6 +32,13 @@ class Started:
     dtype: str
     resumed_from: int = 0
     """The step that a checkpoint gave back; 0 for a fresh start."""
+    adapter_dtype: str = ""
+    """Number format of the trained weights."""
+    micro_batch: int = 0
+    """Rows that go through the model at once, at most; packed, as many tokens as so many of the
+    longest have."""
+    packed: bool = False
+    processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,13 @@ class Step:
     """Tokens that went through the model in this step, prompts included, padding not."""
     trained_tokens: int
     seconds: float
+    tokens_per_second: float = 0.0
     memory: int | None = None
     """Peak bytes that torch held on the device so far; None without one."""
+    allocated: int | None = None
+    """Bytes on the device that are in use after the step."""
+    reserved: int | None = None
+    """Bytes on the device that torch keeps for itself."""
     steps: int = 1
     """Optimiser steps that this line is of, itself and those before it: the loss is their mean
     over trained tokens, tokens and seconds are their sums."""
@@ -65,6 +77,62 @@ class Evaluated:
     loss: float
     rows: int
     trained_tokens: int
+    perplexity: float | None = None
+    """exp(loss); None where that is no number."""
+    tasks: dict[str, dict[str, float | int | None]] = field(default_factory=dict)
+    """By task, where there are several: loss, perplexity, rows and trained_tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the model being trained says to a validation row: the same rows each time."""
+
+    type: ClassVar[str] = "answered"
+    step: int
+    row: int
+    """Its line in the version's data.jsonl, counted from 1."""
+    prompt: str
+    """The last turn before the answer."""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A step that changed nothing, since its loss or gradient was no number."""
+
+    type: ClassVar[str] = "skipped"
+    step: int
+    what: str
+    """`loss` or `gradient`."""
+    rows: list[dict[str, float | int | None]]
+    """Its examples, as in examples.jsonl: those without a loss first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spiked:
+    """A step whose loss stands far out of the 50 before it."""
+
+    type: ClassVar[str] = "spiked"
+    step: int
+    loss: float
+    usual: float
+    """The median of those before it."""
+    rows: list[dict[str, float | int | None]]
+    """Its examples, as in examples.jsonl: the highest loss first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """The largest batches of training and of validation went through, before the first step."""
+
+    type: ClassVar[str] = "rehearsed"
+    rows: int
+    """Of the largest training batch."""
+    tokens: int
+    peak: int
+    """Bytes, at most: of the device, or of the process where there is none."""
+    seconds: float
+    micro_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +246,10 @@ Event = (
     Started
     | Step
     | Evaluated
+    | Answered
+    | Skipped
+    | Spiked
+    | Rehearsed
     | CheckpointSaved
     | Progress
     | Notice
@@ -193,6 +265,10 @@ _KINDS: tuple[type[Event], ...] = (
     Started,
     Step,
     Evaluated,
+    Answered,
+    Skipped,
+    Spiked,
+    Rehearsed,
     CheckpointSaved,
     Progress,
     Notice,

@@ -12,7 +12,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json, write_json
-from workbench.jobs import control
+from workbench.jobs import control, launcher
 from workbench.jobs import processes as marked
 
 _SUPERVISOR = [sys.executable, "-m", "workbench.jobs.supervisor"]
@@ -46,8 +46,6 @@ class JobPlan:
     """The event log's name in the job's folder."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the job's own, on top of the supervisor's; never a secret."""
-    processes: int = 1
-    """Ranks that argv's launcher starts; with one there is no launcher."""
     care: Care = field(default_factory=Care)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,19 +60,16 @@ def start(
     args: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     care: Care | None = None,
-    processes: int = 1,
 ) -> None:
     """Start `python -m module FOLDER ARGS…` under a supervisor of its own.
 
     Returns when the job's process runs and its socket listens. `log` is the event log's
     name in `folder`; `environment` is added to the job's and kept in `job.json`, so it may
-    hold no secret. With several `processes` torch's launcher starts that many ranks on this
-    node; the first one writes the log. Raises WorkbenchError when the job could not be
-    started.
+    hold no secret. A job of several ranks turns into their launcher by itself (`launcher.py`).
+    Raises WorkbenchError when the job could not be started.
     """
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-    argv = [sys.executable, "-m", *(launcher if processes > 1 else []), module, str(folder), *args]
-    plan = JobPlan(argv, log, dict(environment or {}), processes, care or Care())
+    argv = [sys.executable, "-m", module, str(folder), *args]
+    plan = JobPlan(argv, log, dict(environment or {}), care or Care())
     write_json(folder / JOB, plan.to_json())
     _start_supervisor(folder)
 
@@ -89,8 +84,9 @@ def adopt(folder: Path) -> None:
 
 def _start_supervisor(folder: Path, *args: str) -> None:
     ready, announce = os.pipe()
-    # A job may start another: what marks the one is not the other's.
-    of_job = (marked.MARK, control.PATH_VARIABLE)
+    # A job may start another, and some clusters' shells look like a rank's: what marks the one
+    # is not the other's.
+    of_job = (marked.MARK, control.PATH_VARIABLE, *launcher.VARIABLES)
     environment = {name: value for name, value in os.environ.items() if name not in of_job}
     try:
         with (folder / "supervisor.log").open("ab") as output:
@@ -132,6 +128,5 @@ def read_job(folder: Path) -> JobPlan:
         argv=list(body["argv"]),
         log=str(body["log"]),
         environment=dict(body.get("environment", {})),
-        processes=int(body.get("processes", 1)),
         care=Care(**{**care, "on_end": tuple(care.get("on_end", ()))}),
     )

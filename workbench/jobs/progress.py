@@ -38,7 +38,9 @@ def watched(rows: Sequence[_T], phase: str, tell: Tell, unit: str = "rows") -> I
 class ProgressLog:
     """A Tell for a job: writes to its log now and then, and obeys its commands."""
 
-    def __init__(self, log: LogWriter, control: Control) -> None:
+    def __init__(self, log: LogWriter, control: Control, *, put_off: bool = False) -> None:
+        """With `put_off`, commands that are for later are left for the control's next poll."""
+        self._put_off = put_off
         self._log = log
         self._control = control
         self._phase = ""
@@ -53,4 +55,4 @@ class ProgressLog:
             return
         self._phase, self._written, self._next = phase, done, now + _EVERY
         self._log.write(Progress(phase, done, total, unit))
-        self._control.end_if_asked(self._log)
+        self._control.end_if_asked(self._log, put_off=self._put_off)

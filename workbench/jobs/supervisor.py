@@ -276,11 +276,7 @@ class Supervisor:
     def _on_sigterm(self, *_: object) -> None:
         """The node is wanted: the job saves a checkpoint, and is not started again."""
         self._preempted = True
-        pids = processes.of_job(self.folder)
-        if self._plan.processes > 1:
-            # torch's launcher would give its ranks 30 s; without a word it waits for them.
-            pids = [pid for pid in pids if pid != self._job.pid]
-        processes.send(pids, signal.SIGTERM)
+        process.preempt(self.folder, self._job.pid)
 
     def _on_sigint(self, *_: object) -> None:
         """A person's `stop`; the second one `stop --now`."""

@@ -77,7 +77,7 @@ def wanted_gpus(machine: Machine, entry: Entry) -> int:
     """How many GPUs an entry waits for on this machine."""
     if entry.gpus is not None:
         return entry.gpus
-    return 1 if machine.gpus or machine.unseen else 0
+    return entry.processes if machine.gpus or machine.unseen else 0
 
 
 def wish(machine: Machine, entry: Entry) -> str:

@@ -38,7 +38,9 @@ class Entry:
     added: float = 0.0
     """Unix seconds."""
     gpus: int | None = None
-    """GPUs that it wants; None: one, where there are any."""
+    """GPUs that it wants; None: one for each of its processes, where there are any."""
+    processes: int = 1
+    """Processes that it trains in."""
     gpu_memory: float | None = None
     """GiB that must be free on each; None: nobody else may be on it."""
     last_start: float | None = None
@@ -55,7 +57,7 @@ class Entry:
         return {**self.raw, **known}
 
 
-_FIELDS = ("run", "added", "gpus", "gpu_memory", "last_start", "problem")
+_FIELDS = ("run", "added", "gpus", "processes", "gpu_memory", "last_start", "problem")
 
 
 def of_run(folder: Path) -> Entry:
@@ -69,6 +71,7 @@ def of_run(folder: Path) -> Entry:
         run=folder.name,
         added=round(time.time(), 3),
         gpus=job.gpus,
+        processes=job.processes,
         gpu_memory=job.gpu_memory,
         last_start=state.started if state else None,
     )
@@ -120,6 +123,7 @@ def _parse(raw: Any) -> Entry:
             run=run,
             added=_number(raw.get("added")) or 0.0,
             gpus=None if raw.get("gpus") is None else int(_number(raw["gpus"]) or 0),
+            processes=int(_number(raw.get("processes")) or 1),
             gpu_memory=_number(raw.get("gpu_memory")),
             last_start=_number(raw.get("last_start")),
             problem=str(raw.get("problem", "")),

@@ -11,13 +11,13 @@ from typing import Any
 
 from workbench import base_models, settings
 from workbench.base_models import Say
-from workbench.config import loading
+from workbench.config import loading, processes
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, read_json, user_path
-from workbench.jobs import launch
+from workbench.files import building_folder, read_json, user_path, write_text
+from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
@@ -74,6 +74,9 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
         run_id = _next_id(workspace, config.name)
         folder = workspace.runs / run_id
         with building_folder(folder) as building:
+            if pinned.job.accelerate_config:
+                write_text(building / launcher.CONFIG, processes.accelerate_config(pinned))
+                pinned = _with_own_launcher(pinned, folder)
             loading.save(pinned, building / CONFIG)
             manifest.begin(
                 building,
@@ -93,11 +96,12 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
 def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
     """The dataset version that a config names.
 
-    Raises WorkbenchError when there is none, or no such base model in a local folder, and for
-    settings that can't be read, which a start needs; `default` and a hub's model are fetched
-    when a run is created.
+    Raises WorkbenchError when there is none, or no such base model in a local folder, for
+    processes that can't be had, and for settings that can't be read, which a start needs;
+    `default` and a hub's model are fetched when a run is created.
     """
     settings.read()
+    processes.check(config)
     if not config.data.dataset:
         raise WorkbenchError(
             "The config names no dataset version.",
@@ -125,6 +129,13 @@ def _pinned(config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
     return config.model_copy(update={"data": data, "model": model})
 
 
+def _with_own_launcher(config: RunConfig, folder: Path) -> RunConfig:
+    """The config with the run's own copy of accelerate's settings, which nobody changes."""
+    own = str((folder / launcher.CONFIG).absolute())
+    job = config.job.model_copy(update={"accelerate_config": own})
+    return config.model_copy(update={"job": job})
+
+
 def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     """Start a run, or go on with it from its newest checkpoint, and return at once.
 
@@ -134,7 +145,8 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     status, text = describe(folder)
     if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
-    job = load_config(folder).job
+    config = load_config(folder)
+    job = config.job
     care = launch.Care(
         restarts=job.restarts,
         restart_after=job.restart_after,
@@ -142,7 +154,10 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
         on_stall=job.on_stall,
         on_end=settings.read().on_end,
     )
-    launch.start(folder, "workbench.training.job", log=LOG, environment=environment, care=care)
+    module = "prepare" if processes.launched(config) else "job"
+    launch.start(
+        folder, f"workbench.training.{module}", log=LOG, environment=environment, care=care
+    )
 
 
 Known = dict[str, tuple[object, RunSummary]]

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from safetensors.torch import load_file, save_file
 
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, read_json_object, sha256_file, write_json
-from workbench.training import saving
+from workbench.training import saving, sharding
+from workbench.training.best import Best
 from workbench.training.optimizers import load_state
+from workbench.training.ranks import ALONE, Ranks
 from workbench.training.saving import Trained
 
 _TRAINER = "trainer.json"
@@ -32,36 +36,53 @@ _NAME = re.compile(r"step-\d+")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a checkpoint holds besides the step."""
+    """What a checkpoint holds besides the place."""
 
     model: Trained
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
+    ranks: Ranks = ALONE
 
 
-def save(folder: Path, step: int, parts: Parts, *, evaluated: bool = False) -> Path:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run is."""
+
+    step: int
+    evaluated: bool = False
+    """Whether there is a validation loss of this step."""
+    best: Best = field(default_factory=Best)
+
+
+def save(folder: Path, place: Place, parts: Parts) -> Path:
     """Write `folder/step-N`, whole, and return it; one that is there, whole, stays.
 
-    `evaluated` says whether there is a validation loss of this step.
+    Every rank calls it, for each has a part of it; the first one writes.
     """
-    target = folder / f"step-{step}"
+    target = folder / f"step-{place.step}"
+    state = sharding.optimizer_state(parts.optimizer, keep=parts.ranks.first)
+    trained = saving.trained_tensors(parts.model)
+    random = _of_all_ranks(random_state(), parts.ranks)
+    if not parts.ranks.first:
+        return target
     if target.exists():
         if not problem(target):
             return target
         shutil.rmtree(target)
-    tensors, rest = _split_state(parts.optimizer.state_dict()["state"])
-    tensors |= random_state()
+    tensors, rest = _split_state(state["state"])
     with building_folder(target) as building:
-        saving.save_part(parts.model, building)
-        save_file(tensors, building / "optimizer.safetensors")
+        saving.save_part(parts.model, building, trained)
+        save_file(tensors | random, building / "optimizer.safetensors")
         write_json(
             building / _TRAINER,
             {
                 "v": 1,
-                "step": step,
-                "evaluated": evaluated,
+                "step": place.step,
+                "evaluated": place.evaluated,
+                "best": place.best.to_json(),
+                "ranks": parts.ranks.count,
                 "scheduler": parts.scheduler.state_dict(),
-                "groups": parts.optimizer.state_dict()["param_groups"],
+                "groups": state["param_groups"],
                 "state": rest,
                 # A machine that goes down can leave files whose names are there and whose
                 # content is not.
@@ -84,6 +105,19 @@ def set_random_state(state: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(state[_RANDOM])
     if _RANDOM_CUDA in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state[_RANDOM_CUDA])
+
+
+def _of_all_ranks(state: dict[str, torch.Tensor], ranks: Ranks) -> dict[str, torch.Tensor]:
+    """By name, with the rank's number behind it for all but the first."""
+    return {
+        _of_rank(name, rank): values
+        for name, own in state.items()
+        for rank, values in enumerate(ranks.gather(own))
+    }
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name
 
 
 def newest_first(folder: Path) -> list[Path]:
@@ -116,26 +150,56 @@ def set_aside(checkpoint: Path) -> None:
     checkpoint.replace(aside)
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest `keep` checkpoints, and what a crash left half-written."""
-    found = sorted(_all(folder), key=_step_of)
-    for old in [*found[: max(0, len(found) - keep)], *folder.glob(".step-*")]:
+def prune(folder: Path, keep: int, best: int = 0) -> None:
+    """Remove all checkpoints but the newest `keep` and that of step `best`, and what a crash left
+    half-written."""
+    older = sorted(_all(folder), key=_step_of)[:-keep]
+    spent = [path for path in older if _step_of(path) != best]
+    for old in [*spent, *folder.glob(".step-*")]:
         shutil.rmtree(old)
 
 
-def restore(checkpoint: Path, parts: Parts) -> tuple[int, bool]:
-    """Put a checkpoint's state into `parts`; returns its step, and whether there is a validation
-    loss of it.
+def restore(checkpoint: Path, parts: Parts) -> Place:
+    """Put a checkpoint's state into `parts`; returns its place.
 
     Raises WorkbenchError when the checkpoint is damaged, or of another adapter or optimiser.
     """
     trainer = read_json(checkpoint / _TRAINER)
-    try:
-        tensors = load_file(checkpoint / "optimizer.safetensors")
-        random = {name: tensors.pop(name) for name in (_RANDOM, _RANDOM_CUDA) if name in tensors}
-        state = _join_state(tensors, trainer["state"])
-        saving.load_part(parts.model, checkpoint)
+    tensors = restore_weights(checkpoint, parts)
+    own = {
+        name: tensors.get(_of_rank(name, parts.ranks.number)) for name in (_RANDOM, _RANDOM_CUDA)
+    }
+    state = _join_state(
+        {n: t for n, t in tensors.items() if not n.startswith("random.")}, trainer["state"]
+    )
+    with _fitting(checkpoint):
         load_state(parts.optimizer, {"state": state, "param_groups": trainer["groups"]})
+    if own[_RANDOM] is not None:
+        set_random_state({name: values for name, values in own.items() if values is not None})
+    parts.scheduler.load_state_dict(trainer["scheduler"])
+    return Place(
+        int(trainer["step"]),
+        # Those of earlier releases don't say.
+        bool(trainer.get("evaluated", True)),
+        Best(**trainer.get("best", {})),
+    )
+
+
+def restore_weights(checkpoint: Path, parts: Parts) -> dict[str, torch.Tensor]:
+    """Put back what is trained, alone; returns the checkpoint's other tensors.
+
+    Raises WorkbenchError as `restore` does.
+    """
+    with _fitting(checkpoint):
+        tensors: dict[str, torch.Tensor] = load_file(checkpoint / "optimizer.safetensors")
+        saving.load_part(parts.model, checkpoint)
+    return tensors
+
+
+@contextmanager
+def _fitting(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
     except (SafetensorError, OSError) as error:
         raise WorkbenchError(
             f"The checkpoint {checkpoint} is damaged: {error}",
@@ -146,10 +210,6 @@ def restore(checkpoint: Path, parts: Parts) -> tuple[int, bool]:
             f"The checkpoint {checkpoint} does not fit this run: {error}",
             "Resume with the config that it was made with.",
         ) from error
-    set_random_state(random)
-    parts.scheduler.load_state_dict(trainer["scheduler"])
-    # Those of earlier releases don't say.
-    return int(trainer["step"]), bool(trainer.get("evaluated", True))
 
 
 def _all(folder: Path) -> list[Path]:

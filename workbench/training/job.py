@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,110 +15,184 @@ from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.template import ChatTemplate
-from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
+from workbench.jobs import launcher
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import batches, model, saving
-from workbench.training.batches import EncodedSplit
-from workbench.training.loop import Loop
+from workbench.training import encoding, model, saving
+from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
+from workbench.training.ranks import Ranks
+from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
+from workbench.training.token_cache import EncodedRows
+from workbench.training.validation import Samples
 from workbench.workspace import Workspace
 
+Splits = tuple[EncodedRows, EncodedRows]
+"""For training and for validation."""
 
-def train(folder: Path, log: LogWriter, control: Control) -> Finished:
-    """Train the run in `folder`, from the start or from its newest checkpoint."""
-    workspace = Workspace(folder.parent.parent)
+
+def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
+    """The encoded rows of the run in `folder`, its inputs proved those that it began with.
+
+    Raises Stopped when that was asked for meanwhile.
+    """
     config = runs.load_config(folder)
-    base_folder = inputs.base_folder(folder)
     template = inputs.load_template(folder)
     log.write(Progress("hashing the data and the base model", 0, 1))
     inputs.pin(folder, template)
-    _warn_of_length(config, base_folder, log)
+    _warn_of_length(config, inputs.base_folder(folder), log)
     control.end_if_asked(log, put_off=True)
-    log.write(Progress("encoding the data", 0, 1))
-    train_split, validation_split = encode_splits(workspace, config, template, log)
+    splits = _encoded(folder, config, template, log, control)
     control.end_if_asked(log, put_off=True)
+    return splits
+
+
+def train(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Train the run in `folder`, from the start or from its newest checkpoint.
+
+    A rank finds the inputs proved; the first one writes what there is one of.
+    """
+    config = runs.load_config(folder)
+    base = inputs.base_folder(folder)
+    template = inputs.load_template(folder)
+    if launcher.is_rank():
+        train_rows, validation_rows = _encoded(folder, config, template, log, control)
+    else:
+        train_rows, validation_rows = prove_inputs(folder, log, control)
+    ranks = Ranks.join()
 
     model.offline()
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
     with advised(config, "loading"):
-        trained = model.load_to_train(base_folder, config, device, template.new_ids)
-    loop = Loop(
+        at = _loading_device(config, device)
+        trained = model.load_to_train(base, config, at, template.new_ids)
+    if ranks.count == 1:
+        # Several hear it together, in the loop: the others would wait for one that leaves here.
+        control.end_if_asked(log, put_off=True)
+    ready = make_ready(
         config,
         trained,
-        train_split.rows,
-        validation_split.rows,
+        train_rows,
+        validation_rows,
         pad_id=template.pad_id,
+        device=device,
+        log=log,
+        ranks=ranks,
+    )
+    loop = Loop(
+        config,
+        ready,
+        train_rows,
+        validation_rows,
+        samples=_samples(folder, config, template, ready),
         folder=folder,
         log=log,
         control=control,
+        ranks=ranks,
     )
-    control.end_if_asked(log, put_off=True)
+    if ranks.count == 1:
+        control.end_if_asked(log, put_off=True)
     first_step = loop.resume()
-    dtype = model.dtype_name(model.training_dtype(config, device))
-    trainable, total = model.count_parameters(trained)
-    manifest.add_start(folder, _environment(trained, device, dtype), first_step)
+    _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
+    with advised(config, "training"):
+        outcome = loop.run(first_step)
+    return _finish(loop, outcome, folder, base, template, ranks)
+
+
+def _finish(
+    loop: Loop, outcome: Outcome, folder: Path, base: Path, template: ChatTemplate, ranks: Ranks
+) -> Finished:
+    if not outcome.step or outcome.preempted:
+        # Who takes the node away waits for the checkpoint at most.
+        ranks.leave()
+        return Finished(stopped=outcome.stopped, step=outcome.step, preempted=outcome.preempted)
+    # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
+    step = outcome.step
+    if loop.config.checkpoints.result == "best" and loop.best.step:
+        step = loop.take_best()
+    tensors = saving.trained_tensors(loop.model)
+    result = folder / (ADAPTER if isinstance(loop.model, PeftModel) else MODEL)
+    if ranks.first:
+        _save_result(loop, tensors, result, base, template)
+        weights = {p.name: sha256_file(p) for p in sorted(result.glob("*.safetensors"))}
+        manifest.update(folder, **{result.name: weights}, step=step)
+    ranks.leave()
+    return Finished(stopped=outcome.stopped, step=step, result=result.name)
+
+
+def _encoded(
+    folder: Path, config: RunConfig, template: ChatTemplate, log: LogWriter, control: Control
+) -> Splits:
+    log.write(Progress("encoding the data", 0, 1))
+    return encoding.prepare(Workspace(folder.parent.parent), config, template, log, control)
+
+
+def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
+    """Where the base is loaded: one that is going to be spread may be too large for a GPU.
+
+    A 4-bit one isn't, and its constants would stay where it was quantised.
+    """
+    whole = config.job.sharding == "none" or config.model.quantization != "none"
+    return device if whole else torch.device("cpu")
+
+
+def _samples(folder: Path, config: RunConfig, template: ChatTemplate, ready: Ready) -> Samples:
+    """The first validation rows that ask something; none where the model is spread over ranks,
+    which can only go through it together."""
+    version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
+    count = config.evaluation.samples if version.splits.get("validation") else 0
+    asking = (
+        (number, example)
+        for number, example in enumerate(versions.read(version), start=1)
+        if example.split == "validation" and not example.text
+    )
+    count = (
+        0 if ready.sharded or not version.splits.get("validation") else config.evaluation.samples
+    )
+    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
+
+
+def _tell_start(
+    loop: Loop,
+    ready: Ready,
+    train_rows: EncodedRows,
+    validation_rows: EncodedRows,
+    folder: Path,
+    log: LogWriter,
+    device: torch.device,
+    ranks: Ranks,
+    first_step: int,
+) -> None:
+    dtype = model.dtype_name(model.training_dtype(loop.config, device))
+    trainable, total = model.count_parameters(loop.model)
+    if ranks.first:
+        began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
+        manifest.add_start(folder, began_on, first_step)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,
             epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
-            train_rows=len(train_split.rows),
-            validation_rows=len(validation_split.rows),
-            train_tokens=train_split.tokens,
+            train_rows=len(train_rows),
+            validation_rows=len(validation_rows),
+            train_tokens=train_rows.tokens,
             trainable_parameters=trainable,
             parameters=total,
             device=model.device_name(device),
             dtype=dtype,
             resumed_from=first_step,
+            adapter_dtype=model.trained_dtypes(loop.model),
+            micro_batch=ready.layout.size,
+            packed=ready.layout.packed,
+            processes=ranks.count,
         )
     )
-    with advised(config, "training"):
-        outcome = loop.run(first_step)
-    if not outcome.step or outcome.preempted:
-        # Who takes the node away waits for the checkpoint at most.
-        return Finished(stopped=outcome.stopped, step=outcome.step, preempted=outcome.preempted)
-    # Of a stopped run, too: who stops on a plateau wants to evaluate what there is.
-    result = _save_final(loop, folder, base_folder, template)
-    made = {result.name: {p.name: sha256_file(p) for p in _weights(result)}}
-    manifest.update(folder, **made)
-    return Finished(stopped=outcome.stopped, step=outcome.step, result=result.name)
-
-
-def encode_splits(
-    workspace: Workspace, config: RunConfig, template: ChatTemplate, log: LogWriter
-) -> tuple[EncodedSplit, EncodedSplit]:
-    """Both splits, encoded. Raises WorkbenchError when there is nothing to train on."""
-    version = versions.resolve(workspace, config.data.dataset)
-    examples = list(versions.read(version, "train"))
-    if config.data.train_rows is not None:
-        examples = batches.sample(examples, config.data.train_rows, config.training.seed)
-    train_split = batches.encode(examples, template, config.data)
-    validation_split = batches.encode(
-        versions.read(version, "validation"),
-        template,
-        config.data,
-        config.data.validation_rows,
-    )
-    for name, split in (("training", train_split), ("validation", validation_split)):
-        if split.dropped:
-            limit = config.data.max_length
-            text = f"{split.dropped} {name} rows over {limit} tokens are left out."
-            log.write(Notice(text, "warning"))
-    if not train_split.rows:
-        raise WorkbenchError(
-            f"The dataset version {version.reference} has no row to train on.",
-            "`workbench data show` prints its rows; data.max_length may be too small.",
-        )
-    if not validation_split.rows:
-        log.write(Notice("There is no validation split: overfitting can't be seen.", "warning"))
-    return train_split, validation_split
 
 
 def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
@@ -143,28 +218,23 @@ def _environment(trained: Trained, device: torch.device, dtype: str) -> dict[str
     }
 
 
-def _save_final(loop: Loop, run: Path, base: Path, template: ChatTemplate) -> Path:
+def _save_result(
+    loop: Loop, tensors: saving.Tensors, result: Path, base: Path, template: ChatTemplate
+) -> None:
     """The folder of the adapter, or of the model, with the tokenizer and the template that it
     was trained with."""
-    trained = loop.peft_model
-    result = run / (ADAPTER if isinstance(trained, PeftModel) else MODEL)
     if result.exists():
         shutil.rmtree(result)
-    name = loop.config.model.base
+    name, trained = loop.config.model.base, loop.model
     if isinstance(trained, PeftModel) and (at := base_models.revision(name, base)) is not None:
         # Known everywhere, where the path of this machine's cache is not.
         kept = trained.peft_config["default"]
         kept.base_model_name_or_path, kept.revision = name, at
     with building_folder(result) as building:
-        saving.save_result(trained, building)
+        saving.save_result(trained, building, tensors)
         base_models.copy_tokenizer(base, building)
         template.save_new_tokens(building)
-        card.write(run, building)
-    return result
-
-
-def _weights(result: Path) -> list[Path]:
-    return sorted(result.glob("*.safetensors"))
+        card.write(result.parent, building)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,25 +13,23 @@ import torch
 from accelerate import Accelerator
 
 from workbench.config.schema import RunConfig
+from workbench.files import write_json
 from workbench.jobs.control import Control, Stopped
-from workbench.jobs.events import (
-    CheckpointSaved,
-    CommandHandled,
-    Evaluated,
-    Notice,
-    Paused,
-    Progress,
-    WentOn,
-)
+from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Paused, Progress, WentOn
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
-from workbench.training import checkpoint
-from workbench.training.batches import Row, Schedule, batches
+from workbench.training import checkpoint, sharding
+from workbench.training.batches import Batch, Row, Schedule, collate
+from workbench.training.best import Best
+from workbench.training.examples import ExampleLog
 from workbench.training.figures import Figures, StepInFlight, StepLog
-from workbench.training.loss import TrainedTokenLoss, check_loss, row_losses
+from workbench.training.loss import causal_model, row_losses
 from workbench.training.memory import advised
-from workbench.training.optimizers import make_optimizer, make_scheduler, parameter_groups
-from workbench.training.saving import Trained
+from workbench.training.optimizers import make_scheduler, step_if_finite
+from workbench.training.proof import Proof
+from workbench.training.ranks import Ranks, share
+from workbench.training.ready import Ready
+from workbench.training.validation import Samples, evaluated
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +60,60 @@ class Loop:
     def __init__(
         self,
         config: RunConfig,
-        model: Trained,
+        ready: Ready,
         train: Sequence[Row],
         validation: Sequence[Row],
         *,
-        pad_id: int,
+        samples: Samples,
         folder: Path,
         log: LogWriter,
         control: Control,
+        ranks: Ranks,
     ) -> None:
         self.config = config
-        self.train = train
-        self.validation = validation
+        self.model = ready.model
         self.schedule = Schedule(len(train), config.training)
-        self._pad_id = pad_id
-        self._checkpoints = folder / "checkpoints"
+        self._train = train
+        self.validation = validation
+        self._samples = samples
+        self._ready = ready
+        self._folder = folder / "checkpoints"
         self._log = log
         self._control = control
+        self._ranks = ranks
         self._asked = _Asked()
         self._evaluated: int | None = None
         """The last step that there is a validation loss of."""
-        self._steps = StepLog(log, self.schedule, config.logging.every)
+        self.best = Best()
+        self._steps = StepLog(
+            log,
+            self.schedule,
+            train,
+            ExampleLog(folder),
+            ranks,
+            every=config.logging.every,
+            skip_limit=config.training.skip_limit,
+        )
+        self._measure = ready.measure
         self._accelerator = Accelerator()
-        self.peft_model = model
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = make_optimizer(parameter_groups(model, config), config.training)
-        scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
-        self._model, self._optimizer = self._accelerator.prepare(TrainedTokenLoss(model), optimizer)
-        self._parameters = parameters
-        self._scheduler = scheduler
-        self._parts = checkpoint.Parts(model, optimizer, scheduler)
+        optimizer = ready.make_optimizer()
+        self._scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
+        self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks)
+        self._optimizer = optimizer
+        self._model = ready.measure
+        if not ready.sharded:
+            self._model, self._optimizer = self._accelerator.prepare(ready.measure, self._optimizer)
+        self._parameters = [p for p in ready.model.parameters() if p.requires_grad]
 
     def resume(self) -> int:
         """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
-        for path in checkpoint.newest_first(self._checkpoints):
+        for path in checkpoint.newest_first(self._folder):
             problem = checkpoint.problem(path)
             if not problem:
-                step, evaluated = checkpoint.restore(path, self._parts)
-                self._evaluated = step if evaluated else None
-                return step
+                place = checkpoint.restore(path, self._parts)
+                self._evaluated = place.step if place.evaluated else None
+                self.best = place.best
+                return place.step
             text = f"The checkpoint {path.name} is passed over: {problem}."
             self._log.write(Notice(text, "warning"))
             with suppress(OSError):
@@ -114,21 +127,24 @@ class Loop:
         validation that is stopped half-way has no loss. SIGTERM is heard between two batches
         of a step, too: the step is given up, and its rows come again after a resume.
 
-        Raises WorkbenchError for a base whose loss can't be computed here, before the first
-        step, and NonFiniteLoss when the loss or its gradient is not a number any more, before
-        a checkpoint is made of it.
+        Raises NonFiniteLoss when the loss or its gradient is not a number for too many steps,
+        before a checkpoint is made of them, and WorkbenchError when the weights of the base have
+        changed in the first three steps, or no trained one has.
         """
         self._control.be_patient()
+        self._ranks.wait_for_all("the first step")
         step, total = first_step, self.schedule.total_steps
-        some_row = next(row for row in self.train if row.trained_tokens)
-        check_loss(self.peft_model, some_row, self._pad_id)
+        proof = Proof(self.model)
         if step == 0 or self._owes_evaluation(step):
             self._evaluate(step)
-        while step < total and not self._asked.stop:
+        while step < total and not self._asked.stop and not self._gave_up:
             done = self._train_step(step)
             if done is not None:
                 self._steps.add(done)
                 step += 1
+                if step == min(first_step + Proof.STEPS, total):
+                    self._steps.flush()
+                    proof.check(self.model, learnt=self._steps.learnt)
             self._listen()
             if step < total or self._asked.stop:
                 self._between_steps(step)
@@ -136,10 +152,21 @@ class Loop:
         self._wait_while_paused(step)
         if self._asked.stop:
             return self._stopped(step)
-        finished = self._evaluate(step)
+        finished = self._evaluated == step or self._evaluate(step)
         self._wait_while_paused(step)
         self._save(step, "end" if finished else "stop")
         return Outcome(step, stopped=not finished, preempted=self._asked.preempt)
+
+    def take_best(self) -> int:
+        """Put back the weights with the lowest validation loss; returns their step."""
+        checkpoint.restore_weights(self._folder / f"step-{self.best.step}", self._parts)
+        return self.best.step
+
+    @property
+    def _gave_up(self) -> bool:
+        """Whether the validation loss has not fallen for as long as the config waits."""
+        patience = self.config.evaluation.patience
+        return patience is not None and self.best.since >= patience
 
     def _stopped(self, step: int) -> Outcome:
         if step:
@@ -184,40 +211,72 @@ class Loop:
     def _train_step(self, step: int) -> StepInFlight | None:
         """One optimiser step; None when SIGTERM came in it, and nothing has changed.
 
-        Nothing of ours here waits for the device. transformers does once a batch, to see that
-        the rows aren't packed.
+        Nothing here waits for the device.
         """
         figures = Figures(self._accelerator.device)
-        rows = [self.train[i] for i in self.schedule.rows_of(step)]
-        # Every trained token of the step weighs the same, whichever batch it is in.
+        places = self.schedule.rows_of(step)
+        rows = [self._train[i] for i in places]
+        # Every trained token of the step weighs the same, whichever batch and rank it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
+        weight = 1 / max(1, trained_tokens)
         self._model.train()
-        size, device = self.config.training.batch_size, self._accelerator.device
-        loss = torch.zeros((), device=device)
-        tokens = 0
+        loss = torch.zeros((), device=self._accelerator.device)
+        row_sums: list[torch.Tensor] = []
+        learnt: list[int] = []
         began_with = checkpoint.random_state()
-        for batch in batches(rows, size, self._pad_id, device):
-            if self._control.preempted:
+        for batch, last in self._micro_batches(rows):
+            if self._control.preempted and self._ranks.count == 1:
                 self._optimizer.zero_grad()
                 checkpoint.set_random_state(began_with)
                 return None
-            sums = self._model(batch)
-            share = sums.sum() / trained_tokens
-            self._accelerator.backward(share)
-            loss += share.detach()
-            tokens += batch.tokens
-        limit = self.config.training.max_gradient_norm or math.inf
-        norm = self._accelerator.clip_grad_norm_(self._parameters, limit)
+            with self._adding_up(last):
+                sums = self._model(batch)
+                # Of several ranks the mean is taken, where the sum is meant.
+                self._accelerator.backward(sums.sum() * (weight * self._ranks.count))
+            loss += sums.detach().sum() * weight
+            row_sums.append(sums.detach()[: len(batch.rows)])
+            learnt += (places[i] for i in batch.rows)
+        wait_for_sum = self._ranks.sum(loss)
+        norm = self._clip()
+        wait_for_sum()
         learning_rate = float(self._scheduler.get_last_lr()[0])
-        self._optimizer.step()
+        step_if_finite(self._optimizer, torch.isfinite(loss) & torch.isfinite(norm))
         self._scheduler.step()
         self._optimizer.zero_grad()
-        figures.send(loss, norm.detach())
-        return StepInFlight(step + 1, figures, learning_rate, tokens, trained_tokens)
+        figures.send(loss, norm.detach(), row_sums)
+        tokens = sum(len(row) for row in rows)
+        return StepInFlight(step + 1, figures, learning_rate, tokens, trained_tokens, learnt)
+
+    def _micro_batches(self, rows: Sequence[Row]) -> Iterator[tuple[Batch, bool]]:
+        """This rank's batches of a step's rows, and whether each is the last one."""
+        layout, ranks = self._ready.layout, self._ranks
+        lengths = [len(row) for row in rows]
+        groups = layout.groups(lengths, ranks.count)
+        tokens = [sum(lengths[i] for i in group) for group in groups]
+        mine = share(tokens, ranks.count)[ranks.number]
+        for place in mine:
+            group = [] if place is None else groups[place]
+            batch = collate(rows, group, layout, self._accelerator.device)
+            yield batch, place == mine[-1]
+
+    def _adding_up(self, last: bool) -> AbstractContextManager[object]:
+        """Gradients of several ranks are added up once a step, with its last micro-batch."""
+        if self._ready.sharded:
+            sharding.add_up(self._measure, now=last)
+            return nullcontext()
+        return nullcontext() if last else self._accelerator.no_sync(self._model)
+
+    def _clip(self) -> torch.Tensor:
+        """Scale the gradients down to the config's norm; returns the norm before, shape ()."""
+        limit = self.config.training.max_gradient_norm or math.inf
+        if self._ready.sharded:
+            return sharding.clip_gradients(self._parameters, limit)
+        norm: torch.Tensor = self._accelerator.clip_grad_norm_(self._parameters, limit)
+        return norm
 
     def _listen(self) -> None:
-        """Note what was asked for since the last look."""
-        asked = self._asked
+        """Note what was asked for since the last look, of any rank."""
+        asked, interval = self._asked, 0
         for command in self._control.poll():
             self._log.write(CommandHandled(command.id, command.command, command.value))
             match command.command:
@@ -232,12 +291,18 @@ class Loop:
                 case "pause" | "resume":
                     asked.pause = command.command == "pause"
                 case "set_interval" if command.value:
-                    self._steps.every = command.value
+                    interval = command.value
+        # The first alone hears of a pause and of its end.
+        paused = asked.pause and self._ranks.first
+        flags = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused, interval]
+        *agreed, interval = self._ranks.agree(flags)
+        self._asked = _Asked(*(bool(flag) for flag in agreed))
+        self._steps.every = interval or self._steps.every
 
     def _evaluate(self, step: int) -> bool:
         """Whether the validation loss is there; not when its end was asked for half-way."""
         self._asked.evaluate = False
-        if not self.validation:
+        if not len(self.validation):
             return True
         total = len(self.validation)
 
@@ -247,34 +312,54 @@ class Loop:
             if self._asked.stop and done < total:
                 raise Stopped
 
-        size = self.config.evaluation.batch_size
+        layout = self._ready.validation_layout
         try:
             with advised(self.config, "evaluating"):
-                sums = row_losses(
-                    self._model,
-                    self.validation,
-                    batch_size=size,
-                    pad_id=self._pad_id,
-                    on_rows=on_rows,
-                )
+                sums = row_losses(self._measure, self.validation, layout, on_rows, self._ranks)
+                self._validated(step, sums)
         except Stopped:
             return False
-        tokens = sum(row.trained_tokens for row in self.validation)
-        loss = sum(sums) / max(1, tokens)
-        self._log.write(Evaluated(step, loss, total, tokens))
-        self._evaluated = step
-        if not math.isfinite(loss):
-            raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
         return True
 
+    def _validated(self, step: int, sums: Sequence[float]) -> None:
+        """Log a validation's figures, and keep the step if it is the best so far."""
+        self._evaluated = step
+        best = False
+        if self._ranks.first:
+            figures = evaluated(step, self.validation, sums)
+            self._log.write(figures)
+            if not math.isfinite(figures.loss):
+                raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
+            for sample in self._samples.answers(step, causal_model(self.model)):
+                self._log.write(sample)
+            best = step > 0 and self.best.take(step, figures.loss)
+        is_best, since = self._ranks.agree([best, self.best.since])
+        self.best.since = since
+        if is_best:
+            self.best.step = step
+            if self.config.evaluation.every:
+                self._save(step, "best")
+        if self._gave_up:
+            text = (
+                f"The validation loss has not fallen below that of step {self.best.step} in "
+                f"{since} validations: training ends (evaluation.patience)."
+            )
+            self._log.write(Notice(text))
+
     def _save(self, step: int, reason: str) -> None:
+        if not self._accelerator.is_main_process:
+            return
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
-        evaluated = self._evaluated == step
-        path = checkpoint.save(self._checkpoints, step, self._parts, evaluated=evaluated)
-        checkpoint.prune(self._checkpoints, self.config.checkpoints.keep)
+        place = checkpoint.Place(step, self._evaluated == step, self.best)
+        path = checkpoint.save(self._folder, place, self._parts)
         self._asked.save = False
+        if not self._ranks.first:
+            return
+        checkpoint.prune(self._folder, self.config.checkpoints.keep, self.best.step)
+        if reason == "best":
+            write_json(self._folder / "best.json", {"path": path.name, **self.best.to_json()})
         self._log.write(CheckpointSaved(step, str(path.name), reason))
         seconds = time.perf_counter() - started
         if seconds > 30:

@@ -2,13 +2,15 @@
 
 Hidden states are gathered where the label is trained before the output layer, so the
 logits of prompts are never computed, and in chunks, so the full logits never exist:
-4 rows of 1,024 tokens with a vocabulary of 128,000 would be 2 GB in float32.
+4 rows of 1,024 tokens with a vocabulary of 128,000 would be 2 GB in float32. Where the output
+layer is frozen, a chunk's gradient is taken while its logits are there: none are computed twice.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -17,110 +19,151 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from workbench.errors import WorkbenchError
-from workbench.training.batches import Batch, Row, batches
+from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
+from workbench.training.neftune import Neftune, token_lengths
+from workbench.training.ranks import ALONE, Ranks, share
 
 OnRows = Callable[[int], None]
 """Told how many rows are done, after each batch."""
 
-_PIECE = 64
-"""Tokens that `check_loss` takes."""
-_TOLERANCE = {torch.float32: 0.002}
-"""Of the loss; the formats of half the size are some hundred times as coarse."""
-CHUNK = 1024
-"""Trained tokens whose logits exist at once."""
+CHUNK = 1 << 25
+"""Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
+chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
 
 
 class TrainedTokenLoss(nn.Module):
     """A causal language model and the negative log-likelihood of its trained tokens."""
 
-    def __init__(self, model: nn.Module) -> None:
-        """`model` is a PreTrainedModel or a PeftModel around one."""
+    def __init__(self, model: nn.Module, noise: Neftune | None = None) -> None:
+        """`model` is a PreTrainedModel or a PeftModel around one; `noise` is what its embeddings
+        get in training."""
         super().__init__()
         self.model = model
+        self._noise = noise
 
     def forward(self, batch: Batch) -> Tensor:
-        """Per-row sums of the loss in nats, shape (rows,), float32."""
+        """Per-row sums of the loss in nats, shape (rows,), float32; (1,) for a batch of none."""
         causal = causal_model(self.model)
-        hidden = causal.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
         row, before = batch.places
-        losses = self._token_losses(causal, hidden[row, before], batch.labels)
-        sums = torch.zeros(len(batch.input_ids), dtype=torch.float32, device=losses.device)
-        return sums.index_add(0, row, losses)
+        with self._noisy(batch):
+            hidden = hidden_states(causal, batch)[row, before]
+        losses = _token_losses(causal, hidden, batch.labels)
+        sums = torch.zeros(max(1, len(batch.rows)), dtype=torch.float32, device=losses.device)
+        return sums.index_add(0, batch.owners, losses)
 
-    def _token_losses(self, causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
-        if len(labels) <= CHUNK:
-            return _chunk_losses(causal, hidden, labels)
-        parts = [
-            # The chunk's logits are computed again in the backward pass, not kept for it.
-            checkpoint(_chunk_losses, causal, h, y, use_reentrant=False)
-            for h, y in zip(hidden.split(CHUNK), labels.split(CHUNK), strict=True)
-        ]
-        return torch.cat(parts)
+    def _noisy(self, batch: Batch) -> AbstractContextManager[None]:
+        if self._noise is None or not self.training:
+            return nullcontext()
+        rows = [batch.segments] if batch.segments else [[length] for length in batch.lengths]
+        lengths = token_lengths(rows, batch.input_ids.shape[1])
+        return self._noise.of(lengths.to(batch.input_ids.device))
 
 
-def row_losses(
-    measure: nn.Module, rows: Sequence[Row], *, batch_size: int, pad_id: int, on_rows: OnRows
-) -> list[float]:
-    """Sum of the loss over each row's trained tokens, in nats, in the order of `rows`.
+def hidden_states(causal: PreTrainedModel, batch: Batch) -> Tensor:
+    """The last hidden states of a batch, shape (rows, tokens, width)."""
+    packed: dict[str, Any] = {}
+    if batch.segments:
+        packed = {
+            "position_ids": batch.position_ids,
+            "segment_lengths": batch.segments,
+            "cu_seq_lens_q": batch.starts,
+        }
+    out = causal.base_model(input_ids=batch.input_ids, use_cache=False, **packed)
+    return cast(Tensor, out.last_hidden_state)
 
-    `measure` is a TrainedTokenLoss, or one that accelerate has prepared; it is left in
-    evaluation mode. What `on_rows` raises ends it after the current batch.
-    """
-    measure.eval()
-    device = next(measure.parameters()).device
-    losses = [0.0] * len(rows)
-    done = 0
-    # Not inference_mode: training goes on with whatever the model keeps from here.
-    with torch.no_grad():
-        for batch in batches(rows, batch_size, pad_id, device):
-            for place, value in zip(batch.rows, measure(batch).tolist(), strict=True):
-                losses[place] = value
-            done += len(batch.rows)
-            on_rows(done)
+
+def _token_losses(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Of each trained token, float32, shape (tokens,)."""
+    if not torch.is_grad_enabled():
+        return _in_chunks(causal, hidden, labels, _chunk_losses)
+    if any(p.requires_grad for p in causal.get_output_embeddings().parameters()):
+        return _in_chunks(causal, hidden, labels, _recomputed)
+    apply: Any = _FrozenHead.apply
+    losses: Tensor = apply(hidden, labels, causal)
     return losses
 
 
-def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
-    """Hold the loss of a piece of `row` against the one by the logits that the model gives.
+def _in_chunks(
+    causal: PreTrainedModel,
+    hidden: Tensor,
+    labels: Tensor,
+    losses_of: Callable[[PreTrainedModel, Tensor, Tensor], Tensor],
+) -> Tensor:
+    size = _chunk(causal)
+    parts = zip(hidden.split(size), labels.split(size), strict=True)
+    return torch.cat([losses_of(causal, h, y) for h, y in parts])
 
-    The piece is padded for ours alone, since padding must change nothing. Raises
-    WorkbenchError when they differ by more than the number format explains: then the
-    model does with its logits, or with padding, what isn't known here.
+
+def _recomputed(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
+    """The chunk's logits are computed again in the backward pass, not kept for it."""
+    return cast(Tensor, checkpoint(_chunk_losses, causal, hidden, labels, use_reentrant=False))
+
+
+class _FrozenHead(torch.autograd.Function):
+    """The tokens' losses, and the gradient of each for its hidden state, in one pass.
+
+    A token's loss depends on its own hidden state alone, so the backward pass has only to
+    multiply.
     """
-    measure = TrainedTokenLoss(model).eval()
-    piece = _piece(row)
-    padding = torch.zeros(_PIECE)
-    padded = Row(
-        torch.cat([piece.ids, torch.full_like(padding, pad_id, dtype=torch.int32)]),
-        torch.cat([piece.trained, padding.bool()]),
-        piece.trained_tokens,
-    )
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, labels: Tensor, causal: PreTrainedModel) -> Tensor:
+        gradients = torch.empty_like(hidden)
+        losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        for place in range(0, len(labels), size := _chunk(causal)):
+            part = slice(place, place + size)
+            with torch.enable_grad():
+                chunk = hidden[part].detach().requires_grad_()
+                of_chunk = _chunk_losses(causal, chunk, labels[part])
+                (gradients[part],) = torch.autograd.grad(of_chunk.sum(), chunk)
+            losses[part] = of_chunk.detach()
+        ctx.save_for_backward(gradients)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return gradients * above[0].unsqueeze(1).to(gradients.dtype), None, None
+
+
+def _chunk(causal: PreTrainedModel) -> int:
+    """Tokens whose logits exist at once."""
+    return max(1, CHUNK // int(causal.config.get_text_config().vocab_size))
+
+
+def row_losses(
+    measure: nn.Module,
+    rows: Sequence[Row],
+    layout: Layout,
+    on_rows: OnRows,
+    ranks: Ranks = ALONE,
+) -> list[float]:
+    """Sum of the loss over each row's trained tokens, in nats, in the order of `rows`; of several
+    ranks, which share the work, on the first, and zeros on the others.
+
+    `measure` is a TrainedTokenLoss; it is left in evaluation mode. What `on_rows` raises ends it
+    after the current batch.
+    """
+    measure.eval()
     device = next(measure.parameters()).device
-    (ours,), (theirs,) = batches([padded], 1, pad_id, device), batches([piece], 1, pad_id, device)
+    places: list[int] = []
+    sums: list[Tensor] = []
+    lengths = lengths_of(rows)
+    groups = layout.groups(lengths, ranks.count)
+    mine = share([sum(lengths[i] for i in group) for group in groups], ranks.count)[ranks.number]
+    # Not inference_mode: training goes on with whatever the model keeps from here.
     with torch.no_grad():
-        loss = float(measure(ours)) / piece.trained_tokens
-        logits = causal_model(model)(input_ids=theirs.input_ids, use_cache=False).logits
-        place, before = theirs.places
-        plain = float(nn.functional.cross_entropy(logits[place, before].float(), theirs.labels))
-    tolerance = _TOLERANCE.get(logits.dtype, 0.05) * max(1.0, plain)
-    # A loss that is no number is told where losses are.
-    if math.isfinite(plain) and not abs(loss - plain) <= tolerance:
-        raise WorkbenchError(
-            f"The loss of this base model can't be computed here: it is {loss:.4f} where the "
-            f"model's own logits give {plain:.4f}. {type(causal_model(model)).__name__} changes "
-            "its logits, or treats padding, in a way that workbench doesn't know.",
-            "Use a base model of another family.",
-        )
-
-
-def _piece(row: Row) -> Row:
-    """At most _PIECE tokens around the first trained one, so that their logits are few."""
-    first = int(torch.nonzero(row.trained[1:])[0]) + 1
-    piece = slice(max(0, first - _PIECE // 2), first + _PIECE // 2)
-    trained = row.trained[piece].clone()
-    trained[0] = False
-    return Row(row.ids[piece], trained, int(trained.sum()))
+        for turn, place in enumerate(mine, start=1):
+            batch = collate(rows, [] if place is None else groups[place], layout, device)
+            sums.append(measure(batch)[: len(batch.rows)].cpu())
+            places += batch.rows
+            on_rows(min(len(rows), math.ceil(len(rows) * turn / len(mine))))
+    losses = [0.0] * len(rows)
+    gathered = (ranks.gather(torch.tensor(places)), ranks.gather(torch.cat(sums)))
+    for of_rank, totals in zip(*gathered, strict=True):
+        for place, total in zip(of_rank.tolist(), totals.tolist(), strict=True):
+            losses[place] = total
+    return losses
 
 
 def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import get_scheduler
 
 from workbench.config.schema import RunConfig, Training
+from workbench.training import sharding
 
 
 def parameter_groups(model: nn.Module, config: RunConfig) -> list[dict[str, Any]]:
@@ -59,6 +60,21 @@ def make_optimizer(
     return optimizer
 
 
+def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
+    """Take a step, or none at all where `finite`, shape (), bool, is not true.
+
+    torch's fused AdamW is told on the GPU, and nothing waits for it; others need to know first.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if finite.is_cuda and isinstance(inner, torch.optim.AdamW):
+        told: Any = inner
+        told.grad_scale, told.found_inf = None, (~finite).float()
+        optimizer.step()
+        told.found_inf = None
+    elif finite:
+        optimizer.step()
+
+
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Give an optimiser that has taken no step the state, on the CPU, of one that has.
 
@@ -67,7 +83,7 @@ def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     state of another optimiser.
     """
     if not getattr(optimizer, "is_paged", False):
-        optimizer.load_state_dict(state)
+        sharding.load_optimizer_state(optimizer, state)
         return
     paged: Any = optimizer
     # What is in no page goes to the GPU at the first step.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from workbench.errors import WorkbenchError
 
@@ -27,6 +28,23 @@ class Moved(NamedTuple):
 
     moved: list[str]
     still: list[str]
+
+
+class Proof:
+    """Holds a model after its first steps against what it was before."""
+
+    STEPS = 3
+
+    def __init__(self, model: nn.Module) -> None:
+        self._base = base_fingerprint(model)
+        self._trained = trained_fingerprint(model)
+
+    def check(self, model: nn.Module, *, learnt: bool) -> None:
+        """Raises WorkbenchError when a frozen weight has changed, or, `learnt` being whether a
+        step was taken with a learning rate, no trained one has."""
+        check_base(self._base, model)
+        if learnt:
+            adapter_moved(self._trained, model)
 
 
 def base_fingerprint(model: nn.Module) -> Fingerprint:
@@ -97,6 +115,9 @@ def _sums(tensors: Iterable[tuple[str, Tensor]]) -> Fingerprint:
 
 
 def _sum(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, DTensor):
+        # What this rank has of it.
+        tensor = tensor.to_local()
     # Wraps around at 64 bits, which a sum may.
     return tensor.view(_WHOLE[tensor.element_size()]).sum(dtype=torch.int64)
 

@@ -12,40 +12,56 @@ from pathlib import Path
 from peft import PeftConfig, PeftModel
 from peft.utils.constants import SAFETENSORS_WEIGHTS_NAME
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import residual
+from workbench.training import residual, sharding
 
+Tensors = dict[str, Tensor]
 Trained = PeftModel | PreTrainedModel
 """A base with an adapter, or a model all of whose weights are trained."""
 _WEIGHTS = "weights.safetensors"
+ADAPTER_FILE = Path(ADAPTER) / SAFETENSORS_WEIGHTS_NAME
 _BEGINNING = "beginning.safetensors"
 
 
-def save_result(model: Trained, folder: Path) -> None:
-    """Write what the training made, so that `PeftModel.from_pretrained` on the unchanged base,
-    or `AutoModelForCausalLM.from_pretrained`, gives the logits of the model in memory."""
+def trained_tensors(model: Trained) -> Tensors:
+    """What is trained, by the names that it is saved under, each tensor whole.
+
+    Where weights are spread over ranks it is a collective: every rank calls it.
+    """
     if isinstance(model, PeftModel):
-        _write_adapter(folder, *residual.as_plain_lora(model, _tensors(model)))
+        named = _tensors(model).items()
+    else:
+        # Weights that are tied come once.
+        named = dict(model.named_parameters()).items()
+    return {name: sharding.whole(tensor) for name, tensor in named}
+
+
+def save_result(model: Trained, folder: Path, tensors: Tensors) -> None:
+    """Write what the training made, the `trained_tensors`, so that `PeftModel.from_pretrained` on
+    the unchanged base, or `AutoModelForCausalLM.from_pretrained`, gives the logits of the model
+    in memory."""
+    if isinstance(model, PeftModel):
+        _write_adapter(folder, *residual.as_plain_lora(model, tensors))
         return
     trained_with, model.config.use_cache = model.config.use_cache, True
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=tensors)
     model.config.use_cache = trained_with
 
 
-def save_part(model: Trained, checkpoint: Path) -> None:
-    """Write what is trained into a checkpoint's folder, exactly."""
+def save_part(model: Trained, checkpoint: Path, tensors: Tensors) -> None:
+    """Write what is trained, the `trained_tensors`, into a checkpoint's folder, exactly."""
     if not isinstance(model, PeftModel):
         folder = checkpoint / MODEL
         folder.mkdir()
-        save_model(model, str(folder / _WEIGHTS))
+        save_file(_apart(tensors), folder / _WEIGHTS)
         return
-    _write_adapter(checkpoint / ADAPTER, _tensors(model), copy.deepcopy(_config(model)))
+    _write_adapter(checkpoint / ADAPTER, tensors, copy.deepcopy(_config(model)))
     if first := residual.beginning(model):
-        save_file({n: t.cpu() for n, t in first.items()}, checkpoint / ADAPTER / _BEGINNING)
+        save_file(_apart(first), checkpoint / ADAPTER / _BEGINNING)
 
 
 def load_part(model: Trained, checkpoint: Path) -> None:
@@ -54,31 +70,37 @@ def load_part(model: Trained, checkpoint: Path) -> None:
     Raises SafetensorError or OSError when it is damaged or not there, ValueError or
     RuntimeError when it is of another model, adapter or method.
     """
-    if not isinstance(model, PeftModel):
-        load_model(model, checkpoint / MODEL / _WEIGHTS)
-        return
-    tensors = load_file(checkpoint / ADAPTER / SAFETENSORS_WEIGHTS_NAME)
-    own = _tensors(model)
+    adapted = isinstance(model, PeftModel)
+    file = ADAPTER_FILE if adapted else Path(MODEL) / _WEIGHTS
+    tensors = load_file(checkpoint / file)
+    own = _tensors(model) if isinstance(model, PeftModel) else dict(model.named_parameters())
     if differing := sorted(tensors.keys() ^ own.keys()):
         raise ValueError(f"only one of them has {differing[0]}")
+    tensors = {name: sharding.like(own[name], tensor) for name, tensor in tensors.items()}
+    if not isinstance(model, PeftModel):
+        model.load_state_dict(tensors, strict=False)
+        return
     if residual.beginning(model):
         residual.begin_with(model, load_file(checkpoint / ADAPTER / _BEGINNING))
     set_peft_model_state_dict(model, tensors)
 
 
-def _tensors(model: PeftModel) -> dict[str, Tensor]:
+def _tensors(model: PeftModel) -> Tensors:
     # Said in so many words: PEFT would ask a hub whether the vocabulary is still the base's.
-    tensors: dict[str, Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors: Tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     return tensors
 
 
-def _write_adapter(folder: Path, tensors: dict[str, Tensor], config: PeftConfig) -> None:
+def _write_adapter(folder: Path, tensors: Tensors, config: PeftConfig) -> None:
     folder.mkdir(exist_ok=True)
-    # Own storage each: safetensors refuses tensors that share it, as tied ones do.
-    separate = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    save_file(separate, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+    save_file(_apart(tensors), folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
     config.inference_mode = True
     config.save_pretrained(str(folder))
+
+
+def _apart(tensors: Tensors) -> Tensors:
+    """On the CPU with storage of its own each: safetensors refuses tensors that share it."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
 def _config(model: PeftModel) -> PeftConfig:

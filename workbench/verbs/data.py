@@ -214,7 +214,9 @@ def _show_rows(result: list[dict[str, Any]]) -> None:
         for example in row["examples"]:
             about = [example.get(key, "") for key in ("task", "split", "source")]
             print(visible("  ".join(part for part in about if part)))
-            for message in example["messages"]:
+            if "text" in example:
+                print(textwrap.indent(visible(example["text"]), "  "))
+            for message in example.get("messages", ()):
                 print(f"{message['role']}:")
                 print(textwrap.indent(visible(message["content"]), "  "))
 
@@ -233,7 +235,7 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
     versions.verify(version)
     examples = list(versions.read(version))
     leaks = split.leaking(examples)
-    repeats = len(examples) - len({e.messages for e in examples})
+    repeats = len(examples) - len({e.content for e in examples})
     return {
         "reference": version.reference,
         "rows": len(examples),

@@ -69,7 +69,9 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
         config = loading.load(path, args.settings)
         folder = runs.create(workspace, config, command=shlex.join(sys.argv), say=say)
     runs.start(folder)
-    say(f"{folder.name} has started; it outlives this terminal.")
+    count = runs.load_config(folder).job.processes
+    how = f" in {count} processes" if count > 1 else ""
+    say(f"{folder.name} has started{how}; it outlives this terminal.")
     if args.wait:
         follow_run(folder, say)
     return runs.summarise(folder).to_json()

@@ -89,9 +89,9 @@ def annotate(
 
 
 def text_of(example: Example) -> str:
-    """What of an example is compared: all of its turns but the system's, which many rows have
-    in common."""
-    return "\n".join(m.content for m in example.messages if m.role != "system")
+    """What of an example is compared: its plain text, or all of its turns but the system's,
+    which many rows have in common."""
+    return example.text or "\n".join(m.content for m in example.messages if m.role != "system")
 
 
 def shingles(text: str) -> frozenset[str]:

@@ -1,0 +1,108 @@
+"""Training in several processes: what a config may ask for, found wanting before anything starts.
+
+A config file of accelerate is a person's own, and decides what `accelerate launch` does. It is
+read here without accelerate, whose import takes seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from workbench.config.loading import ConfigError, ConfigProblem
+from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error, user_path
+
+_KINDS = ("MULTI_GPU", "DEEPSPEED")
+"""What `distributed_type` may be: accelerate's kinds that start ranks on one machine. FSDP is
+`job.sharding`, which workbench does by torch itself, the same on processors and on GPUs."""
+_SHARDED_OPTIMIZERS = ("adamw",)
+"""Those of bitsandbytes take no tensors that are spread over processes."""
+
+
+def launched(config: RunConfig) -> bool:
+    """Whether a run's training is started by a launcher of ranks."""
+    return config.job.processes > 1 or bool(config.job.accelerate_config)
+
+
+def check(config: RunConfig) -> None:
+    """Raises ConfigError for processes that can't be had as the config wants them, and
+    WorkbenchError for a config file of accelerate that can't be used."""
+    conflicts = [ConfigProblem(path, f"{text}.") for path, text in _conflicts(config)]
+    if conflicts:
+        raise ConfigError("The config", conflicts)
+    if config.job.accelerate_config:
+        accelerate_config(config)
+
+
+def accelerate_config(config: RunConfig) -> str:
+    """The text of the config file of accelerate that a config names.
+
+    Raises WorkbenchError when it can't be read or asks for what can't be done here.
+    """
+    path = user_path(config.job.accelerate_config)
+    where = f"job.accelerate_config: {path}"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        body = yaml.safe_load(text)
+    except OSError as error:
+        raise explain_os_error(error, f"read job.accelerate_config, {path}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise WorkbenchError(
+            f"{where} is not valid YAML: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(body, dict):
+        raise WorkbenchError(
+            f"{where} holds no settings of accelerate.", "`accelerate config` writes such a file."
+        )
+    problems = list(_accelerate_problems(body, config.job.processes))
+    if problems:
+        text = "\n".join(f"  {name}: {problem}" for name, problem in problems)
+        raise WorkbenchError(f"{where} can't be used:\n{text}")
+    return text
+
+
+def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    job = config.job
+    if job.gpus and job.gpus < job.processes:
+        text = f"{job.processes} processes (job.processes) need a GPU each, and it is {job.gpus}"
+        yield "job.gpus", f"{text}. Leave it empty, or 0 for the processor"
+    if job.sharding == "none":
+        return
+    if job.processes == 1:
+        yield "job.sharding", "one process (job.processes) has nobody to share with"
+    if job.accelerate_config:
+        yield "job.sharding", "job.accelerate_config stands in place of it. Leave one of them out"
+    if config.training.optimizer not in _SHARDED_OPTIMIZERS:
+        names = ", ".join(_SHARDED_OPTIMIZERS)
+        yield "training.optimizer", f"with job.sharding it is {names}: bitsandbytes can't share"
+    if config.model.quantization == "int8":
+        yield "model.quantization", "with job.sharding it is none, nf4 or fp4"
+
+
+def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple[str, str]]:
+    kind = body.get("distributed_type")
+    if body.get("compute_environment", "LOCAL_MACHINE") != "LOCAL_MACHINE":
+        yield "compute_environment", "workbench runs on this machine: LOCAL_MACHINE."
+    if kind == "FSDP":
+        yield "distributed_type", "set job.sharding to fsdp in place of this file."
+    elif kind not in _KINDS:
+        yield "distributed_type", f"it is one of {', '.join(_KINDS)}, not {kind}."
+    elif kind == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
+        yield "distributed_type", "DeepSpeed is not installed: pip install deepspeed."
+    if body.get("num_machines", 1) != 1:
+        yield "num_machines", "workbench starts processes on this machine alone: 1."
+    wanted = body.get("num_processes", processes)
+    if wanted != processes:
+        yield "num_processes", f"job.processes is {processes}, and this {wanted}: make them one."
+    if body.get("gpu_ids", "all") not in ("all", None):
+        yield "gpu_ids", "the queue, or CUDA_VISIBLE_DEVICES, gives a run its GPUs: all."
+    if "deepspeed_config_file" in (body.get("deepspeed_config") or {}):
+        yield (
+            "deepspeed_config.deepspeed_config_file",
+            "a run keeps this file alone: write what is in that one here, under deepspeed_config.",
+        )

@@ -1,0 +1,119 @@
+"""Attention that stays inside each example of a packed batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+varlen: Any = None
+with suppress(ImportError):  # a torch before 2.10
+    from torch.nn.attention import varlen
+
+NAME = "workbench_segments"
+"""What transformers knows `segment_attention` by."""
+_PLAIN = "sdpa"
+
+
+def use_segments(model: PreTrainedModel) -> None:
+    """Have `model` attend inside the segments that its forward is given, from now on."""
+    AttentionInterface.register(NAME, segment_attention)
+    model.set_attn_implementation(NAME)
+
+
+def use_plain(model: PreTrainedModel) -> None:
+    """Have `model` attend as transformers does by default."""
+    model.set_attn_implementation(_PLAIN)
+
+
+@contextmanager
+def plain_attention(model: PreTrainedModel) -> Iterator[None]:
+    """For generation, which pads on the left: transformers' own attention and masks."""
+    own = str(model.config._attn_implementation)
+    if own != NAME:
+        yield
+        return
+    use_plain(model)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
+def segment_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    segment_lengths: tuple[int, ...] | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention of `query` (1, heads, tokens, width) inside segments of `segment_lengths`;
+    without them, over each row whole, to be padded on the right.
+
+    Returns (1, tokens, heads, width), and no weights. Raises NotImplementedError for what a family
+    adds to its attention (caps, sinks, biases) that isn't known here: its loss would be wrong.
+    """
+    added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
+    if added or attention_mask is not None:
+        raise NotImplementedError(f"attention with {', '.join(added) or 'a mask of its own'}")
+    inside = partial(_inside, dropout=dropout, scaling=scaling, window=sliding_window)
+    if segment_lengths is None:
+        return inside(query, key, value), None
+    if query.is_cuda and varlen is not None and query.dtype != torch.float32 and not dropout:
+        longest = max(segment_lengths)
+        window = (-1 if sliding_window is None else sliding_window - 1, 0)
+        out = varlen.varlen_attn(
+            *(x[0].transpose(0, 1) for x in (query, key, value)),
+            *(cu_seq_lens_q, cu_seq_lens_q, longest, longest),
+            scale=scaling,
+            window_size=window,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return out.unsqueeze(0), None
+    # split, not slices: the backward of each slice would fill a tensor of the whole length.
+    parts = zip(*(x.split(segment_lengths, dim=2) for x in (query, key, value)), strict=True)
+    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1), None
+
+
+def _inside(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    dropout: float,
+    scaling: float | None,
+    window: int | None,
+) -> Tensor:
+    length = query.shape[2]
+    mask = _band(length, window, query.device) if window is not None and length > window else None
+    out = scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        scale=scaling,
+        is_causal=mask is None,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return out.transpose(1, 2)
+
+
+def _band(length: int, window: int, device: torch.device) -> Tensor:
+    """True where a token sees another: itself and the `window - 1` before it, bool."""
+    places = torch.arange(length, device=device)
+    distance = places[:, None] - places[None, :]
+    return (distance >= 0) & (distance < window)

@@ -1,0 +1,147 @@
+"""From a model to one whose batches are known to go through it: packing, sharding, rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from workbench.config.schema import RunConfig
+from workbench.jobs.events import Notice, Progress, Rehearsed
+from workbench.jobs.log import LogWriter
+from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
+from workbench.training.batches import Layout, Row, lengths_of
+from workbench.training.loss import TrainedTokenLoss, causal_model
+from workbench.training.memory import advised
+from workbench.training.neftune import Neftune
+from workbench.training.optimizers import make_optimizer, parameter_groups
+from workbench.training.ranks import Ranks
+from workbench.training.saving import Trained
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A model with its loss, and how rows are laid out for it."""
+
+    config: RunConfig
+    model: Trained
+    measure: TrainedTokenLoss
+    layout: Layout
+    validation_layout: Layout
+    sharded: bool
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """A new one, over what is trained."""
+        return make_optimizer(parameter_groups(self.model, self.config), self.config.training)
+
+
+def make_ready(
+    config: RunConfig,
+    model: Trained,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    *,
+    pad_id: int,
+    device: torch.device,
+    log: LogWriter,
+    ranks: Ranks,
+) -> Ready:
+    """Prove the loss of this model, pack if it can, spread it if that is asked for, and rehearse.
+
+    Raises WorkbenchError for a model whose loss can't be computed here, and where memory is not
+    enough for the largest batch, with what would help.
+    """
+    some_row = next(row for row in train if row.trained_tokens)
+    checks.check_loss(model, some_row, pad_id)
+    packed = config.training.packing and _pack(model, some_row, pad_id, log)
+    fast_lora.speed_up(model)
+    if config.training.compile:
+        _compile(model)
+    noise = None
+    if config.training.neftune_alpha:
+        noise = Neftune(causal_model(model), config.training.neftune_alpha)
+    measure = TrainedTokenLoss(model, noise)
+    sharded = config.job.sharding == "fsdp" and ranks.count > 1
+    if sharded:
+        sharding.shard(measure, causal_model(model), device, ranks.count)
+    training = config.training
+    size = training.batch_size if training.micro_batch is None else training.micro_batch
+    layout = Layout(1 if size == "auto" else size, max(lengths_of(train)), pad_id, packed)
+    longest = max(lengths_of(validation), default=1)
+    for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed)
+    ready = Ready(config, model, measure, layout, for_validation, sharded)
+    if size == "auto":
+        ready = _with_fitting_batch(ready, train, device, log, ranks)
+    if training.rehearsal:
+        _rehearse(ready, train, validation, device, log)
+    return ready
+
+
+def _pack(model: Trained, row: Row, pad_id: int, log: LogWriter) -> bool:
+    reason = checks.pack(model, row, pad_id)
+    if reason:
+        log.write(Notice(f"Rows are padded, not packed: {reason}.", "warning"))
+    return not reason
+
+
+def _compile(model: Trained) -> None:
+    causal = causal_model(model)
+    layers = set(causal._no_split_modules or ())
+    for module in causal.modules():
+        if type(module).__name__ in layers:
+            module.compile(dynamic=True)
+
+
+def _with_fitting_batch(
+    ready: Ready, train: Sequence[Row], device: torch.device, log: LogWriter, ranks: Ranks
+) -> Ready:
+    """As many rows at once as fit; each rank tries, and the least that fits on any counts."""
+    training = ready.config.training
+    most = -(-training.batch_size * training.accumulation // ranks.count)
+
+    def tell(size: int) -> None:
+        log.write(Progress("trying micro-batches", size, most, "rows"))
+
+    def attempt(layout: Layout) -> rehearsal.Result:
+        return _go_through(replace(ready, layout=layout), train, (), device)
+
+    with advised(ready.config, "training"):
+        layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
+    # The least is the largest of what is left of it.
+    (short,) = ranks.agree([most - layout.size])
+    layout = replace(layout, size=most - short)
+    log.write(Notice(f"micro_batch auto: {layout.size} rows at once fit, of {most} a step."))
+    return replace(ready, layout=layout)
+
+
+def _rehearse(
+    ready: Ready,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    device: torch.device,
+    log: LogWriter,
+) -> None:
+    log.write(Progress("rehearsing the largest batches", 0, 1))
+    with advised(ready.config, "training"):
+        result = _go_through(ready, train, validation, device)
+    log.write(Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size))
+
+
+def _go_through(
+    ready: Ready, train: Sequence[Row], validation: Sequence[Row], device: torch.device
+) -> rehearsal.Result:
+    """The largest batches of both splits, once; random numbers stay as they were."""
+    layouts = ((train, ready.layout), (validation, ready.validation_layout))
+    batches = [
+        rehearsal.batch_of(rows, rehearsal.largest(lengths_of(rows), layout), layout, device)
+        for rows, layout in layouts
+        if len(rows)
+    ]
+    state = checkpoint.random_state()
+    try:
+        return rehearsal.rehearse(
+            ready.measure, ready.make_optimizer, batches[0], batches[1] if batches[1:] else None
+        )
+    finally:
+        checkpoint.set_random_state(state)

@@ -1,0 +1,143 @@
+"""The largest batches, once, before the first step: a lack of memory shows in the first minute.
+
+A rehearsal leaves nothing behind: no gradient, no state of an optimiser, no random number drawn.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from workbench.training import memory
+from workbench.training.batches import Batch, Layout, Row, collate
+
+MakeOptimizer = Callable[[], torch.optim.Optimizer]
+_MARGIN = 0.9
+"""Share of the host's free memory that the next larger try may be expected to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a rehearsal took."""
+
+    rows: int
+    """Of the largest training batch."""
+    tokens: int
+    peak: int
+    """Bytes, as `memory.peak` counts them."""
+    seconds: float
+
+
+def largest(lengths: Sequence[int], layout: Layout) -> list[int]:
+    """Places of the rows of the largest batch that `layout` may ever make of rows of `lengths`."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
+    if not layout.packed:
+        return order[: layout.size]
+    picked, room = [], layout.size * layout.longest
+    for place in order:
+        if lengths[place] > room:
+            continue
+        picked.append(place)
+        room -= lengths[place]
+        if room < lengths[order[-1]]:
+            break
+    return picked
+
+
+def rehearse(
+    measure: nn.Module,
+    make_optimizer: MakeOptimizer,
+    train: Batch,
+    validation: Batch | None,
+) -> Result:
+    """Take the largest training batch forward and back and through the optimiser, and the largest
+    validation batch forward.
+
+    `measure` is a TrainedTokenLoss. Raises as the work itself does when memory runs out.
+    """
+    device = train.input_ids.device
+    memory.forget_peak(device)
+    began = time.perf_counter()
+    _step(measure, make_optimizer, train)
+    if validation is not None:
+        measure.eval()
+        with torch.no_grad():
+            measure(validation)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - began
+    return Result(len(train.rows), train.tokens, memory.peak(device), seconds)
+
+
+def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:
+    measure.train()
+    trained = [p for p in measure.parameters() if p.requires_grad]
+    try:
+        measure(batch).sum().backward()
+        optimizer = make_optimizer()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+        for parameter in trained:
+            if parameter.grad is not None:
+                # With a learning rate of 0 and no gradient no weight changes, not even to NaN.
+                parameter.grad.zero_()
+        optimizer.step()
+    finally:
+        for parameter in trained:
+            parameter.grad = None
+
+
+def largest_that_fits(
+    layout: Layout,
+    most: int,
+    rehearse_with: Callable[[Layout], Result],
+    device: torch.device,
+    tell: Callable[[int], None],
+) -> Layout:
+    """`layout` with as many rows at once as memory has room for, at most `most`, found by trying
+    1, 2, 4, … of them; `tell` hears of each before it is tried.
+
+    Where memory ends with the kernel's kill instead of an exception, on the host, a size is not
+    tried that the growth of those before it forbids. Raises as `rehearse_with` does when not even
+    one row fits.
+    """
+    fitting = replace(layout, size=1)
+    size = 1
+    before = memory.held(device)
+    while True:
+        tell(size)
+        tried = replace(layout, size=size)
+        try:
+            result = rehearse_with(tried)
+        except Exception as error:
+            if size == 1 or not memory.is_shortage(error):
+                raise
+            break
+        finally:
+            _let_go(device)
+        fitting = tried
+        if size >= most:
+            break
+        size = min(2 * size, most)
+        if device.type != "cuda":
+            growth = (result.peak - before) * size // fitting.size
+            if growth > _MARGIN * memory.host_memory_left():
+                break
+    return fitting
+
+
+def _let_go(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def batch_of(rows: Sequence[Row], places: list[int], layout: Layout, device: torch.device) -> Batch:
+    """The rows at `places` as one batch."""
+    picked = [rows[i] for i in places]
+    return collate(picked, list(range(len(picked))), layout, device)
