@@ -92,7 +92,8 @@ def _compare(args: argparse.Namespace, folder: Path) -> None:
             )
     _print_table(found)
     _print_curves(found)
-    _print_share(args.model, train, found)
+    if OURS in found:
+        _print_share(args.model, train, found)
 
 
 def _run(name: str, args: argparse.Namespace, folder: Path) -> Result:

@@ -18,32 +18,33 @@ with suppress(ImportError):  # a torch before 2.10
 
 NAME = "workbench_segments"
 """What transformers knows `segment_attention` by."""
-_PLAIN = "sdpa"
+_OWN = "attention_of_its_own"
+"""Attribute of a model that attends in segments: what it did before."""
 
 
 def use_segments(model: PreTrainedModel) -> None:
     """Have `model` attend inside the segments that its forward is given, from now on."""
     AttentionInterface.register(NAME, segment_attention)
+    setattr(model, _OWN, model.config._attn_implementation)
     model.set_attn_implementation(NAME)
 
 
-def use_plain(model: PreTrainedModel) -> None:
-    """Have `model` attend as transformers does by default."""
-    model.set_attn_implementation(_PLAIN)
+def use_own(model: PreTrainedModel) -> None:
+    """Have `model` attend again as it did before `use_segments`."""
+    model.set_attn_implementation(getattr(model, _OWN))
 
 
 @contextmanager
 def plain_attention(model: PreTrainedModel) -> Iterator[None]:
-    """For generation, which pads on the left: transformers' own attention and masks."""
-    own = str(model.config._attn_implementation)
-    if own != NAME:
+    """For generation, which pads on the left: the model's own attention and masks."""
+    if model.config._attn_implementation != NAME:
         yield
         return
-    use_plain(model)
+    use_own(model)
     try:
         yield
     finally:
-        model.set_attn_implementation(own)
+        use_segments(model)
 
 
 def segment_attention(

@@ -153,10 +153,8 @@ def _samples(folder: Path, config: RunConfig, template: ChatTemplate, ready: Rea
         for number, example in enumerate(versions.read(version), start=1)
         if example.split == "validation" and not example.text
     )
-    count = (
-        0 if ready.sharded or not version.splits.get("validation") else config.evaluation.samples
-    )
-    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
+    asked = [] if ready.sharded else list(islice(asking, count))
+    return Samples(asked, template, config.evaluation.sample_tokens)
 
 
 def _tell_start(
