@@ -67,7 +67,11 @@ def accelerate_config(config: RunConfig) -> str:
 
 
 def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
-    job = config.job
+    job, training = config.job, config.training
+    rows = training.batch_size * training.accumulation
+    if rows < job.processes:
+        text = f"a step has {rows} rows (times training.accumulation)"
+        yield "training.batch_size", f"{text}, fewer than job.processes, {job.processes}"
     if job.gpus and job.gpus < job.processes:
         text = f"{job.processes} processes (job.processes) need a GPU each, and it is {job.gpus}"
         yield "job.gpus", f"{text}. Leave it empty, or 0 for the processor"
@@ -77,7 +81,10 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "job.sharding", "one process (job.processes) has nobody to share with"
     if job.accelerate_config:
         yield "job.sharding", "job.accelerate_config stands in place of it. Leave one of them out"
-    if config.training.optimizer not in _SHARDED_OPTIMIZERS:
+    if training.micro_batch == "auto":
+        text = "a process that ran out of memory would leave the others waiting for its share"
+        yield "training.micro_batch", f"with job.sharding it is a number, not auto: {text}"
+    if training.optimizer not in _SHARDED_OPTIMIZERS:
         names = ", ".join(_SHARDED_OPTIMIZERS)
         yield "training.optimizer", f"with job.sharding it is {names}: bitsandbytes can't share"
     if config.model.quantization == "int8":
