@@ -308,7 +308,7 @@ class Loop:
                     interval = command.value
         # The first alone hears of a pause and of its end.
         paused = asked.pause and self._ranks.first
-        flags = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused]
+        flags: list[int] = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused]
         *flags, interval = self._ranks.agree([*flags, interval])
         asked.stop, asked.preempt, asked.save, asked.evaluate, asked.pause = map(bool, flags)
         self._steps.every = interval or self._steps.every
