@@ -69,6 +69,7 @@ def segment_attention(
     added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if added or attention_mask is not None:
         raise NotImplementedError(f"attention with {', '.join(added) or 'a mask of its own'}")
+    dtype = query.dtype
     inside = partial(_inside, dropout=dropout, scaling=scaling, window=sliding_window)
     if segment_lengths is None:
         return inside(query, key, value), None
@@ -83,9 +84,12 @@ def segment_attention(
             enable_gqa=query.shape[1] != key.shape[1],
         )
         return out.unsqueeze(0), None
+    if not query.is_cuda:
+        # The processors' attention is a fifth of a step in bfloat16, a seventh in float32.
+        query, key, value = query.float(), key.float(), value.float()
     # split, not slices: the backward of each slice would fill a tensor of the whole length.
     parts = zip(*(x.split(segment_lengths, dim=2) for x in (query, key, value)), strict=True)
-    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1), None
+    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1).to(dtype), None
 
 
 def _inside(
