@@ -27,7 +27,7 @@ from workbench.training.loss import causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.training.optimizers import make_scheduler, step_if_finite
 from workbench.training.proof import Proof
-from workbench.training.ranks import Ranks, share
+from workbench.training.ranks import Ranks, in_words, share
 from workbench.training.ready import Ready
 from workbench.training.validation import Samples, evaluated
 
@@ -115,8 +115,8 @@ class Loop:
         self.best = place.best
         if place.ranks != self._ranks.count:
             text = (
-                f"The checkpoint of step {step} is of {_processes(place.ranks)}, and this start "
-                f"has {_processes(self._ranks.count)}: random numbers, such as those of dropout, "
+                f"The checkpoint of step {step} is of {in_words(place.ranks)}, and this start "
+                f"has {in_words(self._ranks.count)}: random numbers, such as those of dropout, "
                 "differ from here on from those of a run that was not interrupted."
             )
             self._log.write(Notice(text))
@@ -381,7 +381,3 @@ class Loop:
 
 def _due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"
