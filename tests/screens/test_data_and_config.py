@@ -157,7 +157,7 @@ async def test_space_goes_through_the_choices_and_d_back_to_the_default(
         await pilot.pause()
         await pilot.press("space")
         assert "* nf4" in table(pilot)[1]
-        await pilot.press("space", "space")
+        await pilot.press("space", "space", "space")
         assert "none" in table(pilot)[1] and "*" not in table(pilot)[1]
         await pilot.press("space", "d")
         assert "none" in table(pilot)[1]
