@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,9 +148,9 @@ def test_training_evaluation_and_merge_are_all_of_the_day_of_the_run(
     days: list[date | None] = []
     load = ChatTemplate.load
 
-    def watched(place: Path, *, today: date | None = None) -> ChatTemplate:
+    def watched(place: Path, *, today: date | None = None, **options: Any) -> ChatTemplate:
         days.append(today)
-        return load(place, today=today)
+        return load(place, today=today, **options)
 
     monkeypatch.setattr(ChatTemplate, "load", watched)
     assert go(folder) is not None
@@ -162,4 +163,4 @@ def test_training_evaluation_and_merge_are_all_of_the_day_of_the_run(
         (folder / name / "request.json").write_text(json.dumps(request))
         with LogWriter(folder / name / "events.jsonl") as log:
             work(folder / name, log, Control())
-    assert days == [date(2024, 7, 26)] * 3
+    assert len(days) >= 3 and set(days) == {date(2024, 7, 26)}
