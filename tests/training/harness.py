@@ -43,9 +43,10 @@ def examples(count: int) -> list[Example]:
 
 
 def encode(base: Path, count: int, **data: Any) -> list[Row]:
+    """Those examples, as if they were the lines of a version's data.jsonl."""
     config = RunConfig.model_validate({"data": {"max_length": 256, **data}})
     rows = encoding.encode(examples(count), ChatTemplate.load(base), config.data).rows
-    return [replace(row, number=number) for number, row in enumerate(rows, start=1)]
+    return [replace(row, number=line) for line, row in enumerate(rows, start=1)]
 
 
 def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:

@@ -57,7 +57,7 @@ class Place:
 
 
 def save(folder: Path, place: Place, parts: Parts) -> Path:
-    """Write `folder/step-N`, whole, and return it; one that is there, whole, stays.
+    """Write `folder/step-N`, whole, and return it; of one that is there, whole, the tensors stay.
 
     Every rank calls it, for each has a part of it; the first one writes.
     """
@@ -69,6 +69,7 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
         return target
     if target.exists():
         if not problem(target):
+            _update_place(target / _TRAINER, place)
             return target
         shutil.rmtree(target)
     tensors, rest = _split_state(state["state"])
@@ -80,8 +81,7 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
             {
                 "v": 1,
                 "step": place.step,
-                "evaluated": place.evaluated,
-                "best": place.best.to_json(),
+                **_judged(place),
                 "ranks": place.ranks,
                 "scheduler": parts.scheduler.state_dict(),
                 "groups": state["param_groups"],
@@ -92,6 +92,17 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
             },
         )
     return target
+
+
+def _update_place(trainer: Path, place: Place) -> None:
+    """What was measured since the checkpoint was made belongs to it."""
+    told = read_json_object(trainer)
+    if (now := told | _judged(place)) != told:
+        write_json(trainer, now)
+
+
+def _judged(place: Place) -> dict[str, Any]:
+    return {"evaluated": place.evaluated, "best": place.best.to_json()}
 
 
 def random_state() -> dict[str, torch.Tensor]:

@@ -84,6 +84,8 @@ class Loop:
         self._asked = _Asked()
         self._evaluated: int | None = None
         """The last step that there is a validation loss of."""
+        self._saved: int | None = None
+        """The last step whose checkpoint is in the log."""
         self.best = Best()
         self._steps = StepLog(
             log,
@@ -337,7 +339,7 @@ class Loop:
 
     def _validated(self, step: int, sums: Sequence[float]) -> None:
         """Log a validation's figures, and keep the step if it is the best so far."""
-        self._evaluated = step
+        again, self._evaluated = self._evaluated == step, step
         best = False
         if self._ranks.first:
             figures = evaluated(step, self.validation, sums)
@@ -346,7 +348,8 @@ class Loop:
                 raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
             for sample in self._samples.answers(step, causal_model(self.model)):
                 self._log.write(sample)
-            best = step > 0 and self.best.take(step, figures.loss)
+            # A second look at one step is neither better nor a sign of patience lost.
+            best = step > 0 and not again and self.best.take(step, figures.loss)
         # The first alone counts: what the others hold is from before.
         is_best, since = self._ranks.agree([best, self.best.since if self._ranks.first else 0])
         self.best.since = since
@@ -362,17 +365,23 @@ class Loop:
             self._log.write(Notice(text))
 
     def _save(self, step: int, reason: str) -> None:
+        self._asked.save = False
+        told = self._saved == step
+        if told and reason != "best":
+            return
+        self._saved = step
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
         place = checkpoint.Place(step, self._evaluated == step, self.best, self._ranks.count)
         path = checkpoint.save(self._folder, place, self._parts)
-        self._asked.save = False
         if not self._ranks.first:
             return
         checkpoint.prune(self._folder, self.config.checkpoints.keep, self.best.step)
         if reason == "best":
             write_json(self._folder / "best.json", {"path": path.name, **self.best.to_json()})
+        if told:
+            return
         self._log.write(CheckpointSaved(step, str(path.name), reason))
         seconds = time.perf_counter() - started
         if seconds > 30:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -116,8 +117,7 @@ def _with_fitting_batch(
     def attempt(layout: Layout) -> rehearsal.Result:
         return _go_through(replace(ready, layout=layout), train, (), device)
 
-    with advised(ready.config, "training"):
-        layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
+    layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
     # The least is the largest of what is left of it.
     (short,) = ranks.agree([most - layout.size])
     layout = replace(layout, size=most - short)
@@ -133,8 +133,7 @@ def _rehearse(
     log: LogWriter,
 ) -> None:
     log.write(Progress("rehearsing the largest batches", 0, 1))
-    with advised(ready.config, "training"):
-        result = _go_through(ready, train, validation, device)
+    result = _go_through(ready, train, validation, device)
     log.write(Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size))
 
 
@@ -151,7 +150,11 @@ def _go_through(
     state = checkpoint.random_state()
     try:
         return rehearsal.rehearse(
-            ready.measure, ready.make_optimizer, batches[0], batches[1] if batches[1:] else None
+            ready.measure,
+            ready.make_optimizer,
+            batches[0],
+            batches[1] if batches[1:] else None,
+            partial(advised, ready.config),
         )
     finally:
         checkpoint.set_random_state(state)
