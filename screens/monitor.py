@@ -41,6 +41,7 @@ from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.follower import News, RunFollower
 from workbench.tracking.view import RunView, duration
+from workbench.tracking.words import setting
 
 _EMPTY = """\
 There are no runs yet.
@@ -310,7 +311,7 @@ class MonitorScreen(RunScreen):
         share = view.step / max(1, view.total_steps)
         drawn = bar(share, 20, ascii=self.shell.ascii)
         course = f"{drawn} {share:.0%} after {duration(now - (view.started_at or now))}"
-        device = f"{view.started.device}, {view.started.dtype}"
+        device = setting(view.started)
         if self.status != "running":
             parts = (self._text, course, device)
         elif (silent := now - (view.last_time or now)) > _LONG:

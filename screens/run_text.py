@@ -13,18 +13,17 @@ from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
     CommandTaken,
-    Evaluated,
     Failed,
     Finished,
     Notice,
     Paused,
     Record,
     Sampled,
-    Started,
     WentOn,
 )
 from workbench.text import visible
 from workbench.tracking.view import duration
+from workbench.tracking.words import words
 
 
 def machine(sample: Sampled, *, ascii: bool) -> Text:
@@ -110,16 +109,14 @@ def log_lines(record: Record) -> list[str]:
             said = f"paused after step {step}" if step else "paused"
         case WentOn(seconds):
             said = f"goes on after a pause of {duration(seconds)}"
-        case Started(resumed_from=step) if step:
-            said = f"goes on from step {step}"
-        case Evaluated(step, loss):
-            said = f"validation loss {loss:.4f} after step {step}"
         case Finished(stopped, preempted=preempted):
             said = "pre-empted" if preempted else "stopped" if stopped else "finished"
         case Failed(_, text, hint):
             said = f"failed: {text}\n{hint}"
-        case _:
-            return []
+        case event:
+            said = words(event)
+    if not said:
+        return []
     first, *more = visible(said.strip()).split("\n")
     return [f"{at}  {first}", *(f"          {line.strip()}" for line in more)]
 

@@ -89,7 +89,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
 }
 OTHERS_STILL: dict[str, Any] = {
     "training": {"method": "full"},
-    "job": {"accelerate_config": "deepspeed: 3.yaml"},
+    "job": {"accelerate_config": "mine: 3.yaml"},
 }
 """What can't stand beside the others."""
 

@@ -35,6 +35,14 @@ def test_a_batch_is_made_smaller_and_the_rows_of_a_step_stay() -> None:
     assert first == ["training.batch_size=1", "training.accumulation=12"]
 
 
+def test_what_goes_through_at_once_is_made_smaller_where_it_is_set() -> None:
+    first, *_ = advised("training.micro_batch=9")
+    assert first == ["training.micro_batch=4"]
+    for done in ("1", "auto"):
+        first, *_ = advised(f"training.micro_batch={done}")
+        assert first == ["training.gradient_checkpointing=true"]
+
+
 def test_the_most_effective_and_least_costly_comes_first() -> None:
     paths = [step[0].partition("=")[0] for step in advised()]
     assert paths == [

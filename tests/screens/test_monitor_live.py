@@ -9,7 +9,7 @@ from screens.app import WorkbenchApp
 from screens.widgets.confirm import Confirm
 from screens.widgets.line_chart import LineChart
 from tests.screens.conftest import WorkIn, said, shown, until
-from workbench.jobs.events import CommandTaken, Notice
+from workbench.jobs.events import Answered, CommandTaken, Notice, Skipped
 from workbench.jobs.log import LogWriter
 from workbench.jobs.state import HOST_LOG
 from workbench.workspace import Workspace
@@ -72,6 +72,31 @@ async def test_what_the_supervisor_notes_is_in_the_log(past: Workspace) -> None:
         await until(pilot, lambda: "Started anew" in shown(pilot, "#log"))
         assert "Started anew\\x1b[2J." in shown(pilot, "#log")
         assert "asked for: stop now, refused: It has ended." in shown(pilot, "#log")
+
+
+async def test_what_the_training_finds_is_in_the_log(past: Workspace) -> None:
+    with LogWriter(past.runs / RUN / LOG) as log:
+        log.write(Skipped(41, "loss", [{"row": 42, "loss": None, "tokens": 9}]))
+        log.write(Answered(41, 7, "Is 1\na number?", "ok\x1b[2J"))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "answered" in shown(pilot, "#log"))
+        log_box = shown(pilot, "#log")
+        assert "warning: step 41 was skipped, for its loss is not a number; line 42" in log_box
+        assert "line 7: Is 1⏎a number?" in log_box and "answered: ok\\x1b[2J" in log_box
+
+
+async def test_a_start_and_its_rehearsal_are_told_in_the_log(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(120, 60)) as pilot:
+        for words, wanted in (
+            ("begins", "float32, micro-batches of 4 rows, packed"),
+            ("largest", "the largest batch (4 rows, "),
+            ("perplexity", "after step 0, perplexity "),
+        ):
+            await pilot.press("slash", *words, "enter")
+            await until(pilot, lambda wanted=wanted: wanted in shown(pilot, "#log"))
+            await pilot.press("escape")
 
 
 @pytest.mark.parametrize("size", [(80, 8), (60, 5), (60, 12), (250, 6)])

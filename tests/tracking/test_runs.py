@@ -266,7 +266,7 @@ def test_the_manifest_of_a_finished_run_says_what_produced_it(trained_run: Train
     environment = start["environment"]
     for package in ("torch", "peft", "datasets", "jinja2", "gguf", "rouge-score"):
         assert environment["packages"][package]
-    assert environment["attention"] in ("sdpa", "eager")
+    assert environment["attention"] == "workbench_segments"
     assert {"nvidia", "cuda", "cudnn"} <= environment.keys()
     assert environment["python"].startswith("3.")
     assert environment["device"].startswith("CPU") and environment["dtype"] == "float32"

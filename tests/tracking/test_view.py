@@ -12,6 +12,7 @@ from workbench.jobs.events import (
     Notice,
     Progress,
     Record,
+    Rehearsed,
     Started,
     Step,
     WentOn,
@@ -56,6 +57,13 @@ def test_a_long_phase_shows_how_far_it_is_and_what_is_left() -> None:
     assert "validation 2/4 rows  1.00 rows/s  2 s left" in seen.line()
     seen.feed([Record(9, 1009.0, Evaluated(0, 3.0, 4, 9))])
     assert seen.progress is None
+
+
+def test_a_rehearsal_is_over_once_it_is_told_of() -> None:
+    seen = view(Progress("rehearsing the largest batches", 0, 1))
+    assert seen.place() == "rehearsing the largest batches"
+    seen.feed([Record(9, 1009.0, Rehearsed(4, 99, 1 << 30, 1.0, 4))])
+    assert seen.place() == "starting"
 
 
 def test_the_rate_of_a_phase_is_that_of_late() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
 from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
-from workbench.jobs.log import LogWriter, read_all
+from workbench.jobs.log import LogWriter, rank_log, read_all
 from workbench.training import encoding, model
 from workbench.training.batches import Row
 from workbench.training.loop import Loop, Outcome
@@ -42,8 +43,10 @@ def examples(count: int) -> list[Example]:
 
 
 def encode(base: Path, count: int, **data: Any) -> list[Row]:
+    """Those examples, as if they were the lines of a version's data.jsonl."""
     config = RunConfig.model_validate({"data": {"max_length": 256, **data}})
-    return encoding.encode(examples(count), ChatTemplate.load(base), config.data).rows
+    rows = encoding.encode(examples(count), ChatTemplate.load(base), config.data).rows
+    return [replace(row, number=line) for line, row in enumerate(rows, start=1)]
 
 
 def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:
@@ -95,7 +98,8 @@ def build(
     template = ChatTemplate.load(base, new_tokens=config.model.new_tokens)
     encoded = encode(base, rows + validation)
     trained = model.load_to_train(base, config, CPU, template.new_ids)
-    log, asked = OnStep(folder / LOG, on_step), examples(rows + validation)
+    name = LOG if ranks.first else rank_log(ranks.number)
+    log, asked = OnStep(folder / name, on_step), examples(rows + validation)
     ready = make_ready(
         config,
         trained,

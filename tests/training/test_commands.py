@@ -26,8 +26,7 @@ from workbench.jobs.events import (
     WentOn,
 )
 from workbench.jobs.log import read_all
-from workbench.training import loop as loop_module
-from workbench.training.loop import Outcome
+from workbench.training.loop import Loop, Outcome
 
 
 @pytest.fixture
@@ -151,23 +150,22 @@ def test_sigterm_in_a_step_gives_it_up_and_a_resume_equals_the_uninterrupted_run
         training={"batch_size": 1, "accumulation": 3, "max_steps": 5},
     )
     reference, _ = run(tmp_path / "whole", config)
-    real, count = loop_module.batches, 0
+    real, steps = Loop._micro_batches, 0
 
-    def interrupting(rows: Any, *arguments: Any) -> Iterator[Any]:
-        nonlocal count
-        for number, one in enumerate(real(rows, *arguments), 1):
-            if len(rows) == 3 and number == 1:
-                count += 1
-            if count == 3 and number == batch:
+    def interrupting(loop: Loop, rows: Any) -> Iterator[Any]:
+        nonlocal steps
+        steps += 1
+        for number, one in enumerate(real(loop, rows), 1):
+            if steps == 3 and number == batch:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield one
 
-    monkeypatch.setattr(loop_module, "batches", interrupting)
+    monkeypatch.setattr(Loop, "_micro_batches", interrupting)
     control = Control()
     control.listen_to_signals()
     cut = tmp_path / "cut"
     _, outcome = run(cut, config, control=control)
-    monkeypatch.setattr(loop_module, "batches", real)
+    monkeypatch.setattr(Loop, "_micro_batches", real)
     assert outcome == Outcome(2, stopped=True, preempted=True)
     assert events(cut, CommandHandled) == [CommandHandled("SIGTERM", "preempt")]
     assert [(c.step, c.reason) for c in events(cut, CheckpointSaved)] == [(2, "pre-empted")]

@@ -20,7 +20,8 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.control import Control
 from workbench.jobs.events import Notice
 from workbench.jobs.log import LogWriter, read_all
-from workbench.training import batches, encoding
+from workbench.training import encoding
+from workbench.training.batches import Layout, collate
 from workbench.training.encoding import EncodedSplit, notices
 from workbench.training.token_cache import EncodedRows
 from workbench.workspace import Workspace
@@ -211,6 +212,7 @@ def test_where_padding_and_end_are_one_token_the_end_is_learnt_and_padding_never
     assert end in template.stop_ids
     rows = [*examples(6), Example(text="A law"), Example(text="A longer law " * 9)]
     encoded = encoding.encode(rows, template, RunConfig().data).rows
-    (batch,) = batches.batches(encoded, len(encoded), end, CPU)
+    layout = Layout(len(encoded), max(map(len, encoded)), end, packed=False)
+    batch = collate(encoded, list(range(len(encoded))), layout, CPU)
     assert batch.labels.eq(end).sum() == len(rows)
     assert len(batch.labels) == sum(row.trained_tokens for row in encoded) == batch.trained_tokens

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from tests.training.harness import build, configure
+from tests.training.harness import configure, events, run
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
+from workbench.jobs.events import Evaluated, Step
+from workbench.training import model
 from workbench.training.loss import causal_model
 from workbench.training.memory import advised
 
@@ -52,24 +55,45 @@ def test_other_errors_go_through() -> None:
         raise KeyError("oops")
 
 
+@pytest.fixture(params=["in the rehearsal", "in the loop"])
+def rehearsed(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "in the rehearsal")
+
+
 @pytest.mark.parametrize(
-    ("in_training", "setting"),
-    [(True, "training.batch_size=2"), (False, "evaluation.batch_size=2")],
+    ("in_training", "setting", "other"),
+    [
+        (True, "training.batch_size=2", "evaluation"),
+        (False, "evaluation.batch_size=2", "training.batch_size"),
+    ],
 )
-def test_the_advice_is_for_what_the_loop_was_at(
-    base: Path, tmp_path: Path, in_training: bool, setting: str
+def test_the_advice_is_for_what_the_run_was_at(
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rehearsed: bool,
+    in_training: bool,
+    setting: str,
+    other: str,
 ) -> None:
-    config = configure(base)
-    loop = build(tmp_path, config)
+    config = configure(base, training={"rehearsal": rehearsed})
+    load = model.load_to_train
 
     def run_out(module: nn.Module, _: object, options: dict[str, torch.Tensor]) -> None:
-        # Before anything else the loss is measured with one row.
-        if module.training == in_training and len(options["input_ids"]) > 1:
+        # Before anything else the loss is held against others with pieces of a row.
+        if module.training == in_training and options["input_ids"].numel() > 130:
             ask_for_too_much()
 
-    inner = causal_model(loop.model).base_model
-    inner.register_forward_pre_hook(run_out, with_kwargs=True)
+    def load_what_runs_out(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        inner = causal_model(loaded).base_model
+        inner.register_forward_pre_hook(run_out, with_kwargs=True)
+        return loaded
+
+    monkeypatch.setattr(model, "load_to_train", load_what_runs_out)
     with pytest.raises(WorkbenchError) as told, advised(config, "training"):
-        loop.run()
+        run(tmp_path, config)
     assert told.value.cause == "out_of_host_memory"
-    assert setting in told.value.hint
+    assert setting in told.value.hint and other not in told.value.hint
+    assert bool(events(tmp_path, Evaluated)) == (not rehearsed and in_training)
+    assert events(tmp_path, Step) == []

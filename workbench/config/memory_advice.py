@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from workbench.config.conflicts import needs_whole_base
-from workbench.config.schema import RunConfig
+from workbench.config.schema import RunConfig, Training
 
 Doing = Literal["loading", "training", "evaluating"]
 """What a run was at when its memory ran out: each has settings that count then."""
@@ -30,11 +30,8 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
     """What each row in flight takes."""
     training = config.training
     if doing == "training":
-        size, count = _smaller_batch(training.batch_size, training.accumulation)
-        if size < training.batch_size:
-            yield (
-                f"training.batch_size={size} training.accumulation={count} (as many rows a step)"
-            )
+        if smaller := _smaller_batch(training):
+            yield f"{smaller} (as many rows a step)"
         if not training.gradient_checkpointing:
             yield "training.gradient_checkpointing=true (about a third slower)"
     if doing == "evaluating" and config.evaluation.batch_size > 1:
@@ -72,8 +69,17 @@ def _costly(config: RunConfig) -> Iterator[str]:
         yield f"data.max_length={shorter} data.too_long=drop (longer rows are left out)"
 
 
-def _smaller_batch(size: int, accumulation: int) -> tuple[int, int]:
-    """At most half the batch, and as many more of them: rows a step stay as they are."""
-    rows = size * accumulation
-    smaller = (n for n in range(size // 2, 0, -1) if rows % n == 0 and rows // n <= _MOST)
-    return next(((n, rows // n) for n in smaller), (size, accumulation))
+def _smaller_batch(training: Training) -> str:
+    """At most half the rows at once, and as many a step; empty where it is one row already."""
+    match training.micro_batch:
+        case "auto":
+            return ""
+        case int(size):
+            return f"training.micro_batch={size // 2}" if size > 1 else ""
+    rows = training.batch_size * training.accumulation
+    smaller = (
+        f"training.batch_size={n} training.accumulation={rows // n}"
+        for n in range(training.batch_size // 2, 0, -1)
+        if rows % n == 0 and rows // n <= _MOST
+    )
+    return next(smaller, "")

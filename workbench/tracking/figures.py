@@ -10,6 +10,7 @@ from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
 from workbench.tracking import runs
 from workbench.tracking.view import RunView, duration
+from workbench.tracking.words import setting
 
 
 def course(run: Path) -> Iterator[str]:
@@ -22,6 +23,7 @@ def course(run: Path) -> Iterator[str]:
     started = view.started
     share = started.trainable_parameters / started.parameters
     yield f"- {view.step} of {view.total_steps} steps in {duration(view.seconds)}"
+    yield f"- {setting(started)}"
     yield f"- {view.tokens:,} tokens, {view.trained_tokens:,} of them trained"
     yield f"- {started.trainable_parameters:,} of {started.parameters:,} parameters ({share:.2%})"
     yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"

@@ -15,6 +15,7 @@ from workbench.jobs.events import (
     Finished,
     Progress,
     Record,
+    Rehearsed,
     Started,
     Step,
     WentOn,
@@ -72,7 +73,7 @@ class RunView:
             case Evaluated():
                 self.evaluations.append(event)
                 self.progress = None
-            case CheckpointSaved():
+            case CheckpointSaved() | Rehearsed():
                 self.progress = None
             case Progress():
                 self._advance(event, record.time)

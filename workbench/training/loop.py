@@ -27,7 +27,7 @@ from workbench.training.loss import causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.training.optimizers import make_scheduler, step_if_finite
 from workbench.training.proof import Proof
-from workbench.training.ranks import Ranks, share
+from workbench.training.ranks import Ranks, in_words, share
 from workbench.training.ready import Ready
 from workbench.training.validation import Samples, evaluated
 
@@ -84,6 +84,8 @@ class Loop:
         self._asked = _Asked()
         self._evaluated: int | None = None
         """The last step that there is a validation loss of."""
+        self._saved: int | None = None
+        """The last step whose checkpoint is in the log."""
         self.best = Best()
         self._steps = StepLog(
             log,
@@ -107,13 +109,27 @@ class Loop:
 
     def resume(self) -> int:
         """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
+        (step,) = self._ranks.agree([self._newest_whole() if self._ranks.first else 0])
+        if not step:
+            return 0
+        place = checkpoint.restore(self._folder / f"step-{step}", self._parts)
+        self._evaluated = place.step if place.evaluated else None
+        self.best = place.best
+        if place.ranks != self._ranks.count:
+            text = (
+                f"The checkpoint of step {step} is of {in_words(place.ranks)}, and this start "
+                f"has {in_words(self._ranks.count)}: random numbers, such as those of dropout, "
+                "differ from here on from those of a run that was not interrupted."
+            )
+            self._log.write(Notice(text))
+        return step
+
+    def _newest_whole(self) -> int:
+        """The step of the newest checkpoint that is as it was saved; damaged ones are set aside."""
         for path in checkpoint.newest_first(self._folder):
             problem = checkpoint.problem(path)
             if not problem:
-                place = checkpoint.restore(path, self._parts)
-                self._evaluated = place.step if place.evaluated else None
-                self.best = place.best
-                return place.step
+                return checkpoint.step_of(path)
             text = f"The checkpoint {path.name} is passed over: {problem}."
             self._log.write(Notice(text, "warning"))
             with suppress(OSError):
@@ -124,8 +140,8 @@ class Loop:
         """Train from `first_step` to the end, or until its end is asked for.
 
         Commands are acted on between two steps and between two batches of validation; a
-        validation that is stopped half-way has no loss. SIGTERM is heard between two batches
-        of a step, too: the step is given up, and its rows come again after a resume.
+        validation that is stopped half-way has no loss. One process hears SIGTERM between two
+        batches of a step, too: the step is given up, and its rows come again after a resume.
 
         Raises NonFiniteLoss when the loss or its gradient is not a number for too many steps,
         before a checkpoint is made of them, and WorkbenchError when the weights of the base have
@@ -294,9 +310,9 @@ class Loop:
                     interval = command.value
         # The first alone hears of a pause and of its end.
         paused = asked.pause and self._ranks.first
-        flags = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused, interval]
-        *agreed, interval = self._ranks.agree(flags)
-        self._asked = _Asked(*(bool(flag) for flag in agreed))
+        flags: list[int] = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused]
+        *flags, interval = self._ranks.agree([*flags, interval])
+        asked.stop, asked.preempt, asked.save, asked.evaluate, asked.pause = map(bool, flags)
         self._steps.every = interval or self._steps.every
 
     def _evaluate(self, step: int) -> bool:
@@ -323,7 +339,7 @@ class Loop:
 
     def _validated(self, step: int, sums: Sequence[float]) -> None:
         """Log a validation's figures, and keep the step if it is the best so far."""
-        self._evaluated = step
+        again, self._evaluated = self._evaluated == step, step
         best = False
         if self._ranks.first:
             figures = evaluated(step, self.validation, sums)
@@ -332,8 +348,10 @@ class Loop:
                 raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
             for sample in self._samples.answers(step, causal_model(self.model)):
                 self._log.write(sample)
-            best = step > 0 and self.best.take(step, figures.loss)
-        is_best, since = self._ranks.agree([best, self.best.since])
+            # A second look at one step is neither better nor a sign of patience lost.
+            best = step > 0 and not again and self.best.take(step, figures.loss)
+        # The first alone counts: what the others hold is from before.
+        is_best, since = self._ranks.agree([best, self.best.since if self._ranks.first else 0])
         self.best.since = since
         if is_best:
             self.best.step = step
@@ -347,19 +365,23 @@ class Loop:
             self._log.write(Notice(text))
 
     def _save(self, step: int, reason: str) -> None:
-        if not self._accelerator.is_main_process:
+        self._asked.save = False
+        told = self._saved == step
+        if told and reason != "best":
             return
+        self._saved = step
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
-        place = checkpoint.Place(step, self._evaluated == step, self.best)
+        place = checkpoint.Place(step, self._evaluated == step, self.best, self._ranks.count)
         path = checkpoint.save(self._folder, place, self._parts)
-        self._asked.save = False
         if not self._ranks.first:
             return
         checkpoint.prune(self._folder, self.config.checkpoints.keep, self.best.step)
         if reason == "best":
             write_json(self._folder / "best.json", {"path": path.name, **self.best.to_json()})
+        if told:
+            return
         self._log.write(CheckpointSaved(step, str(path.name), reason))
         seconds = time.perf_counter() - started
         if seconds > 30:

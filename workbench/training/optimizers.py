@@ -75,6 +75,11 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
         optimizer.step()
 
 
+def is_paged(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its state is in pages, which leave the GPU when its memory is short."""
+    return bool(getattr(optimizer, "is_paged", False)) and torch.cuda.is_available()
+
+
 def load_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Give an optimiser that has taken no step the state, on the CPU, of one that has.
 

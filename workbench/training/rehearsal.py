@@ -8,15 +8,20 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from workbench.config.memory_advice import Doing
 from workbench.training import memory
 from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.optimizers import is_paged
 
 MakeOptimizer = Callable[[], torch.optim.Optimizer]
+Advised = Callable[[Doing], AbstractContextManager[None]]
+"""Tells of a lack of memory with what would help."""
 _MARGIN = 0.9
 """Share of the host's free memory that the next larger try may be expected to take."""
 
@@ -54,19 +59,22 @@ def rehearse(
     make_optimizer: MakeOptimizer,
     train: Batch,
     validation: Batch | None,
+    advised: Advised,
 ) -> Result:
     """Take the largest training batch forward and back and through the optimiser, and the largest
     validation batch forward.
 
-    `measure` is a TrainedTokenLoss. Raises as the work itself does when memory runs out.
+    `measure` is a TrainedTokenLoss. Each of the two goes on inside `advised`, and raises as that
+    does when memory runs out.
     """
     device = train.input_ids.device
     memory.forget_peak(device)
     began = time.perf_counter()
-    _step(measure, make_optimizer, train)
+    with advised("training"):
+        _step(measure, make_optimizer, train)
     if validation is not None:
         measure.eval()
-        with torch.no_grad():
+        with advised("evaluating"), torch.no_grad():
             measure(validation)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -86,7 +94,9 @@ def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> No
             if parameter.grad is not None:
                 # With a learning rate of 0 and no gradient no weight changes, not even to NaN.
                 parameter.grad.zero_()
-        optimizer.step()
+        # bitsandbytes never frees a page, and what is in pages can leave the GPU.
+        if not is_paged(optimizer):
+            optimizer.step()
     finally:
         for parameter in trained:
             parameter.grad = None

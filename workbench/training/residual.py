@@ -22,6 +22,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.training import sharding
 
 _ADAPTER = "default"
 Tensors = dict[str, Tensor]
@@ -72,8 +73,8 @@ def begin_with(adapted: PeftModel, saved: Tensors) -> None:
     moved = {name: tensor.to(own[name]) for name, tensor in saved.items()}
     for name, layer in _layers(adapted):
         weight = layer.get_base_layer().weight
-        whole = weight.data.float() + _product(layer, name, own)
-        weight.data = (whole - _product(layer, name, moved)).to(weight.dtype)
+        base = sharding.whole(weight).float() + _product(layer, name, own)
+        weight.data.copy_(sharding.like(weight, base - _product(layer, name, moved)))
     _keep(adapted, moved)
 
 

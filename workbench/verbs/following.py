@@ -21,6 +21,7 @@ from workbench.jobs.waiting import wait
 from workbench.terminal import BELL, Title
 from workbench.tracking.finding import job_reference
 from workbench.tracking.view import RunView
+from workbench.tracking.words import words
 from workbench.verbs.common import say
 from workbench.workspace import Workspace
 
@@ -56,6 +57,8 @@ class Reporter:
                 self._say(f"saved {record.event.path} ({record.event.reason})")
             elif isinstance(record.event, Paused):
                 self._say(f"paused; `workbench resume {self._reference}` lets it go on")
+            elif told := words(record.event):
+                self._say(told)
         if time.monotonic() < self._next:
             return
         if self._opening:
