@@ -19,7 +19,7 @@ from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.scoring import system_scores
 from workbench.training import encoding
-from workbench.training.batches import Row
+from workbench.training.batches import Layout, Row
 from workbench.training.loss import TrainedTokenLoss, row_losses
 
 FIGURES = {"loss", "perplexity", "rouge_l", "exact_match", "token_f1"}
@@ -219,9 +219,8 @@ def test_row_losses_keep_the_order_of_the_rows(
 ) -> None:
     _, _, rows = held_out(trained_run)
     rows = sorted(rows, key=lambda row: int(row.ids.sum()) % 7)
-    losses = row_losses(
-        TrainedTokenLoss(plain), rows, batch_size=batch_size, pad_id=256, on_rows=lambda n: None
-    )
+    layout = Layout(batch_size, max(map(len, rows)), 256, packed=False)
+    losses = row_losses(TrainedTokenLoss(plain), rows, layout, on_rows=lambda n: None)
     assert losses == pytest.approx([loss_by_hand(plain, [row])[0] for row in rows], rel=1e-4)
     assert len(set(losses)) > 1
 

@@ -54,6 +54,8 @@ class Course:
     steps: dict[int, tuple[float, ...]]
     """Of the last time that each step was done: loss, gradient norm, learning rate, tokens."""
     validation: dict[int, float]
+    examples: dict[tuple[int, int], tuple[int, float, int]]
+    """By epoch and line of data.jsonl, of the last time: step, loss, trained tokens."""
     adapter: dict[str, str]
     """SHA-256 of each file that the adapter is made of, by name."""
 
@@ -68,11 +70,13 @@ def course(run: Path) -> Course:
         if e["type"] == "step" and e["steps"] == 1
     }
     validation = {e["step"]: e["loss"] for e in events if e["type"] == "evaluated"}
+    told = map(json.loads, (run / "examples.jsonl").read_text().splitlines())
+    examples = {(e["epoch"], e["row"]): (e["step"], e["loss"], e["tokens"]) for e in told}
     names = ("adapter_model.safetensors", "adapter_config.json", "tokenizer.json")
     adapter = {name: _sha256(run / "adapter" / name) for name in names}
     left = [p for p in (*run.glob(".*"), *(run / "checkpoints").glob(".*")) if p.is_dir()]
     assert left == [], f"something half-written is left: {left}"
-    return Course(run, steps, validation, adapter)
+    return Course(run, steps, validation, examples, adapter)
 
 
 def whole_checkpoints(run: Path) -> list[int]:

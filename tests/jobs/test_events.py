@@ -11,7 +11,11 @@ from workbench.jobs.events import Record, decode, encode
 ONE_OF_EACH: list[events.Event] = [
     events.Started(100, 2.5, 90, 10, 12345, 1000, 9999, "CPU", "float32", resumed_from=3),
     events.Step(4, 0.5, 1.25, 1e-4, 0.75, 512, 128, 0.5, memory=1 << 40),
-    events.Evaluated(4, 2.5, 10, 99),
+    events.Evaluated(4, 2.5, 10, 99, 12.18, {"chat": {"loss": None, "rows": 1}}),
+    events.Answered(4, 7, "Is 1\na number?", "ok\x1b[2J"),
+    events.Skipped(4, "gradient", [{"row": 7, "loss": None, "tokens": 9}]),
+    events.Spiked(4, 9.5, 2.5, [{"row": 7, "loss": 9.5, "tokens": 9}]),
+    events.Rehearsed(4, 512, 1 << 30, 0.5, 4),
     events.CheckpointSaved(4, "step-4", "regular"),
     events.Progress("encoding", 3, 7, "rows"),
     events.Notice("Grüße, 世界 – \u2028 \x1b[31m\nsecond line", "warning"),
@@ -47,6 +51,8 @@ def test_a_line_has_the_documented_fields() -> None:
         "loss": 2.5,
         "rows": 10,
         "trained_tokens": 99,
+        "perplexity": None,
+        "tasks": {},
     }
 
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.training.batches import Row
 
 NAME = "examples.jsonl"
+_LONGEST = 1024
+"""Bytes that no line has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,12 @@ class ExampleLog:
     """Appends to it, a step at a time."""
 
     def __init__(self, folder: Path) -> None:
+        """Cuts off a torn last line that a crash left."""
         self._path = folder / NAME
+        with suppress(FileNotFoundError), self._path.open("rb+") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            end = stream.seek(max(0, size - _LONGEST))
+            stream.truncate(end + stream.read().rfind(b"\n") + 1)
 
     def write(self, epoch: int, step: int, rows: Sequence[RowLoss]) -> None:
         """Raises OSError as a full disk does."""
