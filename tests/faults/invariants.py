@@ -59,6 +59,12 @@ class Course:
     adapter: dict[str, str]
     """SHA-256 of each file that the adapter is made of, by name."""
 
+    @property
+    def seconds(self) -> float:
+        """What it took, from its first word to its last."""
+        first, *_, last = whole_log(self.run / LOG)
+        return float(last["t"] - first["t"])
+
 
 def course(run: Path) -> Course:
     """The course of a run that has finished, with all that must hold of its folder."""

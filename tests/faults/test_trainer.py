@@ -22,10 +22,6 @@ from tests.faults.invariants import (
 from tests.faults.matrix import Chance, play
 from tests.polling import eventually
 
-SECONDS = 1.2
-"""About what an undisturbed training takes, from its fork on."""
-
-
 class Trial:
     """A run that is killed and resumed, each time with all that must hold."""
 
@@ -64,7 +60,7 @@ def after(seconds: float) -> Callable[[], None]:
 def test_sigkill_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) -> None:
     def trial(chance: Chance) -> None:
         one = Trial(fresh(), forked, chance)
-        if one.hit(after(chance.uniform(0, SECONDS))) == 0:
+        if one.hit(after(chance.uniform(0, reference.seconds))) == 0:
             chance.note("done before the signal")
         assert one.finish() == reference
 
@@ -74,7 +70,7 @@ def test_sigkill_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) 
 def test_sigkill_again_and_again(fresh: Fresh, forked: Forked, reference: Course) -> None:
     def trial(chance: Chance) -> None:
         one = Trial(fresh(), forked, chance)
-        while one.hit(after(chance.uniform(0.1, SECONDS))) != 0:
+        while one.hit(after(chance.uniform(0.1, reference.seconds))) != 0:
             chance.note("kills")
         assert course(one.run) == reference
 
@@ -134,7 +130,7 @@ def test_sigterm_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) 
     def trial(chance: Chance) -> None:
         one = Trial(fresh(), forked, chance)
         log = one.run / LOG
-        seconds = chance.uniform(0, SECONDS)
+        seconds = chance.uniform(0, reference.seconds)
 
         def moment() -> None:
             # Before it listens for signals it just dies of them.
