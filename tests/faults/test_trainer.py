@@ -22,6 +22,7 @@ from tests.faults.invariants import (
 from tests.faults.matrix import Chance, play
 from tests.polling import eventually
 
+
 class Trial:
     """A run that is killed and resumed, each time with all that must hold."""
 
