@@ -147,16 +147,14 @@ def _samples(folder: Path, config: RunConfig, template: ChatTemplate, ready: Rea
     """The first validation rows that ask something; none where the model is spread over ranks,
     which can only go through it together."""
     version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
-    count = config.evaluation.samples if version.splits.get("validation") else 0
+    none = ready.sharded or not version.splits.get("validation")
     asking = (
         (number, example)
         for number, example in enumerate(versions.read(version), start=1)
         if example.split == "validation" and not example.text
     )
-    count = (
-        0 if ready.sharded or not version.splits.get("validation") else config.evaluation.samples
-    )
-    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
+    picked = islice(asking, 0 if none else config.evaluation.samples)
+    return Samples(list(picked), template, config.evaluation.sample_tokens)
 
 
 def _tell_start(
