@@ -51,6 +51,5 @@ def test_it_says_how_many_processes_there_is_a_gpu_for(
 ) -> None:
     monkeypatch.setattr(OneGpu, "sample", lambda self: [*_sample(self), *_sample(self)])
     monkeypatch.setattr(doctor, "Nvml", OneGpu)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (found,) = [f for f in doctor.examine(workspace) if f.name == "processes"]
-    assert "each of 2 GPUs" in found.text and "DeepSpeed: not installed" in found.text
+    assert "each of 2 GPUs" in found.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -95,8 +94,7 @@ def _processes() -> Finding:
     """How many processes a run may train in, and what can share its weights out to them."""
     count = len(Nvml().sample())
     where = f"one to each of {count} GPUs" if count > 1 else "on the processor or one GPU"
-    deepspeed = "" if importlib.util.find_spec("deepspeed") else ", not DeepSpeed: not installed"
-    return Finding("processes", "ok", f"{where}: DDP, FSDP2{deepspeed}")
+    return Finding("processes", "ok", f"{where}: DDP, FSDP2")
 
 
 def _torch_is_for_processors() -> bool:

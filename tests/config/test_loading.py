@@ -89,7 +89,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
 }
 OTHERS_STILL: dict[str, Any] = {
     "training": {"method": "full"},
-    "job": {"accelerate_config": "deepspeed: 3.yaml"},
+    "job": {"accelerate_config": "mine: 3.yaml"},
 }
 """What can't stand beside the others."""
 
@@ -315,6 +315,7 @@ def test_a_setting_that_can_t_be_is_refused_by_its_path(setting: str, reason: st
         ),
         (["model.compute_dtype=float32"], "model.compute_dtype", "model.quantization is none"),
         (["model.upcast=true"], "model.upcast", "model.quantization is none"),
+        (["evaluation.patience=2"], "evaluation.patience", "evaluation.every is 0"),
     ],
 )
 def test_fields_that_can_t_go_together_are_refused_by_both_names(

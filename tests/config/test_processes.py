@@ -48,6 +48,19 @@ def test_what_can_be_had_is_let_through(job: dict[str, Any]) -> None:
             "it is adamw",
         ),
         (
+            {
+                "job": {"processes": 2, "sharding": "fsdp"},
+                "training": {"micro_batch": "auto"},
+            },
+            "training.micro_batch",
+            "with job.sharding it is a number",
+        ),
+        (
+            {"job": {"processes": 8}, "training": {"batch_size": 2, "accumulation": 2}},
+            "training.batch_size",
+            "a step has 4 rows (times training.accumulation), fewer than job.processes, 8",
+        ),
+        (
             {"job": {"processes": 2, "sharding": "fsdp"}, "model": {"quantization": "int8"}},
             "model.quantization",
             "none, nf4 or fp4",
@@ -65,7 +78,7 @@ def test_what_cannot_be_had_is_named(body: dict[str, Any], path: str, words: str
     [
         ("distributed_type: [", "not valid YAML"),
         ("just words", "holds no settings of accelerate"),
-        ("num_processes: 2", "distributed_type: it is one of MULTI_GPU, DEEPSPEED, not None"),
+        ("num_processes: 2", "distributed_type: it is MULTI_GPU, not None"),
         ("distributed_type: FSDP", "set job.sharding to fsdp"),
         ("distributed_type: MULTI_GPU\nnum_machines: 2", "on this machine alone"),
         ("distributed_type: MULTI_GPU\nnum_processes: 4", "job.processes is 2, and this 4"),
@@ -74,10 +87,7 @@ def test_what_cannot_be_had_is_named(body: dict[str, Any], path: str, words: str
             "compute_environment: AMAZON_SAGEMAKER\ndistributed_type: MULTI_GPU",
             "workbench runs on this machine",
         ),
-        (
-            "distributed_type: DEEPSPEED\ndeepspeed_config: {deepspeed_config_file: ds.json}",
-            "write what is in that one here",
-        ),
+        ("distributed_type: DEEPSPEED", "not DEEPSPEED: set job.sharding to fsdp"),
     ],
 )
 def test_settings_of_accelerate_that_cannot_be_used_are_refused(
@@ -93,16 +103,3 @@ def test_settings_of_accelerate_that_cannot_be_used_are_refused(
 def test_settings_of_accelerate_that_are_not_there_are_told(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="no such file"):
         processes.check(config({"accelerate_config": str(tmp_path / "nowhere.yaml")}))
-
-
-def test_deepspeed_that_is_not_installed_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 2}\n")
-    mine = config({"processes": 2, "accelerate_config": str(path)})
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WorkbenchError, match="pip install deepspeed"):
-        processes.check(mine)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    assert processes.accelerate_config(mine) == path.read_text()

@@ -16,7 +16,7 @@ from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
 from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
-from workbench.jobs.log import LogWriter, read_all
+from workbench.jobs.log import LogWriter, rank_log, read_all
 from workbench.training import encoding, model
 from workbench.training.batches import Row
 from workbench.training.loop import Loop, Outcome
@@ -98,7 +98,8 @@ def build(
     template = ChatTemplate.load(base, new_tokens=config.model.new_tokens)
     encoded = encode(base, rows + validation)
     trained = model.load_to_train(base, config, CPU, template.new_ids)
-    log, asked = OnStep(folder / LOG, on_step), examples(rows + validation)
+    name = LOG if ranks.first else rank_log(ranks.number)
+    log, asked = OnStep(folder / name, on_step), examples(rows + validation)
     ready = make_ready(
         config,
         trained,

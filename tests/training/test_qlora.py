@@ -24,11 +24,12 @@ from workbench.training.loss import TrainedTokenLoss, row_losses
 from workbench.training.optimizers import make_optimizer
 
 OPTIMIZERS = ["adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"]
+LIONS = ["lion", "lion_8bit", "paged_lion_8bit"]
 NF4 = {"quantization": "nf4", "dtype": "auto"}
 
 
-@pytest.mark.parametrize("quantization", ["nf4", "fp4"])
-def test_a_4_bit_base_is_trained_and_its_losses_fall(
+@pytest.mark.parametrize("quantization", ["nf4", "fp4", "int8"])
+def test_a_quantised_base_is_trained_and_its_losses_fall(
     tmp_path: Path, base: Path, quantization: str
 ) -> None:
     config = configure(
@@ -64,6 +65,53 @@ def test_every_linear_layer_of_a_4_bit_base_gets_an_adapter(base: Path) -> None:
     plain = configure(base)
     whole = model.add_adapter(model.load_base(base, plain.model, CPU), plain)
     assert (trainable, total) == model.count_parameters(whole), "numbers, not bytes, are counted"
+
+
+def test_a_base_in_8_bits_is_near_what_it_was_and_says_nothing_of_it(
+    base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configure(base, model={"quantization": "int8", "dtype": "float32"})
+    loaded = model.load_base(base, config.model, CPU)
+    layers = [m for m in loaded.modules() if isinstance(m, bnb.nn.Linear8bitLt)]
+    assert len(layers) == 2 * 7 and {m.weight.dtype for m in layers} == {torch.int8}
+    whole = model.load_base(base, configure(base).model, CPU)
+    ids = torch.arange(40).unsqueeze(0)
+    with torch.no_grad():
+        off = (loaded(ids).logits - whole(ids).logits).abs().max()
+    assert 0 < off < 0.05
+    assert "MatMul8bitLt" not in caplog.text
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_norms_embeddings_and_head_are_held_in_float32_where_that_is_wanted(
+    base: Path, quantization: str, attended: list[torch.dtype]
+) -> None:
+    settings = {"quantization": quantization, "dtype": "bfloat16"}
+    for upcast, expected in ((False, torch.bfloat16), (True, torch.float32)):
+        config = configure(base, model={**settings, "upcast": upcast})
+        trained = model.load_to_train(base, config, CPU)
+        frozen = {
+            p.dtype for p in trained.parameters() if not p.requires_grad and p.is_floating_point()
+        }
+        assert frozen == {expected}
+        attended.clear()
+        ids = torch.arange(20).unsqueeze(0)
+        trained(input_ids=ids, labels=ids).loss.backward()
+        assert set(attended) == {expected}
+        assert all(p.grad is not None for p in trained.parameters() if p.requires_grad)
+
+
+def test_4_bit_weights_are_unpacked_to_the_format_that_is_wanted(base: Path) -> None:
+    ids = torch.arange(40).unsqueeze(0)
+    logits = {}
+    for wanted in ("auto", "float32", "bfloat16"):
+        settings = {**NF4, "dtype": "float32", "compute_dtype": wanted}
+        loaded = model.load_base(base, configure(base, model=settings).model, CPU)
+        with torch.no_grad():
+            logits[wanted] = loaded(ids).logits
+    assert torch.equal(logits["auto"], logits["float32"])
+    assert not torch.equal(logits["bfloat16"], logits["float32"])
+    torch.testing.assert_close(logits["bfloat16"], logits["float32"], rtol=0, atol=0.05)
 
 
 def test_evaluating_a_4_bit_base_changes_neither_its_weights_nor_its_training(
@@ -148,8 +196,10 @@ def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(
     assert model.pick_dtype(wanted, torch.device("cuda")) == torch.float32
 
 
-def test_a_4_bit_run_resumes_bit_for_bit(tmp_path: Path, base: Path) -> None:
-    config = configure(base, model=NF4, checkpoints={"every": 2})
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_quantised_run_resumes_bit_for_bit(tmp_path: Path, base: Path, quantization: str) -> None:
+    settings = {"quantization": quantization, "dtype": "auto"}
+    config = configure(base, model=settings, checkpoints={"every": 2})
     run(tmp_path / "whole", config)
 
     def kill(step: int) -> None:
@@ -162,7 +212,7 @@ def test_a_4_bit_run_resumes_bit_for_bit(tmp_path: Path, base: Path) -> None:
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *LIONS])
 def test_an_optimiser_of_bitsandbytes_trains_saves_and_resumes_exactly(
     tmp_path: Path, base: Path, optimizer: str
 ) -> None:
@@ -210,7 +260,7 @@ def paging(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:Paged optimizers")
-@pytest.mark.parametrize("optimizer", ["paged_adamw_8bit", "paged_adamw_32bit"])
+@pytest.mark.parametrize("optimizer", ["paged_adamw_8bit", "paged_adamw_32bit", "paged_lion_8bit"])
 def test_a_paged_optimisers_state_is_in_pages_again_after_a_resume(
     tmp_path: Path, base: Path, paging: list[torch.Tensor], optimizer: str
 ) -> None:
@@ -226,17 +276,19 @@ def test_a_paged_optimisers_state_is_in_pages_again_after_a_resume(
     # What the rehearsal's own optimiser had is gone.
     paging.clear()
     assert again.run(again.resume()).step == 6
-    tensors = [v[n] for v in again._parts.optimizer.state.values() for n in ("state1", "state2")]
+    kept = again._parts.optimizer.state.values()
+    tensors = [v[n] for v in kept for n in ("state1", "state2") if n in v]
     assert tensors and all(t.is_paged for t in tensors)
     assert {id(t) for t in paging} == {id(t) for t in tensors}
     ours, theirs = adapter(again), adapter(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", *OPTIMIZERS])
+@pytest.mark.parametrize("optimizer", ["adamw", *OPTIMIZERS, *LIONS])
 def test_the_first_step_of_every_optimiser_is_the_learning_rate(optimizer: str) -> None:
     """Kingma and Ba 2015, section 2.1: Adam's step is bounded by about the learning rate,
-    and by its bias correction the first step has just that size, whatever the gradient's."""
+    and by its bias correction the first step has just that size, whatever the gradient's.
+    Lion's step is the sign of its momentum times the learning rate (Chen et al. 2023)."""
     parameter = nn.Parameter(torch.zeros(64, 64))
     training = Training.model_validate({"optimizer": optimizer, "learning_rate": 1e-3})
     with warnings.catch_warnings():

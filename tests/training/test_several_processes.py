@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 from tests.conftest import Cli
-from tests.training.harness import configure, events
+from tests.jobs.test_supervisor import state_of
+from tests.polling import eventually
+from tests.training.harness import configure, curve, events
 from workbench.config import loading
 from workbench.data.importing import Options, import_files
 from workbench.errors import WorkbenchError
 from workbench.jobs import launcher
-from workbench.jobs.events import Finished, Progress, Started
+from workbench.jobs.client import command
+from workbench.jobs.events import CheckpointSaved, Finished, Notice, Paused, Progress, Started
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import rank_log, read_all
-from workbench.tracking import manifest, runs
+from workbench.jobs.processes import environment, of_job
+from workbench.tracking import runs
 from workbench.training.prepare import check_machine
 from workbench.workspace import Workspace
 
@@ -30,28 +39,62 @@ def rows(workspace: Workspace, write_rows: Callable[..., Path]) -> None:
     import_files(workspace, [write_rows(*some)], "sample", Options(validation_share=0.2))
 
 
-def test_two_processes_train_what_one_has_made_ready(
+def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
     workspace: Workspace, rows: None, base: Path, tmp_path: Path, cli: Cli
 ) -> None:
+    """Spread by FSDP2; the second rank is killed while the run is paused, with a checkpoint."""
+    job = {"processes": 2, "sharding": "fsdp"}
+    loading.save(configure(base, training={"max_steps": 30}, job=job), tmp_path / "two.yaml")
+    result = cli("train", tmp_path / "two.yaml")
+    assert result.returncode == 0 and "has started in 2 processes" in result.stderr
+    (folder,) = workspace.runs.glob("[!.]*")
+    eventually(lambda: events(folder, Started), 120)
+    command(folder, "pause")
+    (paused,) = eventually(lambda: events(folder, Paused))
+    command(folder, "save_now")
+    eventually(lambda: events(folder, CheckpointSaved))
+    (second,) = (pid for pid in of_job(folder) if environment(pid).get(launcher.RANK) == "1")
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: state_of(folder).ended, 60)
+    state = state_of(folder)
+    assert (state.status, state.cause) == ("failed", "lost_rank")
+    assert state.text == f"Rank 1 (process {second}) was killed by signal 9 (SIGKILL)."
+
+    result = cli("train", "--resume", folder.name, "--wait")
+    assert result.returncode == 0, result.stderr
+    first, again = events(folder, Started)
+    assert (first.resumed_from, again.resumed_from) == (0, paused.step)
+    assert [step for step, *_ in curve(folder)] == list(range(1, 31))
+    records = list(read_all(folder / runs.LOG))
+    assert [record.seq for record in records] == list(range(len(records)))
+    assert isinstance(records[-1].event, Finished)
+    others = [record.event for record in read_all(folder / rank_log(1))]
+    assert isinstance(others[-1], Finished) and not others[-1].stopped
+    # One process makes ready, once a start.
+    phases = [progress.phase for progress in events(folder, Progress)]
+    assert phases.count("hashing the data and the base model") == 2
+    assert phases.index("encoding the data") < phases.index("starting 2 processes")
+    assert any("evaluation.samples" in notice.text for notice in events(folder, Notice))
+    shown = [line.split() for line in cli("runs", "show").stdout.splitlines()]
+    assert ["2.environment.processes", "2"] in shown
+    # With nothing of ours.
+    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    adapted: Any = PeftModel.from_pretrained(plain, folder / "adapter")
+    ids = torch.arange(40).unsqueeze(0)
+    with torch.no_grad(), adapted.disable_adapter():
+        untrained = adapted(input_ids=ids).logits
+    with torch.no_grad():
+        assert not torch.allclose(adapted(input_ids=ids).logits, untrained, atol=0.1)
+
+
+def test_a_run_keeps_its_launchers_settings(
+    workspace: Workspace, rows: None, base: Path, tmp_path: Path
+) -> None:
+    """It goes on, or is repeated, without the person's."""
     mine = tmp_path / "mine.yaml"
     mine.write_text(MINE)
-    job = {"processes": 2, "accelerate_config": str(mine)}
-    config = configure(base, training={"max_steps": 2}, job=job)
-    loading.save(config, tmp_path / "two.yaml")
-    result = cli("train", tmp_path / "two.yaml", "--wait")
-    assert result.returncode == 0, result.stderr
-    assert "has started in 2 processes" in result.stderr
-    (folder,) = workspace.runs.glob("[!.]*")
-    phases = [progress.phase for progress in events(folder, Progress)]
-    assert phases.count("hashing the data and the base model") == 1
-    assert phases.index("encoding the data") < phases.index("starting 2 processes")
-    second = [record.event for record in read_all(folder / rank_log(1))]
-    assert any(isinstance(event, Started) for event in second)
-    assert isinstance(second[-1], Finished) and not second[-1].stopped
-    (start,) = manifest.read(folder)["starts"]
-    assert start["environment"]["processes"] == 2
-    assert (folder / "adapter" / "adapter_model.safetensors").exists()
-    # The run keeps its launcher's settings: it goes on, or is repeated, without the person's.
+    config = configure(base, job={"processes": 2, "accelerate_config": str(mine)})
+    folder = runs.create(workspace, config, command=None, say=lambda text: None)
     mine.unlink()
     kept = runs.load_config(folder).job.accelerate_config
     assert kept == str(folder / launcher.CONFIG) and Path(kept).read_text() == MINE

@@ -23,7 +23,7 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Answered, Evaluated
 from workbench.jobs.log import LogWriter
 from workbench.tracking import runs
-from workbench.training.attention import use_plain
+from workbench.training.attention import plain_attention
 from workbench.training.batches import Row
 from workbench.training.job import train
 from workbench.training.loss import causal_model
@@ -78,10 +78,10 @@ def test_what_is_no_number_is_none_and_of_its_own_task_alone() -> None:
     json.dumps(told.tasks, allow_nan=False)
 
 
-def loss_by_hand(loop_model: torch.nn.Module, of: Row) -> float:
+def loss_by_hand(trained: torch.nn.Module, of: Row) -> float:
     """Sum over the row's trained tokens, by the model's own logits."""
-    with torch.no_grad():
-        logits = loop_model(input_ids=of.ids[None].long()).logits[0]
+    with torch.no_grad(), plain_attention(causal_model(trained)):
+        logits = trained.eval()(input_ids=of.ids[None].long()).logits[0]
     learnt = of.trained[1:]
     return float(cross_entropy(logits[:-1][learnt], of.ids[1:][learnt].long(), reduction="sum"))
 
@@ -98,8 +98,6 @@ def test_the_losses_of_a_run_are_those_of_a_plain_computation(
     ]
     loop.run()
     told = events(tmp_path, Evaluated)[-1]
-    use_plain(causal_model(loop.model))
-    loop.model.eval()
     for name in ("even", "odd"):
         rows = [one for one in loop.validation if one.task == name]
         tokens = sum(one.trained_tokens for one in rows)
@@ -144,15 +142,16 @@ def test_an_answer_is_that_of_the_model_as_it_is_then(tmp_path: Path, base: Path
     assert (first.step, first.row, last.step, last.row) == (0, 12, 12, 12)
     asked = examples(12)[11]
     assert first.prompt == last.prompt == asked.instruction
-    use_plain(causal_model(loop.model))
-    (text,) = answer(
-        causal_model(loop.model).eval(),
-        ChatTemplate.load(base),
-        [asked],
-        max_new_tokens=9,
-        batch_size=1,
-        on_rows=lambda done: None,
-    )
+    causal = causal_model(loop.model).eval()
+    with plain_attention(causal):
+        (text,) = answer(
+            causal,
+            ChatTemplate.load(base),
+            [asked],
+            max_new_tokens=9,
+            batch_size=1,
+            on_rows=lambda done: None,
+        )
     assert last.answer == text != first.answer
     # A token is a byte, and some bytes alone are no character.
     assert 0 < len(text) <= 9

@@ -54,6 +54,12 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
             f"{lora.initialisation} needs the base's weights as they are, and {holds}. Choose "
             "default or gaussian, or model.quantization none",
         )
+    if config.evaluation.patience is not None and not config.evaluation.every:
+        yield (
+            "evaluation.patience",
+            "it counts validations, and evaluation.every is 0: there is one at the end alone. "
+            "Set evaluation.every",
+        )
     if lora.initialisation == "orthogonal" and lora.rank % 2:
         yield (
             "lora.initialisation",

@@ -6,7 +6,6 @@ read here without accelerate, whose import takes seconds.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,9 +16,12 @@ from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path
 
-_KINDS = ("MULTI_GPU", "DEEPSPEED")
-"""What `distributed_type` may be: accelerate's kinds that start ranks on one machine. FSDP is
-`job.sharding`, which workbench does by torch itself, the same on processors and on GPUs."""
+_KIND = "MULTI_GPU"
+"""What `distributed_type` is: accelerate's kind that starts ranks on one machine, with GPUs or
+without. FSDP is `job.sharding`, which workbench does by torch itself, the same on both."""
+_SHARDING = ("FSDP", "DEEPSPEED")
+"""DeepSpeed's engine takes the optimiser's step in each backward pass, and keeps a state that
+checkpoints here would be without."""
 _SHARDED_OPTIMIZERS = ("adamw",)
 """Those of bitsandbytes take no tensors that are spread over processes."""
 
@@ -67,7 +69,11 @@ def accelerate_config(config: RunConfig) -> str:
 
 
 def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
-    job = config.job
+    job, training = config.job, config.training
+    rows = training.batch_size * training.accumulation
+    if rows < job.processes:
+        text = f"a step has {rows} rows (times training.accumulation)"
+        yield "training.batch_size", f"{text}, fewer than job.processes, {job.processes}"
     if job.gpus and job.gpus < job.processes:
         text = f"{job.processes} processes (job.processes) need a GPU each, and it is {job.gpus}"
         yield "job.gpus", f"{text}. Leave it empty, or 0 for the processor"
@@ -77,7 +83,10 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "job.sharding", "one process (job.processes) has nobody to share with"
     if job.accelerate_config:
         yield "job.sharding", "job.accelerate_config stands in place of it. Leave one of them out"
-    if config.training.optimizer not in _SHARDED_OPTIMIZERS:
+    if training.micro_batch == "auto":
+        text = "a process that ran out of memory would leave the others waiting for its share"
+        yield "training.micro_batch", f"with job.sharding it is a number, not auto: {text}"
+    if training.optimizer not in _SHARDED_OPTIMIZERS:
         names = ", ".join(_SHARDED_OPTIMIZERS)
         yield "training.optimizer", f"with job.sharding it is {names}: bitsandbytes can't share"
     if config.model.quantization == "int8":
@@ -88,12 +97,10 @@ def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple
     kind = body.get("distributed_type")
     if body.get("compute_environment", "LOCAL_MACHINE") != "LOCAL_MACHINE":
         yield "compute_environment", "workbench runs on this machine: LOCAL_MACHINE."
-    if kind == "FSDP":
-        yield "distributed_type", "set job.sharding to fsdp in place of this file."
-    elif kind not in _KINDS:
-        yield "distributed_type", f"it is one of {', '.join(_KINDS)}, not {kind}."
-    elif kind == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
-        yield "distributed_type", "DeepSpeed is not installed: pip install deepspeed."
+    if kind in _SHARDING:
+        yield "distributed_type", f"not {kind}: set job.sharding to fsdp in place of this file."
+    elif kind != _KIND:
+        yield "distributed_type", f"it is {_KIND}, not {kind}."
     if body.get("num_machines", 1) != 1:
         yield "num_machines", "workbench starts processes on this machine alone: 1."
     wanted = body.get("num_processes", processes)
@@ -101,8 +108,3 @@ def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple
         yield "num_processes", f"job.processes is {processes}, and this {wanted}: make them one."
     if body.get("gpu_ids", "all") not in ("all", None):
         yield "gpu_ids", "the queue, or CUDA_VISIBLE_DEVICES, gives a run its GPUs: all."
-    if "deepspeed_config_file" in (body.get("deepspeed_config") or {}):
-        yield (
-            "deepspeed_config.deepspeed_config_file",
-            "a run keeps this file alone: write what is in that one here, under deepspeed_config.",
-        )

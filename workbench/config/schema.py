@@ -350,8 +350,7 @@ class Job(Section):
     )
     accelerate_config: str = _field(
         "",
-        "A config file of accelerate, such as one for DeepSpeed, in place of sharding; the run "
-        "keeps a copy.",
+        "A config file of accelerate for its launcher, in place of sharding; the run keeps a copy.",
     )
     restarts: int = _field(
         0,

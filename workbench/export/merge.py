@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
 from transformers import PreTrainedModel
 
 from workbench import base_models
@@ -80,6 +82,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     base = model.load_base(base_folder, whole, torch.device("cpu"), own)
     embeddings.make_room(base, template.new_ids)
     adapted = model.load_adapter(base, result)
+    _untie(base)
 
     def logits(network: PreTrainedModel | PeftModel, phase: str) -> Iterator[torch.Tensor]:
         return (_logits(network, prompt) for prompt in watched(prompts, phase, tell, "prompts"))
@@ -104,6 +107,17 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
         # The last moment in which an end leaves nothing.
         tell("saving", 1, 1)
     return Finished(stopped=False, result=str(target))
+
+
+def _untie(base: PreTrainedModel) -> None:
+    """Give the head weights of its own where it has those of the embeddings, and an adapter is
+    on one of them: merged into both it would be another model."""
+    embedding, head = base.get_input_embeddings(), base.get_output_embeddings()
+    adapters = [end for end in (embedding, head) if isinstance(end, BaseTunerLayer)]
+    if adapters and embeddings.are_tied(base):
+        layer: Any = head.get_base_layer() if isinstance(head, BaseTunerLayer) else head
+        layer.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+        base.config.tie_word_embeddings = False
 
 
 def compare(before: list[torch.Tensor], after: Iterable[torch.Tensor]) -> dict[str, Any]:

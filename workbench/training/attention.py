@@ -18,32 +18,33 @@ with suppress(ImportError):  # a torch before 2.10
 
 NAME = "workbench_segments"
 """What transformers knows `segment_attention` by."""
-_PLAIN = "sdpa"
+_OWN = "attention_of_its_own"
+"""Attribute of a model that attends in segments: what it did before."""
 
 
 def use_segments(model: PreTrainedModel) -> None:
     """Have `model` attend inside the segments that its forward is given, from now on."""
     AttentionInterface.register(NAME, segment_attention)
+    setattr(model, _OWN, model.config._attn_implementation)
     model.set_attn_implementation(NAME)
 
 
-def use_plain(model: PreTrainedModel) -> None:
-    """Have `model` attend as transformers does by default."""
-    model.set_attn_implementation(_PLAIN)
+def use_own(model: PreTrainedModel) -> None:
+    """Have `model` attend again as it did before `use_segments`."""
+    model.set_attn_implementation(getattr(model, _OWN))
 
 
 @contextmanager
 def plain_attention(model: PreTrainedModel) -> Iterator[None]:
-    """For generation, which pads on the left: transformers' own attention and masks."""
-    own = str(model.config._attn_implementation)
-    if own != NAME:
+    """For generation, which pads on the left: the model's own attention and masks."""
+    if model.config._attn_implementation != NAME:
         yield
         return
-    use_plain(model)
+    use_own(model)
     try:
         yield
     finally:
-        model.set_attn_implementation(own)
+        use_segments(model)
 
 
 def segment_attention(
@@ -69,6 +70,7 @@ def segment_attention(
     added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if added or attention_mask is not None:
         raise NotImplementedError(f"attention with {', '.join(added) or 'a mask of its own'}")
+    dtype = query.dtype
     inside = partial(_inside, dropout=dropout, scaling=scaling, window=sliding_window)
     if segment_lengths is None:
         return inside(query, key, value), None
@@ -83,9 +85,12 @@ def segment_attention(
             enable_gqa=query.shape[1] != key.shape[1],
         )
         return out.unsqueeze(0), None
+    if not query.is_cuda:
+        # The processors' attention is a fifth of a step in bfloat16, a seventh in float32.
+        query, key, value = query.float(), key.float(), value.float()
     # split, not slices: the backward of each slice would fill a tensor of the whole length.
     parts = zip(*(x.split(segment_lengths, dim=2) for x in (query, key, value)), strict=True)
-    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1), None
+    return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1).to(dtype), None
 
 
 def _inside(

@@ -52,6 +52,8 @@ class Place:
     evaluated: bool = False
     """Whether there is a validation loss of this step."""
     best: Best = field(default_factory=Best)
+    ranks: int = 1
+    """Processes that train."""
 
 
 def save(folder: Path, place: Place, parts: Parts) -> Path:
@@ -61,7 +63,7 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
     """
     target = folder / f"step-{place.step}"
     state = sharding.optimizer_state(parts.optimizer, keep=parts.ranks.first)
-    trained = saving.trained_tensors(parts.model)
+    trained = saving.trained_tensors(parts.model, keep=parts.ranks.first)
     random = _of_all_ranks(random_state(), parts.ranks)
     if not parts.ranks.first:
         return target
@@ -80,7 +82,7 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
                 "v": 1,
                 "step": place.step,
                 **_judged(place),
-                "ranks": parts.ranks.count,
+                "ranks": place.ranks,
                 "scheduler": parts.scheduler.state_dict(),
                 "groups": state["param_groups"],
                 "state": rest,
@@ -133,7 +135,7 @@ def _of_rank(name: str, rank: int) -> str:
 
 def newest_first(folder: Path) -> list[Path]:
     """The checkpoints of `folder`; what a crash left half-written is not among them."""
-    return sorted(_all(folder), key=_step_of, reverse=True)
+    return sorted(_all(folder), key=step_of, reverse=True)
 
 
 def problem(checkpoint: Path) -> str:
@@ -164,8 +166,8 @@ def set_aside(checkpoint: Path) -> None:
 def prune(folder: Path, keep: int, best: int = 0) -> None:
     """Remove all checkpoints but the newest `keep` and that of step `best`, and what a crash left
     half-written."""
-    older = sorted(_all(folder), key=_step_of)[:-keep]
-    spent = [path for path in older if _step_of(path) != best]
+    older = sorted(_all(folder), key=step_of)[:-keep]
+    spent = [path for path in older if step_of(path) != best]
     for old in [*spent, *folder.glob(".step-*")]:
         shutil.rmtree(old)
 
@@ -193,6 +195,7 @@ def restore(checkpoint: Path, parts: Parts) -> Place:
         # Those of earlier releases don't say.
         bool(trainer.get("evaluated", True)),
         Best(**trainer.get("best", {})),
+        int(trainer.get("ranks", 1)),
     )
 
 
@@ -231,7 +234,8 @@ def _is_whole(checkpoint: Path) -> bool:
     return bool(_NAME.fullmatch(checkpoint.name)) and (checkpoint / _TRAINER).exists()
 
 
-def _step_of(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The steps that were done when it was saved, by its name."""
     return int(checkpoint.name.removeprefix("step-"))
 
 

@@ -91,7 +91,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         ready,
         train_rows,
         validation_rows,
-        samples=_samples(folder, config, template, ready),
+        samples=_samples(folder, config, template, ready, log),
         folder=folder,
         log=log,
         control=control,
@@ -117,7 +117,7 @@ def _finish(
     step = outcome.step
     if loop.config.checkpoints.result == "best" and loop.best.step:
         step = loop.take_best()
-    tensors = saving.trained_tensors(loop.model)
+    tensors = saving.trained_tensors(loop.model, keep=ranks.first)
     result = folder / (ADAPTER if isinstance(loop.model, PeftModel) else MODEL)
     if ranks.first:
         _save_result(loop, tensors, result, base, template)
@@ -143,18 +143,23 @@ def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
     return device if whole else torch.device("cpu")
 
 
-def _samples(folder: Path, config: RunConfig, template: ChatTemplate, ready: Ready) -> Samples:
+def _samples(
+    folder: Path, config: RunConfig, template: ChatTemplate, ready: Ready, log: LogWriter
+) -> Samples:
     """The first validation rows that ask something; none where the model is spread over ranks,
     which can only go through it together."""
     version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
-    none = ready.sharded or not version.splits.get("validation")
+    count = config.evaluation.samples if version.splits.get("validation") else 0
+    if count and ready.sharded:
+        text = "No rows are answered while it trains (evaluation.samples): job.sharding is fsdp."
+        log.write(Notice(text))
+        count = 0
     asking = (
         (number, example)
         for number, example in enumerate(versions.read(version), start=1)
         if example.split == "validation" and not example.text
     )
-    picked = islice(asking, 0 if none else config.evaluation.samples)
-    return Samples(list(picked), template, config.evaluation.sample_tokens)
+    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
 
 
 def _tell_start(
@@ -169,7 +174,7 @@ def _tell_start(
     first_step: int,
 ) -> None:
     dtype = model.dtype_name(model.training_dtype(loop.config, device))
-    trainable, total = model.count_parameters(loop.model)
+    trainable, total = ready.parameters
     if ranks.first:
         began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
         manifest.add_start(folder, began_on, first_step)

@@ -27,7 +27,7 @@ from workbench.training.loss import causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.training.optimizers import make_scheduler, step_if_finite
 from workbench.training.proof import Proof
-from workbench.training.ranks import Ranks, share
+from workbench.training.ranks import Ranks, in_words, share
 from workbench.training.ready import Ready
 from workbench.training.validation import Samples, evaluated
 
@@ -109,13 +109,27 @@ class Loop:
 
     def resume(self) -> int:
         """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
+        (step,) = self._ranks.agree([self._newest_whole() if self._ranks.first else 0])
+        if not step:
+            return 0
+        place = checkpoint.restore(self._folder / f"step-{step}", self._parts)
+        self._evaluated = place.step if place.evaluated else None
+        self.best = place.best
+        if place.ranks != self._ranks.count:
+            text = (
+                f"The checkpoint of step {step} is of {in_words(place.ranks)}, and this start "
+                f"has {in_words(self._ranks.count)}: random numbers, such as those of dropout, "
+                "differ from here on from those of a run that was not interrupted."
+            )
+            self._log.write(Notice(text))
+        return step
+
+    def _newest_whole(self) -> int:
+        """The step of the newest checkpoint that is as it was saved; damaged ones are set aside."""
         for path in checkpoint.newest_first(self._folder):
             problem = checkpoint.problem(path)
             if not problem:
-                place = checkpoint.restore(path, self._parts)
-                self._evaluated = place.step if place.evaluated else None
-                self.best = place.best
-                return place.step
+                return checkpoint.step_of(path)
             text = f"The checkpoint {path.name} is passed over: {problem}."
             self._log.write(Notice(text, "warning"))
             with suppress(OSError):
@@ -126,8 +140,8 @@ class Loop:
         """Train from `first_step` to the end, or until its end is asked for.
 
         Commands are acted on between two steps and between two batches of validation; a
-        validation that is stopped half-way has no loss. SIGTERM is heard between two batches
-        of a step, too: the step is given up, and its rows come again after a resume.
+        validation that is stopped half-way has no loss. One process hears SIGTERM between two
+        batches of a step, too: the step is given up, and its rows come again after a resume.
 
         Raises NonFiniteLoss when the loss or its gradient is not a number for too many steps,
         before a checkpoint is made of them, and WorkbenchError when the weights of the base have
@@ -296,9 +310,9 @@ class Loop:
                     interval = command.value
         # The first alone hears of a pause and of its end.
         paused = asked.pause and self._ranks.first
-        flags = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused, interval]
-        *agreed, interval = self._ranks.agree(flags)
-        self._asked = _Asked(*(bool(flag) for flag in agreed))
+        flags: list[int] = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused]
+        *flags, interval = self._ranks.agree([*flags, interval])
+        asked.stop, asked.preempt, asked.save, asked.evaluate, asked.pause = map(bool, flags)
         self._steps.every = interval or self._steps.every
 
     def _evaluate(self, step: int) -> bool:
@@ -359,7 +373,7 @@ class Loop:
         started = time.perf_counter()
         # A large one takes longer than any step: who watches for stalls should know.
         self._log.write(Progress("saving a checkpoint", 0, 1))
-        place = checkpoint.Place(step, self._evaluated == step, self.best)
+        place = checkpoint.Place(step, self._evaluated == step, self.best, self._ranks.count)
         path = checkpoint.save(self._folder, place, self._parts)
         if not self._ranks.first:
             return

@@ -23,6 +23,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import runs
 from workbench.training.job import prove_inputs
+from workbench.training.ranks import in_words
 
 
 def prepare(folder: Path, log: LogWriter, control: Control) -> NoReturn:
@@ -30,8 +31,7 @@ def prepare(folder: Path, log: LogWriter, control: Control) -> NoReturn:
     job = runs.load_config(folder).job
     check_machine(folder, job)
     prove_inputs(folder, log, control)
-    ranks = "1 process" if job.processes == 1 else f"{job.processes} processes"
-    log.write(Progress(f"starting {ranks}", 0, 1))
+    log.write(Progress(f"starting {in_words(job.processes)}", 0, 1))
     launcher.become(folder, "workbench.training.job", job.processes, control)
 
 

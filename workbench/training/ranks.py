@@ -123,6 +123,11 @@ ALONE = Ranks()
 """One process."""
 
 
+def in_words(processes: int) -> str:
+    """`2 processes`."""
+    return "1 process" if processes == 1 else f"{processes} processes"
+
+
 def share(weights: Sequence[int], ranks: int) -> list[list[int | None]]:
     """The places of micro-batches by rank, in an order of work that suits them all.
 

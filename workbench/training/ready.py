@@ -15,6 +15,7 @@ from workbench.training import checkpoint, checks, fast_lora, rehearsal, shardin
 from workbench.training.batches import Batch, Layout, Row, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
+from workbench.training.model import count_parameters
 from workbench.training.neftune import Neftune
 from workbench.training.optimizers import make_optimizer, parameter_groups
 from workbench.training.ranks import Ranks
@@ -31,6 +32,8 @@ class Ready:
     layout: Layout
     validation_layout: Layout
     sharded: bool
+    parameters: tuple[int, int]
+    """Trained ones and all; a 4-bit weight that is spread no longer says what it stands for."""
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """A new one, over what is trained."""
@@ -55,7 +58,7 @@ def make_ready(
     """
     some_row = next(row for row in train if row.trained_tokens)
     checks.check_loss(model, some_row, pad_id)
-    packed = config.training.packing and _pack(model, some_row, pad_id, log)
+    packed = config.training.packing and _pack(model, some_row, pad_id, log, ranks)
     fast_lora.speed_up(model)
     if config.training.compile:
         _compile(model)
@@ -63,15 +66,20 @@ def make_ready(
     if config.training.neftune_alpha:
         noise = Neftune(causal_model(model), config.training.neftune_alpha)
     measure = TrainedTokenLoss(model, noise)
+    parameters = count_parameters(model)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
     if sharded:
         sharding.shard(measure, causal_model(model), device, ranks.count)
+    if not ranks.first:
+        # What is trained began with the seed's own numbers, on all ranks with the same; dropout
+        # and noise are to be each one's own.
+        torch.manual_seed(config.training.seed + ranks.number)
     training = config.training
     size = training.batch_size if training.micro_batch is None else training.micro_batch
     layout = Layout(1 if size == "auto" else size, max(lengths_of(train)), pad_id, packed)
     longest = max(lengths_of(validation), default=1)
     for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed)
-    ready = Ready(config, model, measure, layout, for_validation, sharded)
+    ready = Ready(config, model, measure, layout, for_validation, sharded, parameters)
     if size == "auto":
         ready = _with_fitting_batch(ready, train, device, log, ranks)
     if training.rehearsal:
@@ -79,11 +87,13 @@ def make_ready(
     return ready
 
 
-def _pack(model: Trained, row: Row, pad_id: int, log: LogWriter) -> bool:
+def _pack(model: Trained, row: Row, pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
     reason = checks.pack(model, row, pad_id)
-    if reason:
+    (refused,) = ranks.agree([bool(reason)])
+    if refused:
+        reason = reason or "another rank can't"
         log.write(Notice(f"Rows are padded, not packed: {reason}.", "warning"))
-    return not reason
+    return not refused
 
 
 def _compile(model: Trained) -> None:

@@ -22,6 +22,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from workbench.errors import WorkbenchError
+from workbench.training import sharding
 
 _ADAPTER = "default"
 Tensors = dict[str, Tensor]
@@ -32,21 +33,10 @@ def begin(adapted: PeftModel, initialisation: str, dtype: torch.dtype) -> None:
 
     Raises WorkbenchError for a rank over a layer's width, and for OLoRA on GPT-2's layers.
     """
+    _check(adapted, initialisation)
     kept: Tensors = {}
     for name, layer in _layers(adapted):
         weight = layer.get_base_layer().weight
-        rank, width = layer.r[_ADAPTER], min(weight.shape)
-        if rank > width:
-            raise WorkbenchError(
-                f"lora.initialisation {initialisation} can't be used: lora.rank is {rank}, and "
-                f"the layer {name} has no more than {width} singular values.",
-                f"Set lora.rank to {width} or less, or choose default.",
-            )
-        if initialisation == "olora" and layer.fan_in_fan_out:
-            raise WorkbenchError(
-                f"lora.initialisation olora can't be used: {name} holds its weight transposed.",
-                "Choose pissa or default.",
-            )
         own = weight.data
         # Decomposed in float32, whatever the base is held in; OLoRA writes into it.
         weight.data = own.to(torch.float32, copy=True)
@@ -83,8 +73,8 @@ def begin_with(adapted: PeftModel, saved: Tensors) -> None:
     moved = {name: tensor.to(own[name]) for name, tensor in saved.items()}
     for name, layer in _layers(adapted):
         weight = layer.get_base_layer().weight
-        whole = weight.data.float() + _product(layer, name, own)
-        weight.data = (whole - _product(layer, name, moved)).to(weight.dtype)
+        base = sharding.whole(weight).float() + _product(layer, name, own)
+        weight.data.copy_(sharding.like(weight, base - _product(layer, name, moved)))
     _keep(adapted, moved)
 
 
@@ -107,6 +97,24 @@ def as_plain_lora(adapted: PeftModel, tensors: Tensors) -> tuple[Tensors, LoraCo
     # What the update is multiplied by stays: alpha/r, or alpha/sqrt(r).
     config.lora_alpha *= math.sqrt(2) if config.use_rslora else 2
     return joined, config
+
+
+def _check(adapted: PeftModel, initialisation: str) -> None:
+    layers = [layer for _, layer in _layers(adapted)]
+    narrowest = min(min(layer.get_base_layer().weight.shape) for layer in layers)
+    rank = layers[0].r[_ADAPTER]
+    if rank > narrowest:
+        raise WorkbenchError(
+            f"lora.initialisation {initialisation} can't be used: lora.rank is {rank}, and a "
+            f"layer that gets an adapter has no more than {narrowest} singular values.",
+            f"Set lora.rank to {narrowest} or less, or choose default.",
+        )
+    if initialisation == "olora" and any(layer.fan_in_fan_out for layer in layers):
+        raise WorkbenchError(
+            "lora.initialisation olora can't be used: this base holds its weights transposed, "
+            "which PEFT decomposes as if they were not.",
+            "Choose pissa or default.",
+        )
 
 
 def _product(layer: Any, name: str, tensors: Tensors) -> Tensor:

@@ -27,17 +27,18 @@ ADAPTER_FILE = Path(ADAPTER) / SAFETENSORS_WEIGHTS_NAME
 _BEGINNING = "beginning.safetensors"
 
 
-def trained_tensors(model: Trained) -> Tensors:
+def trained_tensors(model: Trained, *, keep: bool = True) -> Tensors:
     """What is trained, by the names that it is saved under, each tensor whole.
 
-    Where weights are spread over ranks it is a collective: every rank calls it.
+    Where weights are spread over ranks it is a collective: every rank calls it, and one that
+    doesn't `keep` them has no room for more than one at a time.
     """
     if isinstance(model, PeftModel):
         named = _tensors(model).items()
     else:
         # Weights that are tied come once.
         named = dict(model.named_parameters()).items()
-    return {name: sharding.whole(tensor) for name, tensor in named}
+    return sharding.whole_tensors(named, keep=keep)
 
 
 def save_result(model: Trained, folder: Path, tensors: Tensors) -> None:

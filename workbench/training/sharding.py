@@ -10,6 +10,7 @@ collective: every rank calls it, at the same place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -38,6 +39,14 @@ def shard(measure: nn.Module, causal: PreTrainedModel, device: torch.device, ran
             fully_shard(module, mesh=mesh)
     # The embeddings, the head, which may be one with them, and what else stands outside a layer.
     fully_shard(measure, mesh=mesh)
+    measure.register_forward_hook(_let_go)
+
+
+def _let_go(measure: Any, inputs: Any, output: Any) -> None:
+    """Spread again what stands outside a layer, which torch keeps together for the backward pass,
+    where none follows: parameters are always found spread between two passes."""
+    if not torch.is_grad_enabled():
+        measure.reshard()
 
 
 def add_up(measure: nn.Module, now: bool) -> None:
@@ -51,6 +60,17 @@ def whole(tensor: Tensor) -> Tensor:
     """A tensor without its gradient history, put together where it is spread."""
     tensor = tensor.detach()
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_tensors(named: Iterable[tuple[str, Tensor]], *, keep: bool) -> dict[str, Tensor]:
+    """Tensors by name, put together one after another, on the CPU where they were spread; none of
+    them where they aren't to be kept."""
+    found = {}
+    for name, tensor in named:
+        full = whole(tensor)
+        if keep:
+            found[name] = full.cpu() if isinstance(tensor, DTensor) else full
+    return found
 
 
 def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:

@@ -33,13 +33,13 @@ def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
     names = linear_layers(base)
     found = [name for name in names if _is_part(name, wanted)]
     if not found:
-        raise refusal(base, f"{wanted} names none")
+        raise refusal(names, f"{wanted} names none of this base")
     return _short(found, names)
 
 
-def refusal(base: PreTrainedModel, reason: str) -> WorkbenchError:
+def refusal(layers: list[str], reason: str) -> WorkbenchError:
     """What is wrong with `lora.target_modules`, with the linear layers that there are."""
-    names = sorted({name.rpartition(".")[2] for name in linear_layers(base)})
+    names = sorted({name.rpartition(".")[2] for name in layers})
     return WorkbenchError(
         f"lora.target_modules can't be used: {reason}.",
         f"The base model's linear layers are {', '.join(names)}.",

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from peft.tuners.lora import LoraLayer
 from peft.utils.other import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -40,20 +39,12 @@ def names(base: PreTrainedModel, wanted: Sequence[str]) -> list[str]:
     return found
 
 
-def check(adapted: PeftModel, were_tied: bool) -> None:
-    """Raises WorkbenchError when a copy has an adapter in it, or when embeddings and head,
-    which were one if `were_tied`, have become two."""
-    for _, copy in _copies(adapted):
-        if any(isinstance(module, LoraLayer) for module in copy.modules()):
-            raise WorkbenchError(
-                "lora.modules_to_save: a module in it has layers that lora.target_modules gives "
-                "an adapter.",
-                "Name a module without linear layers, or other target modules.",
-            )
+def check_tied(adapted: PeftModel) -> None:
+    """Raises WorkbenchError when copies of embeddings and head, which were one, are two."""
     base: Any = adapted.get_base_model()
     ends = (base.get_input_embeddings(), base.get_output_embeddings())
     copied = any(isinstance(end, ModulesToSaveWrapper) for end in ends)
-    if were_tied and copied and not embeddings.are_tied(base):
+    if copied and not embeddings.are_tied(base):
         raise WorkbenchError(
             "lora.modules_to_save: embeddings and head of this base model have the same weights, "
             "and PEFT would train each apart.",

@@ -1,0 +1,345 @@
+"""Tokens a second of workbench and of TRL's SFTTrainer on the same rows, side by side.
+
+Both get the same encoded rows in the same order, the same model, LoRA on all linear layers and
+seed; a contender is a process of its own, and they take turns. Printed are the median over the
+rounds of tokens a second, peak memory and the loss on held-out rows by one and the same plain
+computation, each with its ratio to workbench in the same round; and the share that workbench
+reaches of what the arithmetic that can't be avoided allows at this machine's matrix product.
+
+    python benchmarks/throughput.py --model DIR --data FILE.jsonl [--rounds 3] [--steps 4]
+
+TRL is no dependency: `pip install trl==1.16.0` first. Its loss curve is printed beside ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+Spec = dict[str, Any]
+Result = dict[str, Any]
+
+OURS = "workbench"
+PLAIN: Spec = {"use_cpu": True, "gradient_checkpointing": False}
+ONE: Spec = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
+FOUR: Spec = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+PACKED: Spec = {
+    "packing": True,
+    "per_device_train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+}
+CONTENDERS: dict[str, Spec] = {
+    OURS: {},
+    f"{OURS} float32": {"dtype": "float32"},
+    # bfloat16 by autocast, activation checkpointing, 8 rows padded to the longest.
+    "TRL as it comes": {"use_cpu": True},
+    "TRL padding": {**PLAIN, **FOUR},
+    "TRL padding float32": {**PLAIN, **FOUR, "bf16": False},
+    "TRL a row at a time": {**PLAIN, **ONE},
+    "TRL packing": {**PLAIN, **PACKED},
+    "TRL packing float32": {**PLAIN, **PACKED, "bf16": False},
+}
+ROWS = 8
+"""Rows a step: TRL's own default."""
+RATE = 2e-4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        spec = json.loads(args.worker)
+        print("RESULT", json.dumps(_work(spec)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _compare(args, Path(folder))
+
+
+def _compare(args: argparse.Namespace, folder: Path) -> None:
+    rows = _encode(args.model, args.data, (args.steps + 1) * ROWS + 16)
+    held_out, train = rows[:16], rows[16:]
+    (folder / "rows.json").write_text(json.dumps({"train": train, "held_out": held_out}))
+    print(f"{args.steps} steps of {ROWS} rows, {_tokens(train[ROWS:]):,} tokens timed")
+    found: dict[str, list[Result]] = {name: [] for name in args.only}
+    for number in range(args.rounds):
+        # Whoever is first meets a cooler machine.
+        order = args.only if number % 2 == 0 else args.only[::-1]
+        for name in order:
+            result = _run(name, args, folder)
+            found[name].append(result)
+            print(
+                f"  round {number + 1}  {name:22} {result['speed']:6.1f} tokens/s  "
+                f"{result['peak'] / 2**30:5.2f} GiB  loss {result['held_out']:.4f}",
+                flush=True,
+            )
+    _print_table(found)
+    _print_curves(found)
+    if OURS in found:
+        _print_share(args.model, train, found)
+
+
+def _run(name: str, args: argparse.Namespace, folder: Path) -> Result:
+    spec = {
+        "name": name,
+        "model": str(args.model),
+        "rows": str(folder / "rows.json"),
+        "steps": args.steps,
+        "folder": str(folder),
+    }
+    command = [sys.executable, __file__, "--model", ".", "--data", ".", "--worker"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [*command, json.dumps(spec)], capture_output=True, text=True, env=environment
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+    result: Result = json.loads(lines[0].removeprefix("RESULT "))
+    result["speed"] = result["tokens"] / result["seconds"]
+    return result
+
+
+def _encode(model: Path, data: Path, count: int) -> list[Spec]:
+    from workbench.config.schema import Data
+    from workbench.data.formats import to_examples
+    from workbench.data.template import ChatTemplate
+    from workbench.training.encoding import encode
+
+    template = ChatTemplate.load(model)
+    lines = data.read_text(encoding="utf-8").splitlines()[:count]
+    examples = [example for line in lines for example in to_examples(json.loads(line))]
+    rows = encode(examples, template, Data(dataset="x", max_length=2048)).rows
+    return [{"ids": row.ids.tolist(), "trained": row.trained.tolist()} for row in rows]
+
+
+def _tokens(rows: Sequence[Spec]) -> int:
+    return sum(len(row["ids"]) for row in rows)
+
+
+def _work(spec: Spec) -> Result:
+    """In a contender's own process."""
+    rows = json.loads(Path(spec["rows"]).read_text())
+    work = _workbench if spec["name"].startswith(OURS) else _trl
+    return work(spec, rows["train"], rows["held_out"])
+
+
+def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
+    import torch
+
+    from workbench.config.schema import RunConfig
+    from workbench.jobs.control import Control
+    from workbench.jobs.events import Step
+    from workbench.jobs.log import LogWriter, read_all
+    from workbench.training import model
+    from workbench.training.batches import Row
+    from workbench.training.loop import Loop
+    from workbench.training.ranks import ALONE
+    from workbench.training.ready import make_ready
+    from workbench.training.validation import Samples
+
+    config = RunConfig.model_validate(
+        {
+            "model": {"base": spec["model"], **CONTENDERS[spec["name"]]},
+            "training": {
+                "batch_size": ROWS,
+                "accumulation": 1,
+                "max_steps": spec["steps"] + 1,
+                "learning_rate": RATE,
+                "schedule": "constant",
+                "warmup_ratio": 0.0,
+            },
+        }
+    )
+    model.offline()
+    device = model.pick_device()
+    trained = model.load_to_train(Path(spec["model"]), config, device)
+    rows = [
+        Row(
+            torch.tensor(r["ids"], dtype=torch.int32), torch.tensor(r["trained"]), sum(r["trained"])
+        )
+        for r in train
+    ]
+    folder = Path(tempfile.mkdtemp(dir=spec["folder"]))
+    options: Spec = {"log": LogWriter(folder / "train.jsonl"), "ranks": ALONE}
+    ready = make_ready(config, trained, rows, [], pad_id=0, device=device, **options)
+    samples: Any = Samples([], None, 1)  # type: ignore[arg-type]
+    loop = Loop(
+        config, ready, rows, [], samples=samples, folder=folder, control=Control(), **options
+    )
+    # In the order that TRL takes them.
+    loop.schedule._order = (0, list(range(len(rows))))
+    _forget_peak()
+    loop.run()
+    steps = [r.event for r in read_all(folder / "train.jsonl") if isinstance(r.event, Step)]
+    return {
+        "tokens": sum(step.tokens for step in steps[1:]),
+        "seconds": sum(step.seconds for step in steps[1:]),
+        "losses": [step.loss for step in steps],
+        "peak": _peak(),
+        "held_out": _loss_on(trained, held_out),
+    }
+
+
+def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    times: list[float] = []
+    losses: list[float] = []
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            times.append(time.perf_counter())
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            times.append(time.perf_counter())
+
+        def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
+            losses.extend([logs["loss"]] if logs and "loss" in logs else [])
+
+    settings = CONTENDERS[spec["name"]]
+    packed = bool(settings.get("packing"))
+    # Packed rows are as long as one of our steps is, so that a step has about as many tokens.
+    longest = math.ceil(_tokens(train) / len(train) * ROWS) if packed else 2048
+    labelled = [
+        {
+            "input_ids": row["ids"],
+            "labels": [id if t else -100 for id, t in zip(row["ids"], row["trained"], strict=True)],
+        }
+        for row in train
+    ]
+    config = SFTConfig(
+        output_dir=tempfile.mkdtemp(dir=spec["folder"]),
+        max_steps=spec["steps"] + 1,
+        learning_rate=RATE,
+        lr_scheduler_type="constant",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        save_strategy="no",
+        train_sampling_strategy="sequential",
+        max_length=longest,
+        disable_tqdm=True,
+        **settings,
+    )
+    base = AutoModelForCausalLM.from_pretrained(spec["model"], dtype=torch.float32)
+    trainer = SFTTrainer(
+        model=base,
+        args=config,
+        train_dataset=Dataset.from_list(labelled),
+        processing_class=AutoTokenizer.from_pretrained(spec["model"]),
+        peft_config=LoraConfig(
+            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+        callbacks=[Clock()],
+    )
+    lengths = [len(row["input_ids"]) for row in trainer.train_dataset]
+    _forget_peak()
+    trainer.train()
+    seconds = [end - begin for begin, end in zip(times[::2], times[1::2], strict=True)]
+    a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    return {
+        "tokens": sum(lengths[a_step : a_step * (spec["steps"] + 1)]),
+        "seconds": sum(seconds[1:]),
+        "losses": losses,
+        "peak": _peak(),
+        "held_out": _loss_on(trainer.model, held_out),
+    }
+
+
+def _loss_on(trained: Any, rows: list[Spec]) -> float:
+    """Mean loss of a trained token, by the model's own logits, a row at a time."""
+    import torch
+
+    total = count = 0.0
+    trained.eval()
+    with torch.no_grad():
+        for row in rows:
+            ids = torch.tensor([row["ids"]])
+            labels = torch.where(torch.tensor([row["trained"]]), ids, -100)
+            tokens = int((labels[:, 1:] != -100).sum())
+            total += float(trained(input_ids=ids, labels=labels).loss) * tokens
+            count += tokens
+    return total / count
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def _print_table(found: dict[str, list[Result]]) -> None:
+    print(f"\n{'':22} tokens/s    ×  peak GiB     ×    loss      ×  (workbench / the other)")
+    for name, results in found.items():
+        cells = []
+        for key, scale in (("speed", 1.0), ("peak", 2**30), ("held_out", 1.0)):
+            values = [result[key] / scale for result in results]
+            ours = [result[key] for result in found.get(OURS, results)]
+            ratios = [a / r[key] for a, r in zip(ours, results, strict=True)]
+            cells.append(f"{statistics.median(values):9.3f} {statistics.median(ratios):6.3f}")
+        print(f"{name:22}{'  '.join(cells)}")
+
+
+def _print_curves(found: dict[str, list[Result]]) -> None:
+    print("\nloss by step")
+    for name, results in found.items():
+        print(f"{name:22} " + " ".join(f"{loss:.4f}" for loss in results[0]["losses"]))
+
+
+def _print_share(model: Path, rows: Sequence[Spec], found: dict[str, list[Result]]) -> None:
+    """Forward and back through frozen weights, the adapter with its own gradients, and the head
+    forward and back on trained tokens: 4 and 6 operations a weight and token."""
+    import torch
+
+    config = json.loads((model / "config.json").read_text())
+    width, inner, layers = (
+        config[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers")
+    )
+    key_value = config["num_key_value_heads"] * config["head_dim"]
+    shapes = [(width, width)] * 2 + [(width, key_value)] * 2 + [(width, inner)] * 3
+    frozen = layers * sum(a * b for a, b in shapes)
+    adapter = layers * sum(16 * (a + b) for a, b in shapes)
+    trained = sum(sum(row["trained"]) for row in rows) / _tokens(rows)
+    operations = 4 * frozen + 6 * adapter + 4 * trained * config["vocab_size"] * width
+    x, weight = torch.randn(2048, width), torch.randn(inner, width)
+    best = 0.0
+    for _ in range(10):
+        began = time.perf_counter()
+        for _ in range(10):
+            x @ weight.t()
+        best = max(best, 20 * 2048 * width * inner / (time.perf_counter() - began))
+    limit = best / operations
+    speed = statistics.median(result["speed"] for result in found[OURS])
+    print(
+        f"\n{best / 1e9:.0f} GFLOP/s allow {limit:.0f} tokens/s: workbench reaches "
+        f"{100 * speed / limit:.0f} %"
+    )
+
+
+if __name__ == "__main__":
+    main()

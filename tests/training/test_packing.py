@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import (
+    FalconH1Config,
+    FalconH1ForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from tests.training.harness import CPU, adapter, configure, curve, encode, events, run
+from tests.training.test_loss import MAMBA, PAD, SMALL, a_row
+from workbench.jobs.events import Notice, Started, Step
+from workbench.training import checks, fast_lora, model
+from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.loss import TrainedTokenLoss
+
+
+def all_in_one(rows: list[Row], *, packed: bool) -> Batch:
+    layout = Layout(len(rows), max(len(row) for row in rows), PAD, packed)
+    return collate(rows, list(range(len(rows))), layout, CPU)
+
+
+def with_adapter(base: Path, **sections: dict[str, Any]) -> PeftModel:
+    """The tiny model with an adapter that does something."""
+    config = configure(base, **sections)
+    adapted = model.add_adapter(model.load_base(base, config.model, CPU), config)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.05)
+    return adapted
+
+
+def gradients(of: nn.Module, total: torch.Tensor) -> dict[str, torch.Tensor]:
+    trained = {name: p for name, p in of.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(total, list(trained.values()))
+    return dict(zip(trained, found, strict=True))
+
+
+def assert_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_rows_have_the_losses_and_gradients_that_they_have_one_by_one(
+    base: Path, checkpointing: bool
+) -> None:
+    rows = encode(base, 7)
+    assert len({row.trained_tokens for row in rows}) > 1, "of unequal counts"
+    adapted = with_adapter(base, training={"gradient_checkpointing": checkpointing})
+    measure = TrainedTokenLoss(adapted).train()
+    alone = [measure(all_in_one([row], packed=False)) for row in rows]
+    by_one = gradients(adapted, torch.cat(alone).sum())
+    assert checks.pack(adapted, rows[0], PAD) == ""
+    packed = measure(all_in_one(rows, packed=True))
+    torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    assert_close(gradients(adapted, packed.sum()), by_one)
+
+
+def test_a_row_is_the_same_bit_for_bit_whatever_its_neighbours_say(base: Path) -> None:
+    rows = encode(base, 5)
+    adapted = with_adapter(base).eval()
+    assert checks.pack(adapted, rows[0], PAD) == ""
+    measure = TrainedTokenLoss(adapted)
+    before = measure(all_in_one(rows, packed=True))
+    for changed in range(5):
+        others = list(rows)
+        ids = (rows[changed].ids + 7) % 256
+        others[changed] = Row(ids.int(), rows[changed].trained, rows[changed].trained_tokens)
+        after = measure(all_in_one(others, packed=True))
+        same = [torch.equal(after[i], before[i]) for i in range(5)]
+        assert same == [i != changed for i in range(5)]
+
+
+def test_packing_changes_neither_the_curve_nor_what_is_counted(tmp_path: Path, base: Path) -> None:
+    loops = {}
+    for packing in (True, False):
+        config = configure(base, training={"packing": packing, "batch_size": 3, "accumulation": 2})
+        loops[packing], _ = run(tmp_path / str(packing), config)
+    packed, padded = (events(tmp_path / str(packing), Step) for packing in (True, False))
+    for ours, theirs in zip(packed, padded, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, abs=1e-5)
+        assert (ours.tokens, ours.trained_tokens) == (theirs.tokens, theirs.trained_tokens)
+    assert [c[1] for c in curve(tmp_path / "True")] != [c[1] for c in curve(tmp_path / "False")]
+    for name, weight in adapter(loops[True]).items():
+        torch.testing.assert_close(weight, adapter(loops[False])[name], rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        lambda: MistralForCausalLM(MistralConfig(**SMALL, head_dim=16, sliding_window=5)),
+        lambda: Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=16)),
+        lambda: FalconH1ForCausalLM(FalconH1Config(**SMALL, **MAMBA)),
+    ],
+    ids=["sliding window", "norms of heads", "a state that begins anew"],
+)
+def test_a_family_that_can_be_packed_is_and_agrees_with_its_own_logits(family: Any) -> None:
+    torch.manual_seed(0)
+    causal: PreTrainedModel = family().eval()
+    row = a_row(60)
+    measure = TrainedTokenLoss(causal)
+    plain = causal(input_ids=row.ids.long().unsqueeze(0)).logits.log_softmax(-1)[0, :-1]
+    by_hand = -plain.gather(1, row.ids[1:, None].long())[row.trained[1:]].sum()
+    assert checks.pack(causal, row, 0) == ""
+    rows = [a_row(33), row, a_row(47)]
+    packed = measure(all_in_one(rows, packed=True))
+    torch.testing.assert_close(packed[1], by_hand, rtol=1e-5, atol=1e-4)
+
+
+def capped() -> PreTrainedModel:
+    return Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=16))
+
+
+def with_a_state() -> PreTrainedModel:
+    """A layer that hands on a little of all that it has seen, wherever a row begins."""
+    causal = Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=16))
+
+    def hand_on(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output + 0.01 * output.cumsum(1)
+
+    causal.model.layers[0].register_forward_hook(hand_on)
+    return causal
+
+
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [(capped, "attention with softcap"), (with_a_state, "change its neighbour's loss")],
+)
+def test_a_family_that_cannot_be_packed_is_told_and_left_as_it_was(
+    family: Callable[[], PreTrainedModel], reason: str
+) -> None:
+    torch.manual_seed(0)
+    causal = family().eval()
+    with torch.no_grad():
+        ids = a_row(40).ids.long().unsqueeze(0)
+        before = causal(input_ids=ids).logits
+        assert reason in checks.pack(causal, a_row(), 0)
+        assert torch.equal(causal(input_ids=ids).logits, before)
+
+
+def test_a_run_of_a_base_that_cannot_be_packed_is_padded_and_says_so(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.training.ready.checks.pack", lambda *_: "it has a state")
+    _, outcome = run(tmp_path, configure(base))
+    assert outcome.step == 6
+    (told,) = events(tmp_path, Notice)
+    assert told.text == "Rows are padded, not packed: it has a state."
+    assert events(tmp_path, Started) == []
+
+
+def test_each_row_is_in_one_batch_and_no_batch_is_over_its_tokens() -> None:
+    chance = random.Random(0)
+    for _ in range(200):
+        lengths = [chance.randint(1, 60) for _ in range(chance.randint(1, 40))]
+        size, ranks = chance.randint(1, 6), chance.randint(1, 3)
+        for packed in (True, False):
+            groups = Layout(size, max(lengths), PAD, packed).groups(lengths, ranks)
+            assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+            assert all(sum(lengths[i] for i in group) <= size * max(lengths) for group in groups)
+            assert packed or all(len(group) <= size for group in groups)
+
+
+def test_packing_leaves_little_room() -> None:
+    """Best-fit decreasing needs 11/9 of the fewest batches and four, at most."""
+    chance = random.Random(1)
+    lengths = [chance.randint(20, 400) for _ in range(500)]
+    groups = Layout(4, 400, PAD, packed=True).groups(lengths)
+    assert len(groups) <= 1.02 * sum(lengths) / 1600 + 1
+
+
+def test_places_start_anew_in_each_packed_row_and_nothing_is_learnt_across(base: Path) -> None:
+    rows = encode(base, 3)
+    first = [Row(row.ids, torch.ones(len(row), dtype=torch.bool), len(row)) for row in rows]
+    batch = all_in_one(first, packed=True)
+    assert batch.position_ids is not None and batch.starts is not None
+    assert batch.position_ids[0].tolist() == [i for row in rows for i in range(len(row))]
+    assert batch.starts.tolist() == [
+        sum(len(row) for row in rows[:n]) for n in range(len(rows) + 1)
+    ]
+    assert len(batch.labels) == sum(len(row) - 1 for row in rows)
+    assert batch.owners.tolist() == [n for n, row in enumerate(rows) for _ in range(len(row) - 1)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_faster_layers_compute_what_pefts_compute(base: Path, dtype: str) -> None:
+    rows = encode(base, 4)
+    batch = all_in_one(rows, packed=False)
+    plain = with_adapter(base, model={"dtype": dtype})
+    measured = TrainedTokenLoss(plain).train()(batch)
+    theirs = gradients(plain, measured.sum() / 50)
+    assert fast_lora.speed_up(plain) >= 14
+    ours = TrainedTokenLoss(plain).train()(batch)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.1, "atol": 0.02}
+    torch.testing.assert_close(ours, measured, **tolerance)
+    for name, gradient in gradients(plain, ours.sum() / 50).items():
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(gradient, theirs[name], **tolerance)
+
+
+def test_what_the_faster_layers_cannot_do_is_left_to_peft(base: Path) -> None:
+    rows = encode(base, 2)
+    batch = all_in_one(rows, packed=False)
+    adapted = with_adapter(base, lora={"dropout": 0.5})
+    fast_lora.speed_up(adapted)
+    measure = TrainedTokenLoss(adapted)
+    torch.manual_seed(1)
+    first, again = measure.train()(batch), measure(batch)
+    assert not torch.equal(first, again), "dropout is drawn in training"
+    assert torch.equal(measure.eval()(batch), measure(batch))
+    with adapted.disable_adapter():
+        off = measure(batch)
+    assert not torch.allclose(off, measure(batch))
+    fresh = TrainedTokenLoss(model.load_base(base, configure(base).model, CPU)).eval()(batch)
+    torch.testing.assert_close(off, fresh, rtol=1e-5, atol=1e-5)
+
+
+def test_dora_is_computed_by_peft(base: Path) -> None:
+    batch = all_in_one(encode(base, 2), packed=False)
+    adapted = with_adapter(base, lora={"dora": True})
+    before = TrainedTokenLoss(adapted)(batch)
+    fast_lora.speed_up(adapted)
+    torch.testing.assert_close(TrainedTokenLoss(adapted)(batch), before, rtol=1e-5, atol=1e-5)
