@@ -355,7 +355,7 @@ class Loop:
         self.best.since = since
         if is_best:
             self.best.step = step
-            if self.config.evaluation.every:
+            if self.config.evaluation.every or self.config.checkpoints.result == "best":
                 self._save(step, "best")
         if self._gave_up:
             text = (

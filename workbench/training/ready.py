@@ -12,7 +12,7 @@ from workbench.config.schema import RunConfig
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
 from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
-from workbench.training.batches import Layout, Row, lengths_of
+from workbench.training.batches import Batch, Layout, Row, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
 from workbench.training.model import count_parameters
@@ -83,7 +83,7 @@ def make_ready(
     if size == "auto":
         ready = _with_fitting_batch(ready, train, device, log, ranks)
     if training.rehearsal:
-        _rehearse(ready, train, validation, device, log)
+        _rehearse(ready, train, validation, device, log, ranks)
     return ready
 
 
@@ -115,7 +115,7 @@ def _with_fitting_batch(
         log.write(Progress("trying micro-batches", size, most, "rows"))
 
     def attempt(layout: Layout) -> rehearsal.Result:
-        return _go_through(replace(ready, layout=layout), train, (), device)
+        return _go_through(replace(ready, layout=layout), train, (), device, ranks)
 
     layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
     # The least is the largest of what is left of it.
@@ -131,29 +131,37 @@ def _rehearse(
     validation: Sequence[Row],
     device: torch.device,
     log: LogWriter,
+    ranks: Ranks,
 ) -> None:
     log.write(Progress("rehearsing the largest batches", 0, 1))
-    result = _go_through(ready, train, validation, device)
+    result = _go_through(ready, train, validation, device, ranks)
     log.write(Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size))
 
 
 def _go_through(
-    ready: Ready, train: Sequence[Row], validation: Sequence[Row], device: torch.device
+    ready: Ready,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    device: torch.device,
+    ranks: Ranks,
 ) -> rehearsal.Result:
     """The largest batches of both splits, once; random numbers stay as they were."""
-    layouts = ((train, ready.layout), (validation, ready.validation_layout))
-    batches = [
-        rehearsal.batch_of(rows, rehearsal.largest(lengths_of(rows), layout), layout, device)
-        for rows, layout in layouts
-        if len(rows)
-    ]
+
+    def largest(rows: Sequence[Row], layout: Layout, at_once: int) -> Batch:
+        picked = rehearsal.largest(lengths_of(rows), layout, at_once, ranks.count)
+        return rehearsal.batch_of(rows, picked, layout, device)
+
+    a_step = ready.config.training.batch_size * ready.config.training.accumulation
+    held_out = None
+    if len(validation):
+        held_out = largest(validation, ready.validation_layout, len(validation))
     state = checkpoint.random_state()
     try:
         return rehearsal.rehearse(
             ready.measure,
             ready.make_optimizer,
-            batches[0],
-            batches[1] if batches[1:] else None,
+            largest(train, ready.layout, a_step),
+            held_out,
             partial(advised, ready.config),
         )
     finally:

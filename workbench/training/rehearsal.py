@@ -6,6 +6,8 @@ A rehearsal leaves nothing behind: no gradient, no state of an optimiser, no ran
 from __future__ import annotations
 
 import gc
+import heapq
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -38,18 +40,25 @@ class Result:
     seconds: float
 
 
-def largest(lengths: Sequence[int], layout: Layout) -> list[int]:
-    """Places of the rows of the largest batch that `layout` may ever make of rows of `lengths`."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
+def largest(
+    lengths: Sequence[int], layout: Layout, rows: int, ranks: int = 1
+) -> list[tuple[int, int]]:
+    """The largest batch that `layout` may make of any `rows` of the rows of `lengths`: the place
+    of each row in it, and how many of its tokens.
+
+    Packed, the last one is cut where the batch is full: of others than the longest one may be
+    fuller than these would be.
+    """
+    order = heapq.nlargest(rows, range(len(lengths)), key=lambda i: lengths[i])
     if not layout.packed:
-        return order[: layout.size]
-    picked, room = [], layout.size * layout.longest
+        size = min(layout.size, math.ceil(len(order) / ranks))
+        return [(place, lengths[place]) for place in order[:size]]
+    even = max(lengths[order[0]], math.ceil(sum(lengths[i] for i in order) / ranks))
+    picked, room = [], min(layout.size * layout.longest, even)
     for place in order:
-        if lengths[place] > room:
-            continue
-        picked.append(place)
+        picked.append((place, min(room, lengths[place])))
         room -= lengths[place]
-        if room < lengths[order[-1]]:
+        if room <= 0:
             break
     return picked
 
@@ -116,29 +125,32 @@ def largest_that_fits(
     tried that the growth of those before it forbids. Raises as `rehearse_with` does when not even
     one row fits.
     """
-    fitting = replace(layout, size=1)
-    size = 1
-    before = memory.held(device)
-    while True:
+
+    def attempt(size: int) -> Result | None:
         tell(size)
-        tried = replace(layout, size=size)
         try:
-            result = rehearse_with(tried)
+            return rehearse_with(replace(layout, size=size))
         except Exception as error:
             if size == 1 or not memory.is_shortage(error):
                 raise
-            break
+            return None
         finally:
             _let_go(device)
-        fitting = tried
-        if size >= most:
+
+    before = memory.held(device)
+    fitting, size = 0, 1
+    while fitting < most:
+        result = attempt(size)
+        if result is None:
             break
-        size = min(2 * size, most)
-        if device.type != "cuda":
-            growth = (result.peak - before) * size // fitting.size
-            if growth > _MARGIN * memory.host_memory_left():
-                break
-    return fitting
+        fitting, size = size, min(2 * size, most)
+        growth = (result.peak - before) * size // fitting
+        if device.type != "cuda" and growth > _MARGIN * memory.host_memory_left():
+            return replace(layout, size=fitting)
+    # What fitted before a try that failed may not fit after it: memory is in other pieces.
+    while fitting < size and attempt(fitting) is None:
+        size, fitting = fitting, fitting // 2
+    return replace(layout, size=fitting)
 
 
 def _let_go(device: torch.device) -> None:
@@ -147,7 +159,14 @@ def _let_go(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def batch_of(rows: Sequence[Row], places: list[int], layout: Layout, device: torch.device) -> Batch:
-    """The rows at `places` as one batch."""
-    picked = [rows[i] for i in places]
-    return collate(picked, list(range(len(picked))), layout, device)
+def batch_of(
+    rows: Sequence[Row], picked: Sequence[tuple[int, int]], layout: Layout, device: torch.device
+) -> Batch:
+    """One batch of what `largest` has picked of `rows`."""
+    pieces = [_piece(rows[place], tokens) for place, tokens in picked]
+    return collate(pieces, list(range(len(pieces))), layout, device)
+
+
+def _piece(row: Row, tokens: int) -> Row:
+    trained = row.trained[:tokens]
+    return Row(row.ids[:tokens], trained, int(trained.sum()))
