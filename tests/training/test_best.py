@@ -132,14 +132,13 @@ def breaks_at(folder: Path, loop: Loop, dies: Callable[[Event], bool]) -> None:
     loop._log = loop._steps._log = Breaking(folder / LOG, lambda step: None)
 
 
-@pytest.mark.parametrize("every", [0, 1])
 @pytest.mark.parametrize(
-    "dies",
+    ("every", "dies"),
     [
-        lambda event: isinstance(event, Step) and event.step == 7,
-        lambda event: isinstance(event, Evaluated) and event.step == 4,
-        lambda event: isinstance(event, CheckpointSaved) and event.step == 4,
-        lambda event: isinstance(event, Evaluated) and event.step == 10,
+        (1, lambda event: isinstance(event, Step) and event.step == 7),
+        (1, lambda event: isinstance(event, Evaluated) and event.step == 4),
+        (0, lambda event: isinstance(event, CheckpointSaved) and event.step == 4),
+        (0, lambda event: isinstance(event, Evaluated) and event.step == 10),
     ],
     ids=["in a step", "before the best is saved", "after it is saved", "at the last validation"],
 )

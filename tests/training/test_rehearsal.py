@@ -171,8 +171,9 @@ def test_memory_that_is_short_ends_the_run_before_its_first_step(
     assert events(tmp_path, Step) == events(tmp_path, Evaluated) == []
 
 
-@pytest.mark.parametrize("packing", [True, False])
-@pytest.mark.parametrize(("room", "size"), [(1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (8, 8)])
+@pytest.mark.parametrize(
+    ("packing", "room", "size"), [(True, 1, 1), (False, 3, 2), (True, 5, 4), (False, 8, 8)]
+)
 def test_auto_takes_the_most_rows_that_fit(
     tmp_path: Path,
     base: Path,
