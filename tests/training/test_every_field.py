@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.harness import adapter, configure, curve, events, examples, run
+from tests.training.harness import adapter, build, configure, curve, events, examples, run
 from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.data.template import ChatTemplate
@@ -203,3 +203,15 @@ def test_the_limit_of_skipped_steps_is_the_configs(tmp_path: Path, base: Path) -
     wild = config.training.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(Exception, match="step 2 is not a number\\."):
         run(tmp_path, config.model_copy(update={"training": wild}))
+
+
+def test_what_is_compiled_are_the_decoder_layers(tmp_path: Path, base: Path) -> None:
+    """Only marked here: to compile them takes a compiler and a minute."""
+    settings = {"training.compile": True, "training.rehearsal": False}
+    loop = build(tmp_path, configured(base, settings))
+    compiled = {
+        type(module).__name__
+        for module in loop.model.modules()
+        if module._compiled_call_impl is not None
+    }
+    assert compiled == {"LlamaDecoderLayer"}
