@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from tests.training.harness import adapter, build, configure, curve, events, examples, run
+from tests.training.harness import CPU, adapter, build, configure, curve, events, examples, run
 from workbench.config import loading
 from workbench.config.schema import RunConfig
+from workbench.data.importing import Options, import_files
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
@@ -23,7 +26,10 @@ from workbench.jobs.events import (
     Rehearsed,
     Step,
 )
+from workbench.jobs.log import LogWriter
+from workbench.training import job, model
 from workbench.training.encoding import encode
+from workbench.workspace import Workspace
 
 OF_TRAINING: dict[str, Any] = {
     "model.dtype": "bfloat16",
@@ -70,7 +76,7 @@ WITH: dict[str, dict[str, Any]] = {
     "checkpoints.keep": {"checkpoints.every": 1},
 }
 ELSEWHERE = {
-    "name": "tests/tracking/test_runs.py: a run's id begins with it",
+    "name": "tests/tracking/test_runs.py",
     "model.base": "tests/tracking/test_inputs.py",
     "model.double_quantization": "tests/training/test_qlora.py",
     "model.compute_dtype": "tests/training/test_qlora.py",
@@ -82,8 +88,8 @@ ELSEWHERE = {
     "training.skip_limit": "below",
     "training.compile": "below",
     "evaluation.patience": "tests/training/test_best.py",
-    "evaluation.samples": "tests/training/test_job.py",
-    "evaluation.generate_rows": "tests/evaluation/test_evaluation_job.py",
+    "evaluation.samples": "below",
+    "evaluation.generate_rows": "tests/training/test_results.py",
     "evaluation.max_new_tokens": "tests/evaluation/test_evaluation_job.py",
     "checkpoints.result": "tests/training/test_best.py",
     "data.max_length": "below",
@@ -104,6 +110,12 @@ ELSEWHERE = {
 def test_every_field_is_looked_at() -> None:
     paths = [field.path for field in loading.fields()]
     assert sorted([*OF_TRAINING, *ELSEWHERE]) == sorted(paths)
+    root = Path(__file__).parents[2]
+    for path, place in ELSEWHERE.items():
+        text = (Path(__file__) if place == "below" else root / place).read_text()
+        # Its own entry in this file's table is no test.
+        uses = text.count(path.rpartition(".")[2]) - (1 if place == "below" else 0)
+        assert uses > 0, f"{place} has nothing of {path}"
 
 
 def configured(base: Path, settings: dict[str, Any]) -> RunConfig:
@@ -215,3 +227,21 @@ def test_what_is_compiled_are_the_decoder_layers(tmp_path: Path, base: Path) -> 
         if module._compiled_call_impl is not None
     }
     assert compiled == {"LlamaDecoderLayer"}
+
+
+def test_as_many_rows_are_answered_as_the_config_says(
+    tmp_path: Path, base: Path, workspace: Workspace, write_rows: Callable[..., Path]
+) -> None:
+    rows = ({"prompt": f"{n}?", "completion": str(n)} for n in range(20))
+    import_files(workspace, [write_rows(*rows)], "sample", Options(validation_share=0.5))
+    asked = {}
+    for count in (0, 1, 3):
+        config = configured(base, {"evaluation.samples": count})
+        ready: Any = SimpleNamespace(sharded=False)
+        with LogWriter(tmp_path / f"{count}.jsonl") as log:
+            template = ChatTemplate.load(base)
+            found = job._samples(workspace.runs / "any", config, template, ready, log)
+        loaded = model.load_base(base, config.model, CPU)
+        asked[count] = [answer.row for answer in found.answers(0, loaded)]
+    assert [len(rows) for rows in asked.values()] == [0, 1, 3]
+    assert asked[1] == asked[3][:1]
