@@ -25,7 +25,7 @@ from tests.training.harness import CPU, adapter, configure, curve, encode, event
 from tests.training.test_loss import MAMBA, PAD, SMALL, a_row
 from workbench.jobs.events import Notice, Started, Step
 from workbench.training import checks, fast_lora, model
-from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.batches import Batch, Layout, Row, collate, common_beginning
 from workbench.training.loss import TrainedTokenLoss
 
 
@@ -86,6 +86,54 @@ def test_a_row_is_the_same_bit_for_bit_whatever_its_neighbours_say(base: Path) -
         after = measure(all_in_one(others, packed=True))
         same = [torch.equal(after[i], before[i]) for i in range(5)]
         assert same == [i != changed for i in range(5)]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_rows_that_begin_alike_have_the_losses_and_gradients_that_they_have_one_by_one(
+    base: Path, checkpointing: bool
+) -> None:
+    """The beginning is computed once, for those that have it; one row of four has another."""
+    beginning = a_row(12).ids
+    rows = [
+        Row(torch.cat([beginning, row.ids]), torch.cat([torch.zeros(12) > 0, row.trained]), 1)
+        for row in encode(base, 3)
+    ]
+    # One learns what its beginning says, too, and one is longer by a token than it is.
+    rows[1].trained[5:12] = True
+    short = torch.cat([beginning, rows[0].ids[-1:]])
+    rows = [*rows, encode(base, 4)[3], Row(short, torch.arange(13) > 11, 1)]
+    adapted = with_adapter(base, training={"gradient_checkpointing": checkpointing})
+    measure = TrainedTokenLoss(adapted).train()
+    alone = [measure(all_in_one([row], packed=False)) for row in rows]
+    by_one = gradients(adapted, torch.cat(alone).sum())
+    assert checks.pack(adapted, rows[0], PAD) == "" and checks.shares(adapted, rows[0], PAD)
+    layout = Layout(5, 400, PAD, packed=True, beginning=tuple(beginning.tolist()))
+    batch = collate(rows, list(range(5)), layout, CPU)
+    assert batch.shared == (12, 12, 12, 0, 12)
+    assert batch.input_ids.shape[1] == batch.tokens - 3 * 12
+    packed = measure(batch)
+    torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    assert_close(gradients(adapted, packed.sum()), by_one)
+
+
+def test_what_rows_begin_with_is_found(base: Path) -> None:
+    rows = encode(base, 9)
+    found = common_beginning(rows)
+    assert all(tuple(row.ids[: len(found)].tolist()) == found for row in rows)
+    assert len({row.ids[len(found)].item() for row in rows}) > 1 and len(found) >= 8
+    other = Row(a_row(30).ids + 1, a_row(30).trained, 29)
+    assert common_beginning(rows[:1]) == common_beginning([a_row(30), other]) == ()
+    same = [a_row(30), a_row(30)]
+    assert len(common_beginning(same)) == 29, "the last token is each row's own"
+
+
+def test_a_beginning_is_not_shared_where_rows_draw_or_hand_on_a_state(base: Path) -> None:
+    dropping = with_adapter(base, lora={"dropout": 0.1})
+    assert checks.pack(dropping, a_row(60), PAD) == ""
+    assert not checks.shares(dropping, a_row(60), PAD)
+    hybrid = FalconH1ForCausalLM(FalconH1Config(**SMALL, **MAMBA)).eval()
+    assert checks.pack(hybrid, a_row(60), PAD) == ""
+    assert not checks.shares(hybrid, a_row(60), PAD)
 
 
 def test_packing_changes_neither_the_curve_nor_what_is_counted(tmp_path: Path, base: Path) -> None:

@@ -80,10 +80,35 @@ def pack(model: nn.Module, row: Row, pad_id: int) -> str:
     return "an example would change its neighbour's loss"
 
 
-def _packed(measure: nn.Module, rows: list[Row], pad_id: int) -> list[float]:
-    layout = Layout(len(rows), max(len(row) for row in rows), pad_id, packed=True)
+def shares(model: nn.Module, row: Row, pad_id: int) -> bool:
+    """Whether packed rows of `model` may have their beginning in common: each then has the loss
+    that it has alone.
+
+    Not where something is dropped at random, from what should be each row's own, nor in a model
+    that hands a state on from token to token.
+    """
+    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
+        return False
+    measure = TrainedTokenLoss(model).eval()
+    first = _piece(row)
+    front = first.ids[: max(1, len(first) // 3)]
+    second = _backwards(first, 0)
+    second = Row(torch.cat([front, second.ids]), torch.arange(len(front) + len(second)) > 0, 1)
+    rows = [second, first, _backwards(first, 1)]
+    with torch.no_grad():
+        alone = [float(measure(_alone(piece, measure))) for piece in rows]
+        together = _packed(measure, rows, pad_id, tuple(front.tolist()))
+    dtype = next(causal_model(model).parameters()).dtype
+    return all(_close(*pair, dtype) for pair in zip(together, alone, strict=True))
+
+
+def _packed(
+    measure: nn.Module, rows: list[Row], pad_id: int, beginning: tuple[int, ...] = ()
+) -> list[float]:
+    longest = max(len(row) for row in rows)
+    layout = Layout(len(rows), longest, pad_id, packed=True, beginning=beginning)
     device = next(measure.parameters()).device
-    losses: list[float] = measure(collate(rows, [0, 1], layout, device)).tolist()
+    losses: list[float] = measure(collate(rows, list(range(len(rows))), layout, device)).tolist()
     return losses
 
 

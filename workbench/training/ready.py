@@ -12,7 +12,7 @@ from workbench.config.schema import RunConfig
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
 from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
-from workbench.training.batches import Batch, Layout, Row, lengths_of
+from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
 from workbench.training.model import count_parameters
@@ -56,15 +56,19 @@ def make_ready(
     Raises WorkbenchError for a model whose loss can't be computed here, and where memory is not
     enough for the largest batch, with what would help.
     """
+    training = config.training
     some_row = next(row for row in train if row.trained_tokens)
     checks.check_loss(model, some_row, pad_id)
-    packed = config.training.packing and _pack(model, some_row, pad_id, log, ranks)
+    packed = training.packing and _pack(model, some_row, pad_id, log, ranks)
+    beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
+    (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
+    beginning = () if alone else beginning
     fast_lora.speed_up(model)
-    if config.training.compile:
+    if training.compile:
         _compile(model)
     noise = None
-    if config.training.neftune_alpha:
-        noise = Neftune(causal_model(model), config.training.neftune_alpha)
+    if training.neftune_alpha:
+        noise = Neftune(causal_model(model), training.neftune_alpha)
     measure = TrainedTokenLoss(model, noise)
     parameters = count_parameters(model)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
@@ -73,12 +77,12 @@ def make_ready(
     if not ranks.first:
         # What is trained began with the seed's own numbers, on all ranks with the same; dropout
         # and noise are to be each one's own.
-        torch.manual_seed(config.training.seed + ranks.number)
-    training = config.training
+        torch.manual_seed(training.seed + ranks.number)
     size = training.batch_size if training.micro_batch is None else training.micro_batch
-    layout = Layout(1 if size == "auto" else size, max(lengths_of(train)), pad_id, packed)
+    rows_at_once = 1 if size == "auto" else size
+    layout = Layout(rows_at_once, max(lengths_of(train)), pad_id, packed, beginning)
     longest = max(lengths_of(validation), default=1)
-    for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed)
+    for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed, beginning)
     ready = Ready(config, model, measure, layout, for_validation, sharded, parameters)
     if size == "auto":
         ready = _with_fitting_batch(ready, train, device, log, ranks)
