@@ -20,6 +20,7 @@ NAME = "workbench_segments"
 """What transformers knows `segment_attention` by."""
 _OWN = "attention_of_its_own"
 """Attribute of a model that attends in segments: what it did before."""
+_watching: list[set[int]] = []
 
 
 def use_segments(model: PreTrainedModel) -> None:
@@ -45,6 +46,17 @@ def plain_attention(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         use_segments(model)
+
+
+@contextmanager
+def windows_seen() -> Iterator[set[int]]:
+    """The windows that layers ask `segment_attention` for, meanwhile."""
+    seen: set[int] = set()
+    _watching.append(seen)
+    try:
+        yield seen
+    finally:
+        _watching.remove(seen)
 
 
 def segment_attention(
@@ -73,6 +85,8 @@ def segment_attention(
     added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if added or attention_mask is not None:
         raise NotImplementedError(f"attention with {', '.join(added) or 'a mask of its own'}")
+    for seen in _watching:
+        seen.update([sliding_window] if sliding_window else ())
     how: dict[str, Any] = {"dropout": dropout, "scaling": scaling, "window": sliding_window}
     if segment_lengths is None:
         return _inside(query, key, value, **how), None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from workbench.errors import WorkbenchError
 from workbench.training import attention
-from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 
 _PIECE = 64
@@ -50,21 +52,23 @@ def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
         )
 
 
-def pack(model: nn.Module, row: Row, pad_id: int) -> str:
+def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
     """Have `model` take packed rows, if each then has the loss that it has alone.
 
-    That is tried with two pieces of `row`. Returns why it can't be, in words; empty where it
+    That is tried with the longest of `rows`, since a window or a scale of positions shows in
+    long rows only, beside a piece of one. Returns why it can't be, in words; empty where it
     can. A model that can't is left as it was.
     """
     causal = causal_model(model)
     measure = TrainedTokenLoss(model).eval()
-    first = _piece(row)
-    second, other = _backwards(first, 0), _backwards(first, 1)
+    first = _longest(rows)
+    second, other = (_backwards(_piece(first), shift) for shift in (0, 1))
     with torch.no_grad():
-        alone = [float(measure(_alone(piece, measure))) for piece in (second, first)]
+        alone = [float(measure(_alone(row, measure))) for row in (second, first)]
         attention.use_segments(causal)
         try:
-            together = _packed(measure, [second, first], pad_id)
+            with attention.windows_seen() as windows:
+                together = _packed(measure, [second, first], pad_id)
             _, beside_another = _packed(measure, [other, first], pad_id)
         except (NotImplementedError, TypeError, ValueError) as error:
             attention.use_own(causal)
@@ -74,32 +78,64 @@ def pack(model: nn.Module, row: Row, pad_id: int) -> str:
     # What a neighbour says changes nothing at all, but for the outliers of LLM.int8, which are
     # looked for in the whole batch.
     strays = abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
-    if agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):
+    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    if window and len(first) > window and window not in windows:
+        reason = f"its window of {window} tokens is known to its own attention alone"
+    elif agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):
         return ""
+    else:
+        reason = "an example would change its neighbour's loss"
     attention.use_own(causal)
-    return "an example would change its neighbour's loss"
+    return reason
+
+
+def positions_depend_on_batch(model: nn.Module, longest: int) -> str:
+    """Why a row of a batch with one of `longest` tokens isn't computed as it is alone; empty
+    where it is.
+
+    Families that scale their positions beyond a length (Phi-3.5's longrope, dynamic NTK) do so
+    for a whole batch, by its longest row.
+    """
+    for module in model.modules():
+        kinds: Any = getattr(module, "rope_type", None)
+        kinds = kinds.values() if isinstance(kinds, dict) else [kinds]
+        if not any(isinstance(k, str) and ("dynamic" in k or k == "longrope") for k in kinds):
+            continue
+        config: Any = getattr(module, "config", None)
+        known = getattr(config, "rope_parameters", None) or {}
+        limit = known.get("original_max_position_embeddings") or config.max_position_embeddings
+        if longest > limit:
+            return f"rows over {limit:,} tokens change the positions of all others in their batch"
+    return ""
+
+
+def _longest(rows: Sequence[Row]) -> Row:
+    lengths = lengths_of(rows)
+    return rows[max(range(len(rows)), key=lambda place: lengths[place])]
 
 
 def shares(model: nn.Module, row: Row, pad_id: int) -> bool:
     """Whether packed rows of `model` may have their beginning in common: each then has the loss
-    that it has alone.
+    that it has with a beginning of its own.
 
-    Not where something is dropped at random, from what should be each row's own, nor in a model
-    that hands a state on from token to token.
+    Not where something is dropped at random, which should be each row's own, nor in a model with
+    convolutions, which hands on from token to token what no position tells it to stop.
     """
-    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
-        return False
-    measure = TrainedTokenLoss(model).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d) or (isinstance(module, nn.Dropout) and module.p):
+            return False
     first = _piece(row)
-    front = first.ids[: max(1, len(first) // 3)]
-    second = _backwards(first, 0)
-    second = Row(torch.cat([front, second.ids]), torch.arange(len(front) + len(second)) > 0, 1)
+    beginning = first.ids[: max(1, len(first) // 3)]
+    ids = torch.cat([beginning, _backwards(first, 0).ids])
+    second = Row(ids, torch.arange(len(ids)) > 0, len(ids) - 1)
     rows = [second, first, _backwards(first, 1)]
+    measure = TrainedTokenLoss(model).eval()
     with torch.no_grad():
-        alone = [float(measure(_alone(piece, measure))) for piece in rows]
-        together = _packed(measure, rows, pad_id, tuple(front.tolist()))
-    dtype = next(causal_model(model).parameters()).dtype
-    return all(_close(*pair, dtype) for pair in zip(together, alone, strict=True))
+        apart = _packed(measure, rows, pad_id)
+        together = _packed(measure, rows, pad_id, tuple(beginning.tolist()))
+    # The very same numbers are added up, so that only the order of it can differ.
+    coarse = _STRAY if next(model.parameters()).dtype == torch.float32 else 0.01
+    return all(abs(a - b) <= coarse * max(1.0, a) for a, b in zip(apart, together, strict=True))
 
 
 def _packed(

@@ -59,7 +59,11 @@ def make_ready(
     training = config.training
     some_row = next(row for row in train if row.trained_tokens)
     checks.check_loss(model, some_row, pad_id)
-    packed = training.packing and _pack(model, some_row, pad_id, log, ranks)
+    longest = max(max(lengths_of(train)), max(lengths_of(validation), default=1))
+    apart = checks.positions_depend_on_batch(model, longest)
+    if apart:
+        log.write(Notice(f"Rows go through the model one at a time: {apart}.", "warning"))
+    packed = training.packing and not apart and _pack(model, train, pad_id, log, ranks)
     beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
     (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
     beginning = () if alone else beginning
@@ -79,20 +83,26 @@ def make_ready(
         # and noise are to be each one's own.
         torch.manual_seed(training.seed + ranks.number)
     size = training.batch_size if training.micro_batch is None else training.micro_batch
-    rows_at_once = 1 if size == "auto" else size
-    layout = Layout(rows_at_once, max(lengths_of(train)), pad_id, packed, beginning)
-    longest = max(lengths_of(validation), default=1)
-    for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed, beginning)
+    layout = Layout(
+        1 if size == "auto" or apart else size, max(lengths_of(train)), pad_id, packed, beginning
+    )
+    for_validation = Layout(
+        1 if apart else config.evaluation.batch_size,
+        max(lengths_of(validation), default=1),
+        pad_id,
+        packed,
+        beginning,
+    )
     ready = Ready(config, model, measure, layout, for_validation, sharded, parameters)
-    if size == "auto":
+    if size == "auto" and not apart:
         ready = _with_fitting_batch(ready, train, device, log, ranks)
     if training.rehearsal:
         _rehearse(ready, train, validation, device, log, ranks)
     return ready
 
 
-def _pack(model: Trained, row: Row, pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
-    reason = checks.pack(model, row, pad_id)
+def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
+    reason = checks.pack(model, rows, pad_id)
     (refused,) = ranks.agree([bool(reason)])
     if refused:
         reason = reason or "another rank can't"
@@ -152,6 +162,8 @@ def _go_through(
     """The largest batches of both splits, once; random numbers stay as they were."""
 
     def largest(rows: Sequence[Row], layout: Layout, at_once: int) -> Batch:
+        # A row that begins with something else has all of it to itself.
+        layout = replace(layout, beginning=())
         picked = rehearsal.largest(lengths_of(rows), layout, at_once, ranks.count)
         return rehearsal.batch_of(rows, picked, layout, device)
 
