@@ -92,8 +92,8 @@ def segment_attention(
         return _inside(query, key, value, **how), None
     if shared_lengths is None:
         return _by_segment(query, key, value, segment_lengths, cu_seq_lens_q, **how), None
-    whole = (_spread(x, segment_lengths, shared_lengths) for x in (query, key, value))
-    out = _by_segment(*whole, segment_lengths, cu_seq_lens_q, **how)
+    query, key, value = (_spread(x, segment_lengths, shared_lengths) for x in (query, key, value))
+    out = _by_segment(query, key, value, segment_lengths, cu_seq_lens_q, **how)
     return _gathered(out, segment_lengths, shared_lengths), None
 
 

@@ -85,6 +85,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         device=device,
         log=log,
         ranks=ranks,
+        found=manifest.micro_batch(folder),
     )
     loop = Loop(
         config,
@@ -177,7 +178,7 @@ def _tell_start(
     trainable, total = ready.parameters
     if ranks.first:
         began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
-        manifest.add_start(folder, began_on, first_step)
+        manifest.add_start(folder, began_on, first_step, ready.layout.size)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,

@@ -50,11 +50,14 @@ def make_ready(
     device: torch.device,
     log: LogWriter,
     ranks: Ranks,
+    found: int | None = None,
 ) -> Ready:
     """Prove the loss of this model, pack if it can, spread it if that is asked for, and rehearse.
 
-    Raises WorkbenchError for a model whose loss can't be computed here, and where memory is not
-    enough for the largest batch, with what would help.
+    `found` is how many rows at once an earlier start of the run has found to fit: a run that is
+    resumed goes on with them, whatever memory is free now. Raises WorkbenchError for a model
+    whose loss can't be computed here, and where memory is not enough for the largest batch, with
+    what would help.
     """
     training = config.training
     some_row = next(row for row in train if row.trained_tokens)
@@ -63,10 +66,9 @@ def make_ready(
     apart = checks.positions_depend_on_batch(model, longest)
     if apart:
         log.write(Notice(f"Rows go through the model one at a time: {apart}.", "warning"))
-    packed = training.packing and not apart and _pack(model, train, pad_id, log, ranks)
-    beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
-    (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
-    beginning = () if alone else beginning
+        layouts = (Layout(1, longest, pad_id, packed=False),) * 2
+    else:
+        layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
     fast_lora.speed_up(model)
     if training.compile:
         _compile(model)
@@ -82,23 +84,35 @@ def make_ready(
         # What is trained began with the seed's own numbers, on all ranks with the same; dropout
         # and noise are to be each one's own.
         torch.manual_seed(training.seed + ranks.number)
-    size = training.batch_size if training.micro_batch is None else training.micro_batch
-    layout = Layout(
-        1 if size == "auto" or apart else size, max(lengths_of(train)), pad_id, packed, beginning
-    )
-    for_validation = Layout(
-        1 if apart else config.evaluation.batch_size,
-        max(lengths_of(validation), default=1),
-        pad_id,
-        packed,
-        beginning,
-    )
-    ready = Ready(config, model, measure, layout, for_validation, sharded, parameters)
-    if size == "auto" and not apart:
-        ready = _with_fitting_batch(ready, train, device, log, ranks)
+    ready = Ready(config, model, measure, *layouts, sharded, parameters)
+    if training.micro_batch == "auto" and not apart:
+        ready = _with_fitting_batch(ready, train, device, log, ranks, found)
     if training.rehearsal:
         _rehearse(ready, train, validation, device, log, ranks)
     return ready
+
+
+def _layouts(
+    config: RunConfig,
+    model: Trained,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    pad_id: int,
+    log: LogWriter,
+    ranks: Ranks,
+) -> tuple[Layout, Layout]:
+    """How rows are laid out in training and in validation."""
+    training = config.training
+    size = training.batch_size if training.micro_batch is None else training.micro_batch
+    packed = training.packing and _pack(model, train, pad_id, log, ranks)
+    beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
+    some_row = next(row for row in train if row.trained_tokens)
+    (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
+    how = (pad_id, packed, () if alone else beginning)
+    return (
+        Layout(1 if size == "auto" else size, max(lengths_of(train)), *how),
+        Layout(config.evaluation.batch_size, max(lengths_of(validation), default=1), *how),
+    )
 
 
 def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
@@ -119,7 +133,12 @@ def _compile(model: Trained) -> None:
 
 
 def _with_fitting_batch(
-    ready: Ready, train: Sequence[Row], device: torch.device, log: LogWriter, ranks: Ranks
+    ready: Ready,
+    train: Sequence[Row],
+    device: torch.device,
+    log: LogWriter,
+    ranks: Ranks,
+    found: int | None,
 ) -> Ready:
     """As many rows at once as fit; each rank tries, and the least that fits on any counts."""
     training = ready.config.training
@@ -131,6 +150,8 @@ def _with_fitting_batch(
     def attempt(layout: Layout) -> rehearsal.Result:
         return _go_through(replace(ready, layout=layout), train, (), device, ranks)
 
+    if found is not None:
+        return replace(ready, layout=replace(ready.layout, size=min(found, most)))
     layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
     # The least is the largest of what is left of it.
     (short,) = ranks.agree([most - layout.size])
