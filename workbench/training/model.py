@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -19,7 +19,14 @@ from workbench.config.conflicts import changes_base
 from workbench.config.schema import Lora, Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
-from workbench.training import embeddings, quantisation, residual, targets, whole_modules
+from workbench.training import (
+    complete,
+    embeddings,
+    quantisation,
+    residual,
+    targets,
+    whole_modules,
+)
 from workbench.training.saving import Trained
 
 _PLAIN_STARTS: dict[str, Any] = {"gaussian": "gaussian", "orthogonal": "orthogonal"}
@@ -93,22 +100,26 @@ def load_base(
     """The base model of `folder` on `device`, quantised if the config says so.
 
     `dtype` overrides the config's number format. Raises WorkbenchError when transformers
-    can't load it without running its own code.
+    can't load it without running its own code, and when it isn't whole.
     """
     dtype = dtype or pick_dtype(model, device)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    # `complete` says in words which shapes don't fit.
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     if (quantised := quantisation.options(model, dtype)) is not None:
         options["quantization_config"] = quantised
     try:
-        base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, device_map={"": device}, trust_remote_code=False, **options
         )
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
+    base, told = loaded
+    complete.check(base, told, folder)
     quantisation.settle(base, model)
     base.config.use_cache = False
-    return base
+    return cast(PreTrainedModel, base)
 
 
 def load_to_train(
