@@ -276,7 +276,7 @@ def test_a_start_that_came_out_otherwise_on_another_machine_is_taken_up(
         ({"modules_to_save": ["head"]}, "the base model has no module head", "lm_head"),
         (
             {"modules_to_save": ["mlp", "self_attn"]},
-            "lora.target_modules can't be used: No modules",
+            r"lora\.target_modules can't be used: what it names is trained whole, as lora\.modules",
             "down_proj, gate_proj, k_proj",
         ),
         ({"initialisation": "pissa", "rank": 33}, "no more than 32 singular", "lora.rank to 32"),

@@ -174,7 +174,7 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
         # The number format is set below, whatever the base's is.
         adapted = get_peft_model(base, wanted, autocast_adapter_dtype=False)
     except (ValueError, TypeError) as error:
-        raise targets.refusal(layers, " ".join(str(error).split())[:200].rstrip(".")) from error
+        raise targets.refusal(layers, targets.why(error)) from error
     if tied:
         whole_modules.check_tied(adapted)
     dtype = torch.float32 if config.lora.dtype == "float32" else torch.bfloat16
@@ -241,6 +241,7 @@ def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets.resolve(base, lora),
+        exclude_modules=targets.beside_text(base) or None,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         use_rslora=lora.rslora,
         use_dora=lora.dora,
