@@ -67,7 +67,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         train_rows, validation_rows = prove_inputs(folder, log, control)
     ranks = Ranks.join()
 
-    model.offline()
+    model.quieten()
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
     with advised(config, "loading"):

@@ -33,9 +33,8 @@ _PLAIN_STARTS: dict[str, Any] = {"gaussian": "gaussian", "orthogonal": "orthogon
 """PEFT's names of initialisations that leave the base as it is; True is its default."""
 
 
-def offline() -> None:
-    """Keep the libraries from asking a hub: a job reads local files only."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
+def quieten() -> None:
+    """Keep the libraries from bars and warnings in a job's log; what matters is said in events."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

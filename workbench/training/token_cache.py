@@ -102,8 +102,8 @@ def cached(workspace: Workspace, key: str, make: Callable[[Path], Batches]) -> E
     and one's are kept. Raises WorkbenchError when the cache can't be written; what `make`
     raises leaves nothing behind.
     """
-    # `datasets` reads them when it is imported, which the first look does.
-    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    # `datasets` reads it when it is imported, which the first look does.
+    os.environ["HF_DATASETS_OFFLINE"] = "1"
     folder = workspace.cache / "tokens" / key
     found = _open(folder)
     if found is not None:
