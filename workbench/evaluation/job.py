@@ -50,7 +50,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     base_folder = inputs.base_folder(run)
     template = inputs.load_template(run)
     tell = ProgressLog(log, control)
-    model.offline()
+    model.quieten()
     tell("loading the models", 0, 1)
     device = model.pick_device()
     made = result(run)

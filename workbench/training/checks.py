@@ -27,8 +27,16 @@ def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
 
     The piece is padded for ours alone, since padding must change nothing. Raises
     WorkbenchError when they differ by more than the number format explains: then the
-    model does with its logits, or with padding, what isn't known here.
+    model does with its logits, or with padding, what isn't known here; and for one that
+    has no part that gives hidden states alone.
     """
+    causal = causal_model(model)
+    if causal.base_model is causal:
+        raise WorkbenchError(
+            f"The loss of this base model can't be computed here: {type(causal).__name__} gives "
+            "logits alone, and none of the hidden states that they are made of.",
+            "Use a base model of another family.",
+        )
     measure = TrainedTokenLoss(model).eval()
     piece = _piece(row)
     padding = torch.zeros(_PIECE)
@@ -40,13 +48,13 @@ def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
     with torch.no_grad():
         loss = float(measure(_alone(padded, measure))) / piece.trained_tokens
         theirs = _alone(piece, measure)
-        logits = causal_model(model)(input_ids=theirs.input_ids, use_cache=False).logits
+        logits = causal(input_ids=theirs.input_ids, use_cache=False).logits
         place, before = theirs.places
         plain = float(nn.functional.cross_entropy(logits[place, before].float(), theirs.labels))
     if not _close(loss, plain, logits.dtype):
         raise WorkbenchError(
             f"The loss of this base model can't be computed here: it is {loss:.4f} where the "
-            f"model's own logits give {plain:.4f}. {type(causal_model(model)).__name__} changes "
+            f"model's own logits give {plain:.4f}. {type(causal).__name__} changes "
             "its logits, or treats padding, in a way that workbench doesn't know.",
             "Use a base model of another family.",
         )
