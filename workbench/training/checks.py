@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workbench.errors import WorkbenchError
-from workbench.training import attention
+from workbench.training import attention, memory
 from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 
@@ -78,8 +78,10 @@ def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
             with attention.windows_seen() as windows:
                 together = _packed(measure, [second, first], pad_id)
             _, beside_another = _packed(measure, [other, first], pad_id)
-        except (NotImplementedError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             attention.use_own(causal)
+            if memory.is_shortage(error):
+                raise
             return f"the model can't: {' '.join(str(error).split())[:200]}"
     dtype = next(causal.parameters()).dtype
     agrees = all(_close(*pair, dtype) for pair in zip(together, alone, strict=True))
