@@ -18,6 +18,7 @@ from workbench.jobs.control import Control, Stopped
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Paused, Progress, WentOn
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLines
 from workbench.training import checkpoint, sharding
 from workbench.training.batches import Batch, Row, Schedule, collate
 from workbench.training.best import Best
@@ -321,9 +322,10 @@ class Loop:
         if not len(self.validation):
             return True
         total = len(self.validation)
+        tell = ProgressLines(self._log)
 
         def on_rows(done: int) -> None:
-            self._log.write(Progress("validation", done, total, "rows"))
+            tell("validation", done, total, "rows")
             self._listen()
             if self._asked.stop and done < total:
                 raise Stopped
