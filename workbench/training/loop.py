@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 from workbench.config.schema import RunConfig
 from workbench.files import write_json
@@ -20,6 +19,7 @@ from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLines
 from workbench.training import checkpoint, sharding
+from workbench.training.accelerators import plain_accelerator
 from workbench.training.batches import Batch, Row, Schedule, collate
 from workbench.training.best import Best
 from workbench.training.examples import ExampleLog
@@ -98,7 +98,7 @@ class Loop:
             skip_limit=config.training.skip_limit,
         )
         self._measure = ready.measure
-        self._accelerator = Accelerator()
+        self._accelerator = plain_accelerator()
         optimizer = ready.make_optimizer()
         self._scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
         self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks)
