@@ -30,6 +30,7 @@ from workbench.training.ranks import Ranks
 from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
 from workbench.training.token_cache import EncodedRows
+from workbench.training.unheeded import unheeded
 from workbench.training.validation import Samples
 from workbench.workspace import Workspace
 
@@ -101,6 +102,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     )
     if ranks.count == 1:
         control.end_if_asked(log, put_off=True)
+    for text in unheeded(config, loop.schedule.total_steps, len(validation_rows)):
+        log.write(Notice(text, "warning"))
     first_step = loop.resume()
     _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
     with advised(config, "training"):
