@@ -348,8 +348,10 @@ class Loop:
             self._log.write(figures)
             if not math.isfinite(figures.loss):
                 raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
-            for sample in self._samples.answers(step, causal_model(self.model)):
-                self._log.write(sample)
+            with advised(self.config, "answering"):
+                answers = self._samples.answers(step, causal_model(self.model))
+            for answer in answers:
+                self._log.write(answer)
             # A second look at one step is neither better nor a sign of patience lost.
             best = step > 0 and not again and self.best.take(step, figures.loss)
         # The first alone counts: what the others hold is from before.
