@@ -88,7 +88,11 @@ def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
     # What a neighbour says changes nothing at all, but for the outliers of LLM.int8, which are
     # looked for in the whole batch.
     strays = abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
-    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    config = causal.config.get_text_config()
+    # Llama 4's chunks are in the mask alone.
+    window = getattr(config, "sliding_window", None) or getattr(
+        config, "attention_chunk_size", None
+    )
     if window and len(first) > window and window not in windows:
         reason = f"its window of {window} tokens is known to its own attention alone"
     elif agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):
