@@ -20,8 +20,8 @@ from workbench.workspace import Workspace
 
 def table(pilot: Pilot[None]) -> list[str]:
     """The lines of the table, without its header."""
-    widget = pilot.app.screen.query_one(RowTable)
-    return [widget.render_line(y).text for y in range(1, widget.count + 1)]
+    found = pilot.app.screen.query(RowTable)
+    return [w.render_line(y).text for w in found for y in range(1, w.count + 1)]
 
 
 def queue_up(workspace: Workspace, *names: str) -> None:
