@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data import versions
-from workbench.data.curate import checks, store
+from workbench.data.curate import checks, looking, store
 from workbench.data.curate.store import Findings
 from workbench.jobs import tasks
 from workbench.jobs.control import Control
@@ -43,25 +43,9 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
     workspace = tasks.workspace_of(folder)
     check = checks.get(request["check"])
     options = checks.options_of(check, request["options"])
-    found = look(workspace, request["dataset"], check, options, ProgressLog(log, control))
+    version = versions.resolve(workspace, request["dataset"])
+    found = looking.look(workspace, version, check, options, ProgressLog(log, control))
     return Finished(stopped=False, result=str(found.folder.relative_to(workspace.root)))
-
-
-def look(
-    workspace: Workspace, reference: str, check: checks.Check, options: Any, tell: Any
-) -> Findings:
-    """What a check finds in a version, from what was found before where there is that."""
-    version = versions.resolve(workspace, reference)
-    known = store.find(version, check, options)
-    if known is not None:
-        return known
-    compared: dict[str, Any] = {}
-    if hasattr(options, "against"):
-        compared["others"] = {
-            other: versions.Rows(versions.resolve(workspace, other)) for other in options.against
-        }
-    found = check.annotate(versions.Rows(version), options, tell=tell, **compared)
-    return store.write(version, check, options, found)
 
 
 def result(folder: Path) -> Findings:

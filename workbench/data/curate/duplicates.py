@@ -21,7 +21,6 @@ from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "near-duplicates"
 VERSION = 1
-KIND = "near-duplicate"
 GRAM = 3
 """Words of a shingle. At 5 a text with one word in twenty changed is under the threshold:
 mean similarity 0.67, where 3 gives 0.78."""
@@ -92,9 +91,12 @@ def annotate(
 
 
 def _found(row: int, earlier: int, similarity: float) -> Finding:
-    share = "all" if similarity == 1 else f"{100 * similarity:.0f} %"
-    reason = f"{share} of its threes of words are those of row {earlier + 1:,}"
-    return Finding(row, KIND, reason, similarity, other=Other(earlier))
+    if similarity == 1:
+        kind, reason = "same-words", f"it has the very words of row {earlier + 1:,}"
+    else:
+        kind = "near-duplicate"
+        reason = f"{100 * similarity:.0f} % of the threes of words are those of row {earlier + 1:,}"
+    return Finding(row, kind, reason, similarity, other=Other(earlier))
 
 
 def text_of(example: Example) -> str:
