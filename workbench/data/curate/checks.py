@@ -15,6 +15,7 @@ from workbench.jobs.progress import Tell
 _MODULES = {
     "near-duplicates": "duplicates",
     "quality": "quality",
+    "content": "content",
 }
 
 
