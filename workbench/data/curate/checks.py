@@ -14,6 +14,8 @@ from workbench.jobs.progress import Tell
 
 _MODULES = {
     "near-duplicates": "duplicates",
+    "quality": "quality",
+    "content": "content",
 }
 
 

@@ -8,13 +8,13 @@ have nothing in common.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from workbench.data.curate.findings import Finding, Other
+from workbench.data.curate.words import WORD
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
@@ -35,10 +35,6 @@ _CHUNK = 512
 """Rows whose signatures are computed at once."""
 _KEPT = 4096
 """Rows whose shingles are kept for the next comparison."""
-
-# Signs of scripts that put no space between words count as a word each.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}\U00020000-\U0003ffff]|[^\W{_UNSPACED}\U00020000-\U0003ffff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +107,7 @@ def shingles(text: str) -> frozenset[str]:
     A text that is shorter is one shingle; so is one without words, as it stands: texts that
     have no shingles would all be alike.
     """
-    words = _WORD.findall(text.casefold())
+    words = WORD.findall(text.casefold())
     if len(words) < GRAM:
         return frozenset([" ".join(words or text.split())])
     return frozenset(" ".join(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))
