@@ -22,7 +22,14 @@ def made(workspace: Workspace, rows: Sequence[Example]) -> Version:
 
 def test_rows_are_added_removed_rewritten_and_moved(workspace: Workspace) -> None:
     before = made(workspace, [row(n) for n in range(6)])
-    rows = [row(0), replace(row(1), split="validation"), row(2, "It was so."), row(4), row(5), row(9)]
+    rows = [
+        row(0),
+        replace(row(1), split="validation"),
+        row(2, "It was so."),
+        row(4),
+        row(5),
+        row(9),
+    ]
     diff = compare(before, made(workspace, rows))
     assert (diff.rows, diff.same) == ((6, 6), 3)
     found = {change.what: change for change in diff.changes}

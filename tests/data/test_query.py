@@ -8,7 +8,11 @@ from workbench.errors import WorkbenchError
 
 ROWS = [
     Example(
-        (Message("system", "Be brief."), Message("user", "What is rain?"), Message("assistant", "Water.")),
+        (
+            Message("system", "Be brief."),
+            Message("user", "What is rain?"),
+            Message("assistant", "Water."),
+        ),
         task="qa",
         source="a.jsonl:1",
         extra={"level": 3, "author": "Ann Lee"},

@@ -129,7 +129,9 @@ def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: Writ
     path = write_rows(pair("A?"), pair("B?"))
     recipe = revising.recipe_of(import_files(workspace, [path], "made"))
     path.write_text(json.dumps(pair("C?")))
-    with pytest.raises(WorkbenchError, match="is no longer what it was when the recipe was written"):
+    with pytest.raises(
+        WorkbenchError, match="is no longer what it was when the recipe was written"
+    ):
         make(workspace, recipe)
     path.unlink()
     with pytest.raises(WorkbenchError, match="There is no file"):
@@ -145,7 +147,10 @@ def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: Writ
         ("{v: 1, name: ../x, sources: [{dataset: y}]}", "can't be the name of a dataset"),
         ("{v: 1, name: x, sources: [{dataset: y}], steps: [{step: nope}]}", "steps[1]: "),
         ("{v: 1, name: x, sources: [{dataset: y}], steps: [{step: split, share: 2}]}", "share: "),
-        ("{v: 1, name: x, sources: [{dataset: y}], steps: [{step: drop, check: no}]}", "no check no"),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], steps: [{step: drop, check: z}]}",
+            "no check z",
+        ),
         (
             "{v: 1, name: x, sources: [{dataset: y}], "
             "steps: [{step: drop, check: near-duplicates, options: {threshold: 9}}]}",
@@ -190,5 +195,5 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     edited = made("edit", fewer["reference"], "1", str(tmp_path / "row.json"))
     found = made("diff", fewer["reference"], edited["reference"])
     assert (found["same"], found["changed"], found["added"], found["removed"]) == (6, 1, 0, 0)
-    refused = cli("data", "remove", "made", "11")
+    refused = cli("data", "remove", version.reference, "11")
     assert refused.returncode == 2 and "has 10 rows; there is no 11" in refused.stderr

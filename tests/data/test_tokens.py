@@ -126,7 +126,10 @@ def test_the_verb_counts_as_a_task_and_keeps_the_counts(
         (("tokens", "made", "--model", "./nowhere"), "nowhere doesn't exist"),
         (("near-duplicates", "unknown"), "There is no dataset unknown"),
         (("near-duplicates", "made", "--set", "treshold=1"), "has no option treshold"),
-        (("near-duplicates", "made", "--set", "threshold=0.3"), "The threshold must be from 0.5 to 1"),
+        (
+            ("near-duplicates", "made", "--set", "threshold=0.3"),
+            "The threshold must be from 0.5 to 1",
+        ),
     ],
 )
 def test_what_can_t_be_looked_through_is_told_at_once_and_leaves_nothing(

@@ -63,9 +63,7 @@ def recipe_of(paths: Sequence[Path], name: str, options: Options) -> Recipe:
     share = Split(share=options.validation_share, seed=options.seed)
     steps: list[Step] = [StripEndMarkers(), ExactDuplicates()]
     steps += [Leakage()] if held_out else [share, Leakage()]
-    return Recipe(
-        name=name, sources=tuple(sources), skip_bad=options.skip_bad, steps=tuple(steps)
-    )
+    return Recipe(name=name, sources=tuple(sources), skip_bad=options.skip_bad, steps=tuple(steps))
 
 
 def _check(paths: Sequence[Path], name: str, options: Options) -> None:

@@ -152,7 +152,9 @@ def _compares(field: str, sign: str, number: float) -> Fits:
         return lambda row, example, known: compare(row + 1, number)
     count = _NUMBERS.get(field)
     if count is None:
-        return lambda row, example, known: _compares_extra(example.extra.get(field), compare, number)
+        return lambda row, example, known: _compares_extra(
+            example.extra.get(field), compare, number
+        )
     return lambda row, example, known: compare(count(example), number)
 
 

@@ -223,24 +223,30 @@ def _read_list(path: Path) -> Iterator[RawRow]:
     number = 0
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            for number, value in enumerate(_values(stream), start=1):
-                yield _json_row(path, number, value, stream.buffer.tell())
+            for number, (value, behind) in enumerate(_values(stream), start=1):
+                # A character has a byte or more.
+                yield _json_row(path, number, value, behind)
     except json.JSONDecodeError as error:
         raise WorkbenchError(f"{path} is not JSON after row {number}: {error.msg}.") from error
     except UnicodeDecodeError as error:
-        raise WorkbenchError(f"{path} is not UTF-8 after row {number}.", "Save it as UTF-8.") from error
+        raise WorkbenchError(
+            f"{path} is not UTF-8 after row {number}.", "Save it as UTF-8."
+        ) from error
     except RecursionError as error:
         raise WorkbenchError(f"{path} can't be read after row {number}: {_DEEP}.") from error
 
 
-def _values(stream: TextIO) -> Iterator[Any]:
-    """Raises JSONDecodeError where the list is none."""
-    decoder, text, place = json.JSONDecoder(), "", 0
+def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
+    """The values of a list, each with how many characters are behind one after it.
+
+    Raises JSONDecodeError where the list is none.
+    """
+    decoder, text, place, gone = json.JSONDecoder(), "", 0, 0
     before = _OPENS
     while True:
         # As much again as is left, so that a long value isn't begun too often.
         block = stream.read(max(_BLOCK, len(text) - place))
-        text, place = text[place:] + block, 0
+        text, place, gone = text[place:] + block, 0, gone + place
         while found := before.match(text, place):
             if found["ends"]:
                 return
@@ -252,7 +258,7 @@ def _values(stream: TextIO) -> Iterator[Any]:
                 raise
             if block and ends == len(text):
                 break  # a number may go on
-            yield value
+            yield value, gone + ends
             before, place = _GOES_ON, ends
         else:
             if not block or not _SPACE.fullmatch(text, place):

@@ -16,7 +16,6 @@ from workbench.data.recipe import (
     Drop,
     Edit,
     ExactDuplicates,
-    FileSource,
     Leakage,
     Recipe,
     Remove,

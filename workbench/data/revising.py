@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Step, parse
@@ -43,7 +41,7 @@ def switched(version: Version, number: int, *, off: bool) -> Recipe:
 
     Raises WorkbenchError when there is no such step.
     """
-    return _with_changed(version, number, lambda step: step.model_copy(update={"off": off}))
+    return _with_changed(version, number, off=off)
 
 
 def without_last(version: Version) -> Recipe:
@@ -67,10 +65,10 @@ def with_row_back(version: Version, id: str) -> Recipe:
             continue
         if isinstance(step, Drop):
             keep = tuple(sorted({*step.keep, id}))
-            return _with_changed(version, number, lambda s: s.model_copy(update={"keep": keep}))
+            return _with_changed(version, number, keep=keep)
         if isinstance(step, Remove) and id in step.rows:
             rows = tuple(row for row in step.rows if row != id)
-            return _with_changed(version, number, lambda s: s.model_copy(update={"rows": rows}))
+            return _with_changed(version, number, rows=rows)
     raise WorkbenchError(
         f"The step {removed.step} takes no exceptions.",
         "Switch it off with `workbench data switch`, or edit the row so that it stays.",
@@ -100,7 +98,9 @@ def ids_of(version: Version, numbers: list[int]) -> tuple[str, ...]:
     rows = Table(version.data_path)
     for number in numbers:
         if not 1 <= number <= len(rows):
-            raise WorkbenchError(f"{version.reference} has {len(rows):,} rows; there is no {number}.")
+            raise WorkbenchError(
+                f"{version.reference} has {len(rows):,} rows; there is no {number}."
+            )
     return tuple(rows[number - 1].id for number in numbers)
 
 
@@ -110,7 +110,7 @@ def edit_step(version: Version, number: int, fields: dict[str, object]) -> Edit:
     return Edit(rows={id: fields})
 
 
-def _with_changed(version: Version, number: int, change: Callable[[Step], Step]) -> Recipe:
+def _with_changed(version: Version, number: int, **fields: object) -> Recipe:
     recipe = recipe_of(version)
     if not 1 <= number <= len(recipe.steps):
         raise WorkbenchError(
@@ -118,5 +118,5 @@ def _with_changed(version: Version, number: int, change: Callable[[Step], Step])
             f"there is no step {number}."
         )
     steps = list(recipe.steps)
-    steps[number - 1] = change(steps[number - 1])
+    steps[number - 1] = steps[number - 1].model_copy(update=fields)
     return recipe.model_copy(update={"steps": tuple(steps)})

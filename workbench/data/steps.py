@@ -131,7 +131,10 @@ def edit(
             (edited,) = to_examples({**fields, "task": fields.get("task", example.task)})
         except (RowError, ValueError) as error:
             raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
-        yield place, replace(edited, split=example.split, source=example.source, extra=example.extra)
+        yield (
+            place,
+            replace(edited, split=example.split, source=example.source, extra=example.extra),
+        )
 
 
 def _named(

@@ -22,6 +22,8 @@ _SHOWN = 20
 """Rows that are printed; the files hold the others."""
 _CHECKS = {
     "near-duplicates": "find rows that say almost what an earlier one says",
+    "quality": "find empty, echoed, refusing, broken-off, repetitive and templated responses",
+    "content": "find harmful wording, copyright and licence markers, boilerplate",
 }
 _LENGTHS = ("min", "median", "p95", "p99", "max")
 
@@ -93,11 +95,12 @@ def _look(name: str, args: argparse.Namespace) -> dict[str, Any]:
     options = recipes.options_from(args.options)
 
     def result(folder: Path) -> dict[str, Any]:
-        return {"dataset": tasks.read_request(folder)["dataset"], **check_job.result(folder).to_json()}
+        return {
+            "dataset": tasks.read_request(folder)["dataset"],
+            **check_job.result(folder).to_json(),
+        }
 
-    return do_job(
-        args, lambda: check_job.start(workspace, name, args.reference, options), result
-    )
+    return do_job(args, lambda: check_job.start(workspace, name, args.reference, options), result)
 
 
 def _show_findings(result: dict[str, Any]) -> None:
@@ -110,6 +113,10 @@ def _show_findings(result: dict[str, Any]) -> None:
     path = Path(result["folder"]) / store.FINDINGS
     with path.open(encoding="utf-8") as stream:
         shown = [json.loads(line) for line in islice(stream, _SHOWN)]
-    print(visible(table(["row", "kind", "reason"], [[f["row"], f["kind"], f["reason"]] for f in shown])))
+    print(
+        visible(
+            table(["row", "kind", "reason"], [[f["row"], f["kind"], f["reason"]] for f in shown])
+        )
+    )
     more = sum(result["kinds"].values()) - len(shown)
     print(f"in {path}{f'; {more:,} more are there' if more else ''}")

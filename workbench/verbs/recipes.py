@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from workbench.data import diff, revising, versions
 from workbench.data.recipe import Drop, Recipe, Remove
@@ -18,7 +18,7 @@ from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
-Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Revise = Callable[[argparse.Namespace, Version], Recipe]
 _SHOWN = 20
 """Changed rows that are printed; --json gives all."""
@@ -69,7 +69,9 @@ def _revision(verbs: Verbs, name: str, help: str, revise: Revise) -> argparse.Ar
         version = versions.resolve(workspace, args.reference)
         return _start(args, workspace, revise(args, version))
 
-    parser = leaf(verbs, name, help=f"{help}, as another version", run=run, show=show_result(show_made))
+    parser = leaf(
+        verbs, name, help=f"{help}, as another version", run=run, show=show_result(show_made)
+    )
     parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
     add_detach(parser)
     return parser
@@ -157,9 +159,7 @@ def made(version: Version) -> dict[str, Any]:
 def show_made(result: dict[str, Any]) -> None:
     """Print the rows after each step."""
     columns = ("before", "after", "changed")
-    rows = [
-        [f"{s['name']}", *(s.get(column, 0) for column in columns)] for s in result["steps"]
-    ]
+    rows = [[f"{s['name']}", *(s.get(column, 0) for column in columns)] for s in result["steps"]]
     print(visible(table(["step", *columns], rows)))
     splits = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
     print(f"\n{result['reference']}: {result['rows']:,} rows ({splits})")
@@ -212,8 +212,10 @@ def _shown(change: dict[str, Any]) -> str:
     place = f"{change['what']:8} {row.get('source', '')}  "
     if change["what"] == "moved":
         old = change["before"]
-        return f"{place}{old['split']} {old.get('task', '')} -> {row['split']} {row.get('task', '')}"
+        return (
+            f"{place}{old['split']} {old.get('task', '')} -> {row['split']} {row.get('task', '')}"
+        )
     if change["what"] == "changed":
         marks = {"=": "{}", "-": "[-{}-]", "+": "{{+{}+}}"}
         return place + "".join(marks[what].format(text) for what, text in change["diff"])
-    return place + (row.get("text") or row["messages"][-1]["content"])
+    return f"{place}{row.get('text') or row['messages'][-1]['content']}"
