@@ -62,7 +62,7 @@ _NAMES = (
 _NAMED = re.compile(
     r"(?:(?:api|access|secret|private|auth|account|storage|encryption|signing|master)[_ -]?key"
     r"|secret|token|passw(?:or)?d|passphrase|pwd|credentials?|authorization|bearer)"
-    r"[\"'`]?(?:\s{0,3}(?:[:=]|=>|:=|\bis\b)\s{0,3}|\s)[\"'`]?(?:(?:bearer|basic)\s)?"
+    r"[\"'`]?(?:\s{0,3}(?:[:=]|=>|:=|\bis\b)\s{0,3}|(?<=bearer)\s)[\"'`]?(?:(?:bearer|basic)\s)?"
     r"(?P<value>[A-Za-z0-9+/_.~-]{16,512}={0,2})(?![\w(\[])",
     re.IGNORECASE,
 )

@@ -62,7 +62,8 @@ _ISSUERS = (
 )
 _SURE = (14, 15, 16)
 """Digits of a card that is one without a word beside it. Those of 12 and 13 are also goods (EAN)
-and milliseconds since 1970, those of 17 and more the numbers of posts."""
+and milliseconds since 1970, those of 17 and more the numbers of posts. Maestro's come in all
+lengths: only the commonest is sure."""
 _CARD_WORDS = Nearby(
     re.compile(
         r"\b(?:cards?|credit|debit|visa|mastercard|maestro|amex|american express|discover|diners"
@@ -130,6 +131,6 @@ def _issuer(text: str, number: str, start: int, end: int) -> str:
         ),
         "",
     )
-    if known and len(number) in _SURE:
+    if known and len(number) in (_SURE if known != "maestro" else (16,)):
         return known
     return (known or "card") if _CARD_WORDS.found(text, start, end) else ""

@@ -15,7 +15,7 @@ _V4 = re.compile(
 _DOTTED = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
 _VERSION = re.compile(
     r"(?:\b(?:version|release|ver|rev|revision|build|driver|firmware|section|sec|chapter|clause"
-    r"|table|figure|fig)\b[\s.:]{0,3}|[=~<>!]=\s?|[§^~])$",
+    r"|table|figure|fig|oid)\b[\s.:]{0,3}|[=~<>!]=\s?|[§^~])$",
     re.IGNORECASE,
 )
 _V6 = re.compile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from workbench.data.curate.personal.hits import Hit, digits_of, has_long_number
 
@@ -13,6 +14,7 @@ _SEP = r"[ \u00a0\u2011.-]"
 _START = r"(?<![\w$€£¥+])(?<![0-9][.,/:+*=-])"
 _EXTENSION = r"(?:\s?(?:x|ext\.?|extension)\s?[0-9]{1,6})?"
 _END = r"(?![\w%€£¥])(?![.,/:*+=-][0-9]|-[A-Za-z]\b|\s?[=*×÷])"
+_NO_ZIP = r"(?![0-9]{5}-[0-9]{4}(?![0-9]))"
 
 # The country codes that are given out (ITU-T E.164).
 _COUNTRY = (
@@ -34,7 +36,7 @@ _NORTH_AMERICAN = re.compile(
 # 0961-7596216; or brackets or a stroke after the first: (02) 5550 1234, 030/123 45 67.
 _NATIONAL = re.compile(
     # After a group of four it is the rest of an account.
-    rf"{_START}(?<![0-9]{{4}}[ -])(?:"
+    rf"{_START}{_NO_ZIP}(?<![0-9]{{4}}[ -])(?:"
     r"\(0[1-9][0-9]{0,4}\)[ .-]?[0-9]{2,8}(?:[ .-][0-9]{2,5}){0,4}"
     r"|0[1-9][0-9]{1,4} ?/ ?[0-9]{2,8}(?:[ -][0-9]{2,5}){0,4}"
     r"|0[1-9][0-9]{0,4}-[0-9]{2,8}(?: [0-9]{2,5}){1,4}"
@@ -44,7 +46,8 @@ _NATIONAL = re.compile(
 )
 # Grouped as telephone numbers are somewhere, or not grouped at all.
 _BARE = re.compile(
-    rf"{_START}"
+    # Neither a ZIP code nor one of a catalogue's, such as CVE-2023-12345.
+    rf"{_START}{_NO_ZIP}(?<![A-Z]-)"
     rf"(?:\([0-9]{{1,5}}\)[ .-]?[0-9]{{2,8}}|[0-9]{{7,15}}|[0-9]{{1,5}}(?:/|{_SEP})[0-9]{{2,8}})"
     rf"(?:{_SEP}[0-9]{{2,7}}){{0,4}}{_EXTENSION}{_END}"
 )
@@ -64,7 +67,9 @@ _WORD = re.compile(
     r"|tax|sku|room|flight|price|costs?|total|sum|population|doi|page|pages)\b)",
     re.IGNORECASE,
 )
-_BEFORE = 40
+_BEFORE, _BEFORE_A_SHORT_ONE = 40, 15
+"""Characters before a number that are looked through for a word. Seven or eight digits without a
+group may be anything, a few words further on."""
 _WORD_AFTER = re.compile(
     r"[ \t,\\(/|-]{0,4}(?:office|fax|mobile|cell|home|work|desk|direct|phone|tel|whats ?app)\b",
     re.IGNORECASE,
@@ -103,7 +108,7 @@ def phones(text: str) -> Iterator[Hit]:
         if fits and not _in_a_list(text, match):
             yield Hit(match.start(), match.end(), "phone", "national")
     for match in _BARE.finditer(text):
-        if _may_be_one(match) and _is_said_to_be(text, match.start(), match.end()):
+        if _may_be_one(match) and _is_said_to_be(text, match):
             yield Hit(match.start(), match.end(), "phone", "beside a word")
 
 
@@ -129,9 +134,12 @@ def _is_round(digits: str) -> bool:
 
 
 def _in_a_list(text: str, match: re.Match[str]) -> bool:
-    """Whether pairs of digits go on before or after it, as in a dump of bytes."""
-    if any(len(group) != 2 for group in _groups(match)):
+    """Whether it is pairs of digits that count, or go on before or after it, as bytes do."""
+    groups = _groups(match)
+    if any(len(group) != 2 for group in groups):
         return False
+    if all(int(after) - int(before) == 1 for before, after in pairwise(groups)):
+        return True
     more = r"[0-9A-Fa-f]{2}"
     before, after = text[max(0, match.start() - 3) : match.start()], text[match.end() :][:4]
     return bool(re.fullmatch(rf"{more}[ .-]", before) or re.match(rf"[ .-]{more}(?!\w)", after))
@@ -150,14 +158,16 @@ def _may_be_one(match: re.Match[str]) -> bool:
     return not (years or a_range or _is_round(digits))
 
 
-def _is_said_to_be(text: str, start: int, end: int) -> bool:
+def _is_said_to_be(text: str, match: re.Match[str]) -> bool:
     """Whether the nearest word that says what a number is, says telephone."""
+    start, end = match.span()
+    is_short = match.group().isdigit() and end - start < 9
     if _WORD_AFTER.match(text, end, end + 16) or _LETTER.search(text, max(0, start - 4), start):
         return True
-    return _nearest_word(text, start) == "phone"
+    return _nearest_word(text, start, _BEFORE_A_SHORT_ONE if is_short else _BEFORE) == "phone"
 
 
-def _nearest_word(text: str, start: int) -> str | None:
+def _nearest_word(text: str, start: int, reach: int = _BEFORE) -> str | None:
     """Whether the last word before a number that says what it is says `phone` or `other`."""
-    words = _WORD.finditer(text, max(0, start - _BEFORE), start)
+    words = _WORD.finditer(text, max(0, start - reach), start)
     return max(((word.start(), word.lastgroup) for word in words), default=(0, None))[1]
