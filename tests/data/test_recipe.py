@@ -12,7 +12,7 @@ import yaml
 from workbench.data import recipe as recipes
 from workbench.data import revising, versions
 from workbench.data.importing import Options, import_files
-from workbench.data.recipe import Drop, Edit, Remove
+from workbench.data.recipe import Drop, Edit, Redact, Remove
 from workbench.data.replay import make
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
@@ -115,6 +115,29 @@ def test_an_edit_changes_a_row_and_keeps_what_it_is(workspace: Workspace, versio
     empty = Edit(rows={ids(version)[1]: {"prompt": "Who?", "completion": ""}})
     with pytest.raises(WorkbenchError, match="is no row: `completion`: the response is empty"):
         after(workspace, version, empty)
+
+
+def test_personal_data_gives_way_to_placeholders_that_agree_over_all_rows(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    rows = [
+        pair("Write to ann@example.org.", "I wrote to ann@example.org on 3 May 1999."),
+        pair("Nothing here."),
+        pair("[EMAIL_7] and bob@example.org and ANN@example.org", "Done."),
+    ]
+    made = import_files(workspace, [write_rows(*rows)], "mail", Options(validation_share=0))
+    clean = after(workspace, made, Redact())
+    said = [(e.instruction, e.response) for e in versions.read(clean)]
+    assert said == [
+        ("Write to [EMAIL_8].", "I wrote to [EMAIL_8] on 3 May 1999."),
+        ("Nothing here.", "Yes."),
+        ("[EMAIL_7] and [EMAIL_9] and [EMAIL_8]", "Done."),
+    ]
+    step = versions.describe(clean)["steps"][-1]
+    assert (step["name"], step["before"], step["after"], step["changed"]) == ("redact", 3, 3, 2)
+    for path in clean.folder.rglob("*"):
+        assert path.is_dir() or b"ann@example" not in path.read_bytes().lower(), path
+    assert make(workspace, revising.recipe_of(clean)).sha256 == clean.sha256
 
 
 def test_a_row_that_is_not_there_can_t_be_changed(workspace: Workspace, version: Version) -> None:

@@ -16,6 +16,12 @@ from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.workspace import check_name
 
+PERSONAL = "personal-data"
+"""The check whose findings are redacted."""
+
+
+_REDACTED = ("key", "email", "phone", "card", "iban", "ssn", "id", "birth-date", "ip", "mac")
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,8 +130,18 @@ class Edit(_Step):
     """By the id of the row before: `messages` or `text`, and `task` where it changes."""
 
 
+class Redact(_Step):
+    """Put placeholders, such as `[EMAIL_1]`, in place of personal data."""
+
+    step: Literal["redact"] = "redact"
+    kinds: tuple[str, ...] = _REDACTED
+    """Of the findings; dates and links, which seldom are personal, have to be asked for."""
+    options: dict[str, Any] = {}
+    """Of the check `personal-data`."""
+
+
 Step = Annotated[
-    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit,
+    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact,
     Field(discriminator="step"),
 ]
 
@@ -170,6 +186,8 @@ def parse(body: Any, origin: str) -> Recipe:
     for step in recipe.steps:
         if isinstance(step, Drop):
             checks.options_of(checks.get(step.check), step.options)
+        if isinstance(step, Redact):
+            checks.options_of(checks.get(PERSONAL), step.options)
     return recipe
 
 

@@ -12,12 +12,14 @@ from workbench.data.curate import checks, looking
 from workbench.data.making import Change, Making, making
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
+    PERSONAL,
     DatasetSource,
     Drop,
     Edit,
     ExactDuplicates,
     Leakage,
     Recipe,
+    Redact,
     Remove,
     Source,
     Split,
@@ -104,6 +106,11 @@ def _changes(workspace: Workspace, step: Step, making: Making, tell: Tell) -> It
             options = checks.options_of(check, step.options)
             found = looking.annotate(workspace, rows, check, options, tell)
             return steps.drop(rows, found, step.kinds, step.keep)
+        case Redact():
+            check = checks.get(PERSONAL)
+            options = checks.options_of(check, step.options)
+            found = looking.annotate(workspace, rows, check, options, tell)
+            return steps.redacted(rows, found, step.kinds, tell)
         case Remove():
             return steps.remove(rows, step.rows, step.reason, tell)
         case Edit():

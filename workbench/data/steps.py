@@ -11,10 +11,12 @@ import json
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from workbench.data import split
 from workbench.data.curate.findings import Finding
+from workbench.data.curate.redaction import Placeholders, redact
 from workbench.data.example import Example
 from workbench.data.formats import RowError, to_examples, without_end_markers
 from workbench.data.making import Change, Gone
@@ -135,6 +137,22 @@ def edit(
             place,
             replace(edited, split=example.split, source=example.source, extra=example.extra),
         )
+
+
+def redacted(
+    rows: Sequence[Example], found: Iterable[Finding], kinds: Collection[str], tell: Tell
+) -> Iterator[Change]:
+    """Put placeholders in place of what findings of these kinds, in the order of the rows, are
+    about: the same one for the same value in all rows."""
+    placeholders = Placeholders()
+    for example in watched(rows, "looking for placeholders", tell):
+        placeholders.reserve(example)
+    of_kinds = (finding for finding in found if finding.kind in kinds)
+    for row, findings in groupby(of_kinds, key=lambda finding: finding.row):
+        example = rows[row]
+        clean = redact(example, findings, placeholders)
+        if clean != example:
+            yield row, clean
 
 
 def _named(

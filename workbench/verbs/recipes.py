@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from workbench.data import diff, revising, versions
-from workbench.data.recipe import Drop, Recipe, Remove
+from workbench.data.recipe import Drop, Recipe, Redact, Remove
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, user_path
@@ -49,6 +49,9 @@ def _add_revisions(verbs: Verbs) -> None:
     drop.add_argument("check", metavar="CHECK", help="such as near-duplicates")
     drop.add_argument("--kind", action="append", default=[], metavar="KIND", help="only these")
     add_options(drop)
+    redact = _revision(verbs, "redact", "put placeholders in place of personal data", _redact)
+    redact.add_argument("--kind", action="append", default=[], metavar="KIND", help="only these")
+    add_options(redact)
     remove = _revision(verbs, "remove", "leave out rows by their numbers", _remove)
     remove.add_argument("rows", nargs="+", type=int, metavar="N")
     remove.add_argument("--reason", default="a person removed it", help="why")
@@ -108,6 +111,11 @@ def options_from(texts: list[str]) -> dict[str, Any]:
 def _drop(args: argparse.Namespace, version: Version) -> Recipe:
     step = Drop(check=args.check, options=options_from(args.options), kinds=tuple(args.kind))
     return revising.with_step(version, step)
+
+
+def _redact(args: argparse.Namespace, version: Version) -> Recipe:
+    chosen = {"kinds": tuple(args.kind)} if args.kind else {}
+    return revising.with_step(version, Redact(options=options_from(args.options), **chosen))
 
 
 def _remove(args: argparse.Namespace, version: Version) -> Recipe:

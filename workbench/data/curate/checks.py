@@ -16,6 +16,7 @@ _MODULES = {
     "near-duplicates": "duplicates",
     "quality": "quality",
     "content": "content",
+    "personal-data": "pii",
 }
 
 
