@@ -114,8 +114,8 @@ def _drop(args: argparse.Namespace, version: Version) -> Recipe:
 
 
 def _redact(args: argparse.Namespace, version: Version) -> Recipe:
-    chosen = {"kinds": tuple(args.kind)} if args.kind else {}
-    return revising.with_step(version, Redact(options=options_from(args.options), **chosen))
+    kinds = tuple(args.kind) or Redact().kinds
+    return revising.with_step(version, Redact(kinds=kinds, options=options_from(args.options)))
 
 
 def _remove(args: argparse.Namespace, version: Version) -> Recipe:
