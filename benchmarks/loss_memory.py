@@ -59,7 +59,7 @@ def _step(folder: Path, how: str, prompt: int, response: int) -> int:
         "training": {"gradient_checkpointing": True},
     }
     config = RunConfig.model_validate(body)
-    model.offline()
+    model.quieten()
     device = torch.device("cpu")
     trained = model.load_to_train(folder, config, device)
     ids = torch.randint(0, 1000, (prompt + response,), dtype=torch.int32)

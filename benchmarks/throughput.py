@@ -181,7 +181,7 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
             },
         }
     )
-    model.offline()
+    model.quieten()
     device = model.pick_device()
     trained = model.load_to_train(Path(spec["model"]), config, device)
     rows = [

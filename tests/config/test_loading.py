@@ -285,6 +285,10 @@ def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> No
         ("lora.rank=[8", r"lora\.rank: .*integer"),
         ("lora.rank=8.5", r"lora\.rank: .*integer"),
         ("lora=8", r"lora: it has fields of its own"),
+        (
+            "lora.target_modules=(q_proj",
+            r"'\(q_proj' is read as a regular .*: missing \), unt.*; g",
+        ),
         ("lora.target_modules=[]", r"lora\.target_modules: give all-linear, attention, mlp, or"),
         ("model.new_tokens=<a>,<a>", r"model\.new_tokens: name each token once"),
         ("lora.modules_to_save=[1]", r"lora\.modules_to_save"),
@@ -316,6 +320,16 @@ def test_a_setting_that_can_t_be_is_refused_by_its_path(setting: str, reason: st
         (["model.compute_dtype=float32"], "model.compute_dtype", "model.quantization is none"),
         (["model.upcast=true"], "model.upcast", "model.quantization is none"),
         (["evaluation.patience=2"], "evaluation.patience", "evaluation.every is 0"),
+        (
+            ["lora.target_modules=q_proj,lm_head", "lora.modules_to_save=lm_head"],
+            "lora.modules_to_save",
+            "lm_head would be trained whole, and lora.target_modules gives it an adapter",
+        ),
+        (
+            ["lora.target_modules=q_proj,v_proj", "lora.modules_to_save=layers.0.self_attn.q_proj"],
+            "lora.modules_to_save",
+            "lora.target_modules gives it an adapter",
+        ),
     ],
 )
 def test_fields_that_can_t_go_together_are_refused_by_both_names(

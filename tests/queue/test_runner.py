@@ -12,7 +12,7 @@ import pytest
 
 from tests.queue.conftest import Gpus, Node
 from workbench.errors import WorkbenchError
-from workbench.jobs.launch import read_job
+from workbench.jobs.launch import OFFLINE, read_job
 from workbench.queue import machine
 from workbench.tracking import runs
 from workbench.workspace import Workspace
@@ -31,6 +31,7 @@ def test_runs_share_out_the_gpus_and_wait_for_other_peoples_processes(
     assert runner.look()
     assert node.wait_for_start(first)["gpus"] == "GPU-aaaa"
     assert read_job(node.folder(first)).environment == {
+        **OFFLINE,
         "CUDA_VISIBLE_DEVICES": "GPU-aaaa",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     }

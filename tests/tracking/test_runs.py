@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -22,6 +23,7 @@ from workbench.data.template import ChatTemplate
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
+from workbench.jobs import launch
 from workbench.jobs.events import Evaluated, Event, Failed, Finished, Started, Step
 from workbench.jobs.log import LogWriter
 from workbench.jobs.state import JobState, start_ticks
@@ -148,6 +150,35 @@ def test_a_run_without_a_dataset_or_a_base_is_refused_and_leaves_nothing(
             config = RunConfig.model_validate(section)
             runs.create(workspace, config, command="", say=lambda text: None)
     assert list(workspace.runs.glob("*")) == []
+
+
+@pytest.mark.parametrize("part", [None, "text_config"])
+def test_a_base_that_was_saved_quantised_is_refused_before_a_run_is_made(
+    workspace: Workspace, dataset: Version, tiny_model: Path, part: str | None
+) -> None:
+    path = tiny_model / "config.json"
+    body, how = json.loads(path.read_text()), {"quantization_config": {"quant_method": "gptq"}}
+    path.write_text(json.dumps({**body, part: how} if part else {**body, **how}))
+    config = RunConfig.model_validate(
+        {"model": {"base": str(tiny_model)}, "data": {"dataset": "numbers"}}
+    )
+    with pytest.raises(WorkbenchError, match=r"is quantised already \(gptq\)") as refusal:
+        runs.create(workspace, config, command="", say=lambda text: None)
+    assert "model.quantization nf4" in refusal.value.hint
+    assert list(workspace.runs.glob("*")) == []
+
+
+def test_a_run_and_its_evaluation_ask_no_hub(trained_run: Trained) -> None:
+    """In their environment from the first import on: later nobody looks at it any more."""
+    for folder in (trained_run.run, trained_run.evaluation):
+        told = subprocess.run(
+            [sys.executable, "-c", "import huggingface_hub as h; print(h.is_offline_mode())"],
+            env={"PYTHONPATH": os.pathsep.join(sys.path), **launch.read_job(folder).environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout == "True\n"
 
 
 def test_the_config_of_a_run_names_rows_and_base_for_good(

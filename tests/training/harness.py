@@ -92,6 +92,7 @@ def build(
     on_step: Callable[[int], None] = lambda step: None,
     ranks: Ranks = ALONE,
     samples: bool = False,
+    found: int | None = None,
 ) -> Loop:
     """A loop that has taken no step yet."""
     base = Path(config.model.base)
@@ -109,6 +110,7 @@ def build(
         device=CPU,
         log=log,
         ranks=ranks,
+        found=found,
     )
     return Loop(
         config,

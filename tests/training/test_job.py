@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
 
 from tests.conftest import Cli
 from tests.training.harness import Commands, configure, events
@@ -67,6 +69,31 @@ def test_rows_that_are_too_long_stop_the_start_in_words(make: Make, cli: Cli) ->
     assert describe(folder)[0] == "failed"
     state = JobState.read(folder)
     assert state is not None and state.cause == "bad_row" and "too_long" in state.hint
+
+
+def test_a_token_without_an_embedding_stops_the_start_in_words(
+    make: Make, cli: Cli, tiny_model: Path
+) -> None:
+    whole = AutoModelForCausalLM.from_pretrained(tiny_model)
+    whole.resize_token_embeddings(258)
+    whole.save_pretrained(tiny_model)
+    folder = make(model={"base": str(tiny_model)}, training={"max_steps": 1})
+    result = cli("train", "--resume", folder.name, "--wait")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    said = " ".join(result.stderr.split())
+    assert "token 258, '<|im_end|>', has no embedding, of which there are 258" in said
+    assert "model.new_tokens" in said
+
+
+def test_the_token_of_padding_needs_an_embedding_too(make: Make, tiny_model: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<none>"])
+    tokenizer.save(str(tiny_model / "tokenizer.json"))
+    settings = tiny_model / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace("<|pad|>", "<none>"))
+    folder = make(model={"base": str(tiny_model)}, training={"max_steps": 1})
+    with pytest.raises(WorkbenchError, match="token 259, '<none>', has no embedding"):
+        here(folder)
 
 
 def test_rows_that_are_left_out_are_told(make: Make) -> None:

@@ -21,6 +21,8 @@ from transformers import (
     GraniteForCausalLM,
     HyperCLOVAXConfig,
     HyperCLOVAXForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     PreTrainedModel,
 )
 
@@ -251,6 +253,14 @@ def test_a_family_that_finishes_its_logits_in_an_unknown_way_is_refused(dtype: t
     causal.get_output_embeddings().weight.data.mul_(40)
     with pytest.raises(WorkbenchError, match="HyperCLOVAXForCausalLM changes its logits"):
         check_loss(causal.to(dtype), a_row(), 0)
+
+
+def test_a_family_without_hidden_states_of_its_own_is_refused() -> None:
+    settings = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 2}
+    sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 32, "head_dim": 8}
+    config = Llama4TextConfig(num_hidden_layers=1, **sizes, **settings)
+    with pytest.raises(WorkbenchError, match="Llama4ForCausalLM gives logits alone"):
+        check_loss(Llama4ForCausalLM(config), a_row(), 0)
 
 
 def test_a_model_that_sees_the_padding_to_its_right_is_refused(

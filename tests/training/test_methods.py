@@ -276,11 +276,26 @@ def test_a_start_that_came_out_otherwise_on_another_machine_is_taken_up(
         ({"modules_to_save": ["head"]}, "the base model has no module head", "lm_head"),
         (
             {"modules_to_save": ["mlp", "self_attn"]},
-            "lora.target_modules can't be used: No modules",
+            r"lora\.target_modules can't be used: what it names is trained whole, as lora\.modules",
             "down_proj, gate_proj, k_proj",
         ),
         ({"initialisation": "pissa", "rank": 33}, "no more than 32 singular", "lora.rank to 32"),
         ({"target_modules": ["query"]}, "query", "q_proj"),
+        (
+            {"target_modules": ["q_proj", "lm_head"], "initialisation": "pissa"},
+            "pissa can't be used with an adapter on lm_head: its weights are those of the embed",
+            "lm_head out of lora.target_modules",
+        ),
+        (
+            {"target_modules": "model.layers.0.mlp.up_proj|lm_head", "initialisation": "olora"},
+            "olora can't be used with an adapter on lm_head",
+            "choose default",
+        ),
+        (
+            {"target_modules": ["q_proj", "embed_tokens"], "initialisation": "olora"},
+            r"olora can't be used with an adapter on model\.embed_tokens: .* \(Embedding\)",
+            "embed_tokens out of lora.target_modules",
+        ),
     ],
 )
 def test_what_this_base_can_t_have_is_refused_with_what_it_can(

@@ -16,6 +16,10 @@ from transformers import (
     Gemma2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PhimoeConfig,
+    PhimoeForCausalLM,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -24,8 +28,8 @@ from transformers import (
 from tests.training.harness import CPU, adapter, configure, curve, encode, events, run
 from tests.training.test_loss import MAMBA, PAD, SMALL, a_row
 from workbench.jobs.events import Notice, Started, Step
-from workbench.training import checks, fast_lora, model
-from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training import attention, checks, fast_lora, model
+from workbench.training.batches import Batch, Layout, Row, collate, common_beginning
 from workbench.training.loss import TrainedTokenLoss
 
 
@@ -67,7 +71,7 @@ def test_packed_rows_have_the_losses_and_gradients_that_they_have_one_by_one(
     measure = TrainedTokenLoss(adapted).train()
     alone = [measure(all_in_one([row], packed=False)) for row in rows]
     by_one = gradients(adapted, torch.cat(alone).sum())
-    assert checks.pack(adapted, rows[0], PAD) == ""
+    assert checks.pack(adapted, [rows[0]], PAD) == ""
     packed = measure(all_in_one(rows, packed=True))
     torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
     assert_close(gradients(adapted, packed.sum()), by_one)
@@ -76,7 +80,7 @@ def test_packed_rows_have_the_losses_and_gradients_that_they_have_one_by_one(
 def test_a_row_is_the_same_bit_for_bit_whatever_its_neighbours_say(base: Path) -> None:
     rows = encode(base, 5)
     adapted = with_adapter(base).eval()
-    assert checks.pack(adapted, rows[0], PAD) == ""
+    assert checks.pack(adapted, [rows[0]], PAD) == ""
     measure = TrainedTokenLoss(adapted)
     before = measure(all_in_one(rows, packed=True))
     for changed in range(5):
@@ -86,6 +90,54 @@ def test_a_row_is_the_same_bit_for_bit_whatever_its_neighbours_say(base: Path) -
         after = measure(all_in_one(others, packed=True))
         same = [torch.equal(after[i], before[i]) for i in range(5)]
         assert same == [i != changed for i in range(5)]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_rows_that_begin_alike_have_the_losses_and_gradients_that_they_have_one_by_one(
+    base: Path, checkpointing: bool
+) -> None:
+    """The beginning is computed once, for those that have it; one row of four has another."""
+    beginning = a_row(12).ids
+    rows = [
+        Row(torch.cat([beginning, row.ids]), torch.cat([torch.zeros(12) > 0, row.trained]), 1)
+        for row in encode(base, 3)
+    ]
+    # One learns what its beginning says, too, and one is longer by a token than it is.
+    rows[1].trained[5:12] = True
+    short = torch.cat([beginning, rows[0].ids[-1:]])
+    rows = [*rows, encode(base, 4)[3], Row(short, torch.arange(13) > 11, 1)]
+    adapted = with_adapter(base, training={"gradient_checkpointing": checkpointing})
+    measure = TrainedTokenLoss(adapted).train()
+    alone = [measure(all_in_one([row], packed=False)) for row in rows]
+    by_one = gradients(adapted, torch.cat(alone).sum())
+    assert checks.pack(adapted, [rows[0]], PAD) == "" and checks.shares(adapted, rows[0], PAD)
+    layout = Layout(5, 400, PAD, packed=True, beginning=tuple(beginning.tolist()))
+    batch = collate(rows, list(range(5)), layout, CPU)
+    assert batch.shared == (12, 12, 12, 0, 12)
+    assert batch.input_ids.shape[1] == batch.tokens - 3 * 12
+    packed = measure(batch)
+    torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
+    assert_close(gradients(adapted, packed.sum()), by_one)
+
+
+def test_what_rows_begin_with_is_found(base: Path) -> None:
+    rows = encode(base, 9)
+    found = common_beginning(rows)
+    assert all(tuple(row.ids[: len(found)].tolist()) == found for row in rows)
+    assert len({row.ids[len(found)].item() for row in rows}) > 1 and len(found) >= 8
+    other = Row(a_row(30).ids + 1, a_row(30).trained, 29)
+    assert common_beginning(rows[:1]) == common_beginning([a_row(30), other]) == ()
+    same = [a_row(30), a_row(30)]
+    assert len(common_beginning(same)) == 29, "the last token is each row's own"
+
+
+def test_a_beginning_is_not_shared_where_rows_draw_or_hand_on_a_state(base: Path) -> None:
+    dropping = with_adapter(base, lora={"dropout": 0.1})
+    assert checks.pack(dropping, [a_row(60)], PAD) == ""
+    assert not checks.shares(dropping, a_row(60), PAD)
+    hybrid = FalconH1ForCausalLM(FalconH1Config(**SMALL, **MAMBA)).eval()
+    assert checks.pack(hybrid, [a_row(60)], PAD) == ""
+    assert not checks.shares(hybrid, a_row(60), PAD)
 
 
 def test_packing_changes_neither_the_curve_nor_what_is_counted(tmp_path: Path, base: Path) -> None:
@@ -118,7 +170,7 @@ def test_a_family_that_can_be_packed_is_and_agrees_with_its_own_logits(family: A
     measure = TrainedTokenLoss(causal)
     plain = causal(input_ids=row.ids.long().unsqueeze(0)).logits.log_softmax(-1)[0, :-1]
     by_hand = -plain.gather(1, row.ids[1:, None].long())[row.trained[1:]].sum()
-    assert checks.pack(causal, row, 0) == ""
+    assert checks.pack(causal, [row], 0) == ""
     rows = [a_row(33), row, a_row(47)]
     packed = measure(all_in_one(rows, packed=True))
     torch.testing.assert_close(packed[1], by_hand, rtol=1e-5, atol=1e-4)
@@ -151,8 +203,50 @@ def test_a_family_that_cannot_be_packed_is_told_and_left_as_it_was(
     with torch.no_grad():
         ids = a_row(40).ids.long().unsqueeze(0)
         before = causal(input_ids=ids).logits
-        assert reason in checks.pack(causal, a_row(), 0)
+        assert reason in checks.pack(causal, [a_row()], 0)
         assert torch.equal(causal(input_ids=ids).logits, before)
+
+
+def windowed() -> PreTrainedModel:
+    """Its window stands in the mask alone, which segments have none of."""
+    return PhimoeForCausalLM(PhimoeConfig(**SMALL, sliding_window=70, num_local_experts=2))
+
+
+def test_a_window_that_attention_is_not_told_of_shows_in_the_longest_row() -> None:
+    torch.manual_seed(0)
+    causal = windowed().eval()
+    assert checks.pack(causal, [a_row(60), a_row(30)], 0) == ""
+    attention.use_own(causal)
+    assert "its window of 70 tokens" in checks.pack(causal, [a_row(60), a_row(90)], 0)
+
+
+def test_rows_go_one_at_a_time_where_the_longest_changes_the_others_positions(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = [1.0] * 8
+    scaled = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "original_max_position_embeddings": 64,
+        "long_factor": [4 * f for f in factors],
+        "short_factor": factors,
+    }
+    causal = Phi3ForCausalLM(
+        Phi3Config(
+            **{**SMALL, "pad_token_id": 0},
+            max_position_embeddings=512,
+            original_max_position_embeddings=64,
+            rope_parameters=scaled,
+        )
+    ).eval()
+    assert checks.positions_depend_on_batch(causal, 64) == ""
+    reason = "rows over 64 tokens change the positions of all others in their batch"
+    assert checks.positions_depend_on_batch(causal, 65) == reason
+    monkeypatch.setattr(checks, "positions_depend_on_batch", lambda *_: reason)
+    _, outcome = run(tmp_path, configure(base, training={"micro_batch": "auto"}))
+    assert outcome.step == 6
+    (told,) = events(tmp_path, Notice)
+    assert told.text == f"Rows go through the model one at a time: {reason}."
 
 
 def test_a_run_of_a_base_that_cannot_be_packed_is_padded_and_says_so(

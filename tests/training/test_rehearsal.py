@@ -214,6 +214,16 @@ def test_auto_trains_as_the_fixed_size_does(
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
+def test_what_a_start_has_found_is_what_a_resumed_one_goes_on_with(
+    tmp_path: Path, base: Path
+) -> None:
+    """Whatever memory is free then: other rows at once draw other random numbers."""
+    config = by_chance(base, micro_batch="auto", batch_size=2, accumulation=4)
+    assert build(tmp_path, config, found=2)._ready.layout.size == 2
+    assert build(tmp_path, config, found=64)._ready.layout.size == 8
+    assert not [p for p in events(tmp_path, Progress) if p.phase == "trying micro-batches"]
+
+
 def test_what_fits_no_more_after_a_try_that_failed_is_not_taken(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,25 @@
-"""Which layers get an adapter, by the names of real families; no weights are made."""
+"""Which layers get an adapter, by the names of real families; few weights are made."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from peft import PeftModel, get_peft_model
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+)
 
+from tests import tiny
+from tests.training.harness import CPU, build, configure, run
 from workbench.config.schema import Lora
 from workbench.errors import WorkbenchError
-from workbench.training import model, targets
+from workbench.training import model, saving, targets
 
 SMALL = {
     "vocab_size": 64,
@@ -92,3 +100,85 @@ def test_a_preset_that_finds_nothing_lists_what_there_is() -> None:
     with pytest.raises(WorkbenchError, match=r"attention names none of this base") as refusal:
         targets.resolve(base, Lora(target_modules="attention"))
     assert "in_proj" in refusal.value.hint
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Gemma 3 with a tower for images, whose layers have names of the text's, too."""
+    folder = tmp_path_factory.mktemp("gemma3")
+    tiny.make_tokenizer(folder)
+    text = {
+        "vocab_size": 259,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "pad_token_id": 256,
+        "eos_token_id": 258,
+    }
+    images = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    torch.manual_seed(0)
+    config = Gemma3Config(text_config=text, vision_config=images, mm_tokens_per_image=4)
+    Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ("all-linear", 2 * 7),
+        ("attention", 2 * 4),
+        ("mlp", 2 * 3),
+        (["q_proj", "v_proj"], 2 * 2),
+        (".*(q_proj|fc1)", 2),
+    ],
+)
+def test_only_what_text_passes_through_gets_an_adapter(
+    tmp_path: Path, seeing: Path, wanted: str | list[str], count: int
+) -> None:
+    loop = build(tmp_path, configure(seeing, lora={"target_modules": wanted}))
+    ids = torch.arange(40).unsqueeze(0)
+    loop.model(input_ids=ids, labels=ids).loss.backward()
+    found = {n: p.grad for n, p in loop.model.named_parameters() if p.requires_grad}
+    assert len(found) == 2 * count
+    assert [name for name, gradient in found.items() if gradient is None] == []
+    assert all(".language_model." in name for name in found)
+
+
+def test_a_base_that_sees_learns_and_its_adapter_loads_plainly(
+    tmp_path: Path, seeing: Path
+) -> None:
+    loop, _ = run(tmp_path, configure(seeing, training={"max_steps": 3}))
+    saving.save_result(loop.model, tmp_path / "adapter", saving.trained_tensors(loop.model))
+    fresh = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(seeing), tmp_path / "adapter"
+    ).eval()
+    ids = torch.arange(40).unsqueeze(0)
+    with torch.no_grad():
+        ours = loop.model.eval()(input_ids=ids).logits
+        torch.testing.assert_close(fresh(input_ids=ids).logits, ours, rtol=0, atol=1e-5)
+        with fresh.disable_adapter():
+            assert (fresh(input_ids=ids).logits - ours).abs().max() > 0.01
+
+
+def test_an_adapter_on_a_tower_for_images_alone_is_refused(seeing: Path) -> None:
+    config = configure(seeing, lora={"target_modules": ["fc1"]})
+    with pytest.raises(WorkbenchError, match="text doesn't pass through it") as refusal:
+        model.load_to_train(seeing, config, CPU)
+    assert "q_proj" in refusal.value.hint and "fc1" not in refusal.value.hint
+
+
+def test_towers_inside_of_what_reads_the_text_are_known() -> None:
+    tower = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32}
+    base = bare("phi4_multimodal", {**SMALL, "vision_config": tower})
+    assert any("img_processor.encoder" in name for name, _ in base.named_modules())
+    assert not any("img_processor" in name for name in targets.linear_layers(base))

@@ -65,6 +65,13 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
             "lora.initialisation",
             f"orthogonal needs an even rank, and lora.rank is {lora.rank}",
         )
+    for name in lora.modules_to_save:
+        if isinstance(lora.target_modules, list) and _is_one_of(name, lora.target_modules):
+            yield (
+                "lora.modules_to_save",
+                f"{name} would be trained whole, and lora.target_modules gives it an adapter. "
+                "Name it in one of them",
+            )
     if model.compute_dtype != "auto" and model.quantization not in ("nf4", "fp4"):
         yield (
             "model.compute_dtype",
@@ -75,3 +82,8 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
             "model.upcast",
             f"it is for a quantised base, and {holds}. Set model.dtype to float32 instead",
         )
+
+
+def _is_one_of(name: str, others: list[str]) -> bool:
+    """Whether a module's name, or the end of it, is one of those."""
+    return any(f".{name}".endswith(f".{o}") or f".{o}".endswith(f".{name}") for o in others)

@@ -60,6 +60,15 @@ def _listed(value: Any) -> Any:
     return value
 
 
+def _check_pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(
+            f"{text!r} is read as a regular expression, and is none: {error}; {_NAMES_WANTED}"
+        ) from error
+
+
 class Section(BaseModel):
     """A group of fields; an unknown one is an error, never passed over."""
 
@@ -200,6 +209,8 @@ class Lora(Section):
             raise ValueError(_NAMES_WANTED)
         if not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError(_NAMES_WANTED)
+        if isinstance(value, str) and value not in TARGET_PRESETS:
+            _check_pattern(value)
         return value
 
 

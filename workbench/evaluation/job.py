@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
 from workbench.tracking import inputs, manifest, runs
-from workbench.training import encoding, model
+from workbench.training import checks, encoding, model
 from workbench.training.batches import Layout, Row
 from workbench.training.loss import OnRows, TrainedTokenLoss, causal_model, row_losses
 from workbench.training.memory import advised
@@ -49,7 +50,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     base_folder = inputs.base_folder(run)
     template = inputs.load_template(run)
     tell = ProgressLog(log, control)
-    model.offline()
+    model.quieten()
     tell("loading the models", 0, 1)
     device = model.pick_device()
     made = result(run)
@@ -75,10 +76,11 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     def measure(system: str) -> None:
         # In a function of its own: no name keeps one model while the next is loaded.
         with systems.of(system) as network, advised(config, "evaluating"):
+            apart = checks.positions_depend_on_batch(network, longest)
             losses[system] = row_losses(
                 TrainedTokenLoss(network),
                 rows,
-                layout,
+                replace(layout, size=1) if apart else layout,
                 _on_rows(tell, f"loss of the {system}", len(rows)),
             )
             answers[system] = answer(

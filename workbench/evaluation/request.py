@@ -63,7 +63,7 @@ def start(run: Path, request: Request, name: str = "") -> Path:
             )
         with building_folder(folder) as building:
             write_json(building / REQUEST, request.to_json())
-    launch.start(folder, "workbench.evaluation.job")
+    launch.start(folder, "workbench.evaluation.job", environment=launch.OFFLINE)
     return folder
 
 

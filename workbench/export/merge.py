@@ -75,7 +75,7 @@ def merge(folder: Path, log: LogWriter, control: Control) -> Finished:
     short = (ids for ids in encoded if len(ids) <= longest)
     prompts = list(islice(short, _PROMPTS))
 
-    model.offline()
+    model.quieten()
     tell("loading the models", 0, 1)
     whole = config.model.model_copy(update={"quantization": "none"})
     own = model.own_dtype(base_folder)

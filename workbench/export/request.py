@@ -85,7 +85,7 @@ def start_merge(run: Path, target: Path) -> Path:
         folder = parent / f"merge-{max(taken, default=0) + 1:02d}"
         with building_folder(folder) as building:
             write_json(building / REQUEST, asdict(Request(str(run), str(target.absolute()))))
-    launch.start(folder, "workbench.export.merge")
+    launch.start(folder, "workbench.export.merge", environment=launch.OFFLINE)
     return folder
 
 

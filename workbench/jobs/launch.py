@@ -15,6 +15,9 @@ from workbench.files import explain_os_error, read_json, write_json
 from workbench.jobs import control, launcher
 from workbench.jobs import processes as marked
 
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+"""For jobs that read local files only. In their environment: huggingface_hub reads it once, when
+it is imported, which is before a job has done anything."""
 _SUPERVISOR = [sys.executable, "-m", "workbench.jobs.supervisor"]
 JOB = "job.json"
 EVENTS = "events.jsonl"

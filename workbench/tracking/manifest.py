@@ -80,10 +80,24 @@ def update(folder: Path, **sections: Any) -> None:
     write_json(folder / MANIFEST, {**read(folder), **sections})
 
 
-def add_start(folder: Path, environment: dict[str, Any], resumed_from: int) -> None:
-    """Append a start of the run: when, on what, after which step."""
-    start = {"time": time.time(), "resumed_from": resumed_from, "environment": environment}
+def add_start(
+    folder: Path, environment: dict[str, Any], resumed_from: int, micro_batch: int
+) -> None:
+    """Append a start of the run: when, on what, after which step, with how many rows at once."""
+    start = {
+        "time": time.time(),
+        "resumed_from": resumed_from,
+        "micro_batch": micro_batch,
+        "environment": environment,
+    }
     update(folder, starts=[*read(folder).get("starts", ()), start])
+
+
+def micro_batch(folder: Path) -> int | None:
+    """How many rows at once the last start of a run took; None before the first."""
+    starts = read(folder).get("starts") or [{}]
+    found: int | None = starts[-1].get("micro_batch")
+    return found
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, read_json, user_path, write_text
+from workbench.files import building_folder, read_json, read_json_object, user_path, write_text
 from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
@@ -69,6 +69,7 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
     dataset = check_inputs(workspace, config)
     workspace.ensure()
     base_folder = base_models.prepare(workspace, config.model.base, say)
+    _refuse_quantised(base_folder)
     pinned = _pinned(config, dataset.reference, base_folder)
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
@@ -96,9 +97,9 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
 def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
     """The dataset version that a config names.
 
-    Raises WorkbenchError when there is none, or no such base model in a local folder, for
-    processes that can't be had, and for settings that can't be read, which a start needs;
-    `default` and a hub's model are fetched when a run is created.
+    Raises WorkbenchError when there is none, or no such base model in a local folder, for one
+    that is quantised, for processes that can't be had, and for settings that can't be read, which
+    a start needs; `default` and a hub's model are fetched when a run is created.
     """
     settings.read()
     processes.check(config)
@@ -108,8 +109,25 @@ def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
             "Set data.dataset; `workbench data list` shows what there is.",
         )
     if not base_models.can_be_fetched(config.model.base):
-        base_models.resolve(workspace, config.model.base)
+        _refuse_quantised(base_models.resolve(workspace, config.model.base))
     return versions.resolve(workspace, config.data.dataset)
+
+
+def _refuse_quantised(folder: Path) -> None:
+    """Raises WorkbenchError when the weights in `folder` were saved quantised, by its config.json.
+
+    Each library that quantises trains, saves and merges in its own way, and few of them on a
+    processor; what model.quantization makes is known.
+    """
+    body = read_json_object(folder / "config.json")
+    for part in (body, body.get("text_config")):
+        how = part.get("quantization_config") if isinstance(part, dict) else None
+        if isinstance(how, dict):
+            raise WorkbenchError(
+                f"The base model in {folder} is quantised already "
+                f"({how.get('quant_method', 'its config.json says so')}), and can't be trained.",
+                "Name the model that it was made from, with model.quantization nf4 for QLoRA.",
+            )
 
 
 def repeating(folder: Path) -> str:
@@ -156,7 +174,11 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     )
     module = "prepare" if processes.launched(config) else "job"
     launch.start(
-        folder, f"workbench.training.{module}", log=LOG, environment=environment, care=care
+        folder,
+        f"workbench.training.{module}",
+        log=LOG,
+        environment={**launch.OFFLINE, **(environment or {})},
+        care=care,
     )
 
 

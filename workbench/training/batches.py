@@ -13,6 +13,11 @@ from torch import Tensor
 
 from workbench.config.schema import Training
 
+_LOOKED_AT = 256
+"""Rows that are looked at for what all begin with."""
+_LEAST_SHARED = 8
+"""Tokens; fewer are computed for each row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -92,6 +97,8 @@ class Layout:
     """Tokens of the longest row that there is."""
     pad_id: int
     packed: bool
+    beginning: tuple[int, ...] = ()
+    """Token ids that rows begin with: packed rows have them in common, once at the front."""
 
     def groups(self, lengths: Sequence[int], ranks: int = 1) -> list[list[int]]:
         """The places of rows of `lengths` tokens, batch by batch, each in one batch.
@@ -142,8 +149,12 @@ class Batch:
     """Place of each token in its own row, int64, as `input_ids`; None when padded."""
     segments: tuple[int, ...]
     """Tokens of each packed row, in their order; empty when padded."""
+    shared: tuple[int, ...]
+    """How many of them, of each packed row, are the beginning that stands once at the front,
+    before all rows; empty where none does."""
     starts: Tensor | None
-    """Where each packed row starts, and the end, int32, shape (rows + 1,); None when padded."""
+    """Where each packed row starts, and the end, were each of them whole, int32, shape
+    (rows + 1,); None when padded."""
     places: Tensor
     """Row and position in `input_ids` of the token *before* each trained one, int64, shape
     (2, trained).
@@ -166,56 +177,98 @@ class Batch:
 def collate(rows: Sequence[Row], picked: list[int], layout: Layout, device: torch.device) -> Batch:
     """One batch of the rows at the places `picked`; without any, of one token of padding."""
     lengths = [len(rows[i]) for i in picked]
-    pack = _lay_out if layout.packed else _pad
-    input_ids, position_ids, row, before, owners = pack(
-        [rows[i].ids for i in picked], [rows[i].trained for i in picked], layout.pad_id
-    )
+    chosen = [rows[i] for i in picked]
+    laid = _lay_out(chosen, layout) if layout.packed else _pad(chosen, layout.pad_id)
     starts = torch.tensor([0, *(lengths or [1])]).cumsum(0, dtype=torch.int32)
     return Batch(
-        input_ids=_ship(input_ids, device),
-        position_ids=None if position_ids is None else _ship(position_ids, device),
+        input_ids=_ship(laid.input_ids, device),
+        position_ids=None if laid.position_ids is None else _ship(laid.position_ids, device),
         segments=tuple(lengths or [1]) if layout.packed else (),
+        shared=laid.shared,
         starts=_ship(starts, device) if layout.packed else None,
-        places=_ship(torch.stack([row, before]), device),
-        owners=_ship(owners, device),
-        labels=_ship(input_ids[row, before + 1], device),
+        places=_ship(laid.places, device),
+        owners=_ship(laid.owners, device),
+        labels=_ship(laid.labels, device),
         rows=picked,
         lengths=tuple(lengths),
         tokens=sum(lengths),
-        trained_tokens=sum(rows[i].trained_tokens for i in picked),
+        trained_tokens=sum(row.trained_tokens for row in chosen),
     )
 
 
-Laid = tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]
-"""Input ids, position ids, and of each trained token row and position of the token before it,
-and the example that it is of."""
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Rows side by side or end to end; the fields are those of a Batch."""
+
+    input_ids: Tensor
+    position_ids: Tensor | None
+    places: Tensor
+    owners: Tensor
+    labels: Tensor
+    shared: tuple[int, ...] = ()
 
 
-def _lay_out(ids: list[Tensor], trained: list[Tensor], pad_id: int) -> Laid:
-    if not ids:
-        ids, trained = [torch.tensor([pad_id])], [torch.zeros(1, dtype=torch.bool)]
-    position_ids = torch.cat([torch.arange(len(row)) for row in ids])
-    owner = torch.repeat_interleave(torch.tensor([len(row) for row in ids]))
+def _lay_out(rows: list[Row], layout: Layout) -> _Laid:
+    if not rows:
+        rows = [Row(torch.tensor([layout.pad_id]), torch.zeros(1, dtype=torch.bool), 0)]
+    shared = _shared(rows, layout.beginning)
+    front = len(layout.beginning) if shared else 0
+    ids = torch.cat([row.ids for row in rows]).long()
+    position_ids = torch.cat([torch.arange(len(row)) for row in rows])
+    owner = torch.repeat_interleave(torch.tensor([len(row) for row in rows]))
     # Nothing of a row stands before its first token, only the row before it.
-    learnt = torch.nonzero(torch.cat(trained) & (position_ids > 0)).squeeze(1)
-    return (
-        torch.cat(ids).long().unsqueeze(0),
-        position_ids.unsqueeze(0),
-        torch.zeros_like(learnt),
-        learnt - 1,
+    learnt = torch.nonzero(torch.cat([row.trained for row in rows]) & (position_ids > 0)).squeeze(1)
+    # Where each token of the whole rows stands once their beginnings are one.
+    own = position_ids >= torch.tensor(shared or [0] * len(rows))[owner]
+    place = torch.where(own, front + own.cumsum(0) - 1, position_ids)
+    beginning = torch.tensor(layout.beginning[:front], dtype=torch.long)
+    before = place[learnt - 1]
+    return _Laid(
+        torch.cat([beginning, ids[own]]).unsqueeze(0),
+        torch.cat([torch.arange(front), position_ids[own]]).unsqueeze(0),
+        torch.stack([torch.zeros_like(before), before]),
         owner[learnt],
+        ids[learnt],
+        shared,
     )
 
 
-def _pad(ids: list[Tensor], trained: list[Tensor], pad_id: int) -> Laid:
-    width = max((len(row) for row in ids), default=1)
-    input_ids = torch.full((max(1, len(ids)), width), pad_id, dtype=torch.long)
+def _shared(rows: list[Row], beginning: tuple[int, ...]) -> tuple[int, ...]:
+    """How much of each row is `beginning`: all of it or nothing; empty where less than two rows
+    have it."""
+    size, wanted = len(beginning), torch.tensor(beginning)
+    has_it = [
+        size if len(row) > size and torch.equal(row.ids[:size].long(), wanted) else 0
+        for row in rows
+    ]
+    return tuple(has_it) if size and sum(map(bool, has_it)) > 1 else ()
+
+
+def common_beginning(rows: Sequence[Row]) -> tuple[int, ...]:
+    """The token ids that rows begin with, as those of them say that are looked at; empty where
+    it isn't worth it.
+
+    A template's own system turn, or a prompt that all rows have: SmolLM2's is a tenth of the
+    tokens of GSM8K.
+    """
+    every = max(1, len(rows) // _LOOKED_AT)
+    some = [rows[place].ids for place in range(0, len(rows), every)]
+    # The last token of a row is its own, so that there is something to attend to.
+    table = torch.stack([ids[: min(map(len, some)) - 1] for ids in some])
+    common = int((table == table[0]).all(dim=0).long().cumprod(0).sum())
+    return tuple(table[0, :common].tolist()) if len(some) > 1 and common >= _LEAST_SHARED else ()
+
+
+def _pad(rows: list[Row], pad_id: int) -> _Laid:
+    width = max((len(row) for row in rows), default=1)
+    input_ids = torch.full((max(1, len(rows)), width), pad_id, dtype=torch.long)
     learnt = torch.zeros(input_ids.shape, dtype=torch.bool)
-    for place, (row_ids, row_trained) in enumerate(zip(ids, trained, strict=True)):
-        input_ids[place, : len(row_ids)] = row_ids
-        learnt[place, : len(row_ids)] = row_trained
-    row, before = torch.nonzero(learnt[:, 1:], as_tuple=True)
-    return input_ids, None, row, before, row
+    for place, row in enumerate(rows):
+        input_ids[place, : len(row)] = row.ids
+        learnt[place, : len(row)] = row.trained
+    owners, before = torch.nonzero(learnt[:, 1:], as_tuple=True)
+    places = torch.stack([owners, before])
+    return _Laid(input_ids, None, places, owners, input_ids[owners, before + 1])
 
 
 def _ship(tensor: Tensor, device: torch.device) -> Tensor:

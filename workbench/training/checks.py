@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from workbench.errors import WorkbenchError
 from workbench.training import attention
-from workbench.training.batches import Batch, Layout, Row, collate
+from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 
 _PIECE = 64
@@ -25,8 +27,16 @@ def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
 
     The piece is padded for ours alone, since padding must change nothing. Raises
     WorkbenchError when they differ by more than the number format explains: then the
-    model does with its logits, or with padding, what isn't known here.
+    model does with its logits, or with padding, what isn't known here; and for one that
+    has no part that gives hidden states alone.
     """
+    causal = causal_model(model)
+    if causal.base_model is causal:
+        raise WorkbenchError(
+            f"The loss of this base model can't be computed here: {type(causal).__name__} gives "
+            "logits alone, and none of the hidden states that they are made of.",
+            "Use a base model of another family.",
+        )
     measure = TrainedTokenLoss(model).eval()
     piece = _piece(row)
     padding = torch.zeros(_PIECE)
@@ -38,33 +48,35 @@ def check_loss(model: nn.Module, row: Row, pad_id: int) -> None:
     with torch.no_grad():
         loss = float(measure(_alone(padded, measure))) / piece.trained_tokens
         theirs = _alone(piece, measure)
-        logits = causal_model(model)(input_ids=theirs.input_ids, use_cache=False).logits
+        logits = causal(input_ids=theirs.input_ids, use_cache=False).logits
         place, before = theirs.places
         plain = float(nn.functional.cross_entropy(logits[place, before].float(), theirs.labels))
     if not _close(loss, plain, logits.dtype):
         raise WorkbenchError(
             f"The loss of this base model can't be computed here: it is {loss:.4f} where the "
-            f"model's own logits give {plain:.4f}. {type(causal_model(model)).__name__} changes "
+            f"model's own logits give {plain:.4f}. {type(causal).__name__} changes "
             "its logits, or treats padding, in a way that workbench doesn't know.",
             "Use a base model of another family.",
         )
 
 
-def pack(model: nn.Module, row: Row, pad_id: int) -> str:
+def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
     """Have `model` take packed rows, if each then has the loss that it has alone.
 
-    That is tried with two pieces of `row`. Returns why it can't be, in words; empty where it
+    That is tried with the longest of `rows`, since a window or a scale of positions shows in
+    long rows only, beside a piece of one. Returns why it can't be, in words; empty where it
     can. A model that can't is left as it was.
     """
     causal = causal_model(model)
     measure = TrainedTokenLoss(model).eval()
-    first = _piece(row)
-    second, other = _backwards(first, 0), _backwards(first, 1)
+    first = _longest(rows)
+    second, other = (_backwards(_piece(first), shift) for shift in (0, 1))
     with torch.no_grad():
-        alone = [float(measure(_alone(piece, measure))) for piece in (second, first)]
+        alone = [float(measure(_alone(row, measure))) for row in (second, first)]
         attention.use_segments(causal)
         try:
-            together = _packed(measure, [second, first], pad_id)
+            with attention.windows_seen() as windows:
+                together = _packed(measure, [second, first], pad_id)
             _, beside_another = _packed(measure, [other, first], pad_id)
         except (NotImplementedError, TypeError, ValueError) as error:
             attention.use_own(causal)
@@ -74,16 +86,73 @@ def pack(model: nn.Module, row: Row, pad_id: int) -> str:
     # What a neighbour says changes nothing at all, but for the outliers of LLM.int8, which are
     # looked for in the whole batch.
     strays = abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
-    if agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):
+    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    if window and len(first) > window and window not in windows:
+        reason = f"its window of {window} tokens is known to its own attention alone"
+    elif agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):
         return ""
+    else:
+        reason = "an example would change its neighbour's loss"
     attention.use_own(causal)
-    return "an example would change its neighbour's loss"
+    return reason
 
 
-def _packed(measure: nn.Module, rows: list[Row], pad_id: int) -> list[float]:
-    layout = Layout(len(rows), max(len(row) for row in rows), pad_id, packed=True)
+def positions_depend_on_batch(model: nn.Module, longest: int) -> str:
+    """Why a row of a batch with one of `longest` tokens isn't computed as it is alone; empty
+    where it is.
+
+    Families that scale their positions beyond a length (Phi-3.5's longrope, dynamic NTK) do so
+    for a whole batch, by its longest row.
+    """
+    for module in model.modules():
+        kinds: Any = getattr(module, "rope_type", None)
+        kinds = kinds.values() if isinstance(kinds, dict) else [kinds]
+        if not any(isinstance(k, str) and ("dynamic" in k or k == "longrope") for k in kinds):
+            continue
+        config: Any = getattr(module, "config", None)
+        known = getattr(config, "rope_parameters", None) or {}
+        limit = known.get("original_max_position_embeddings") or config.max_position_embeddings
+        if longest > limit:
+            return f"rows over {limit:,} tokens change the positions of all others in their batch"
+    return ""
+
+
+def _longest(rows: Sequence[Row]) -> Row:
+    lengths = lengths_of(rows)
+    return rows[max(range(len(rows)), key=lambda place: lengths[place])]
+
+
+def shares(model: nn.Module, row: Row, pad_id: int) -> bool:
+    """Whether packed rows of `model` may have their beginning in common: each then has the loss
+    that it has with a beginning of its own.
+
+    Not where something is dropped at random, which should be each row's own, nor in a model with
+    convolutions, which hands on from token to token what no position tells it to stop.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d) or (isinstance(module, nn.Dropout) and module.p):
+            return False
+    first = _piece(row)
+    beginning = first.ids[: max(1, len(first) // 3)]
+    ids = torch.cat([beginning, _backwards(first, 0).ids])
+    second = Row(ids, torch.arange(len(ids)) > 0, len(ids) - 1)
+    rows = [second, first, _backwards(first, 1)]
+    measure = TrainedTokenLoss(model).eval()
+    with torch.no_grad():
+        apart = _packed(measure, rows, pad_id)
+        together = _packed(measure, rows, pad_id, tuple(beginning.tolist()))
+    # The very same numbers are added up, so that only the order of it can differ.
+    coarse = _STRAY if next(model.parameters()).dtype == torch.float32 else 0.01
+    return all(abs(a - b) <= coarse * max(1.0, a) for a, b in zip(apart, together, strict=True))
+
+
+def _packed(
+    measure: nn.Module, rows: list[Row], pad_id: int, beginning: tuple[int, ...] = ()
+) -> list[float]:
+    longest = max(len(row) for row in rows)
+    layout = Layout(len(rows), longest, pad_id, packed=True, beginning=beginning)
     device = next(measure.parameters()).device
-    losses: list[float] = measure(collate(rows, [0, 1], layout, device)).tolist()
+    losses: list[float] = measure(collate(rows, list(range(len(rows))), layout, device)).tolist()
     return losses
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transformers import PreTrainedModel
+
+from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
+from workbench.training.loss import causal_model
+from workbench.training.saving import Trained
+from workbench.training.token_cache import EncodedRows
 
 
 def make_room(base: PreTrainedModel, ids: Sequence[int]) -> None:
@@ -21,6 +27,23 @@ def make_room(base: PreTrainedModel, ids: Sequence[int]) -> None:
     for module in _ends(base):
         weight = module.weight.data
         weight[list(ids)] = weight[: min(ids)].float().mean(0).to(weight.dtype)
+
+
+def check_ids(model: Trained, template: ChatTemplate, splits: Iterable[EncodedRows]) -> None:
+    """Raises WorkbenchError when a token of the rows, or that of padding, has no embedding.
+
+    On a GPU it would end the process at the step that it is met in, and say nothing.
+    """
+    rows = len(_ends(causal_model(model))[0].weight)
+    largest = max(template.pad_id, *(split.largest_id for split in splits))
+    if largest >= rows:
+        raise WorkbenchError(
+            f"The tokenizer is not this base's own: token {largest}, "
+            f"{template.decode([largest], skip_special=False)!r}, has no embedding, of which "
+            f"there are {rows:,}.",
+            "Put the base's own tokenizer there. A token of yours: take it out of tokenizer.json "
+            "and name it in model.new_tokens, which gives it an embedding.",
+        )
 
 
 def are_tied(base: PreTrainedModel) -> bool:

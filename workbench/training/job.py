@@ -23,7 +23,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import encoding, model, saving
+from workbench.training import embeddings, encoding, model, saving
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
@@ -67,12 +67,13 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         train_rows, validation_rows = prove_inputs(folder, log, control)
     ranks = Ranks.join()
 
-    model.offline()
+    model.quieten()
     device = model.pick_device()
     log.write(Progress("loading the base model", 0, 1))
     with advised(config, "loading"):
         at = _loading_device(config, device)
         trained = model.load_to_train(base, config, at, template.new_ids)
+    embeddings.check_ids(trained, template, (train_rows, validation_rows))
     if ranks.count == 1:
         # Several hear it together, in the loop: the others would wait for one that leaves here.
         control.end_if_asked(log, put_off=True)
@@ -85,6 +86,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         device=device,
         log=log,
         ranks=ranks,
+        found=manifest.micro_batch(folder),
     )
     loop = Loop(
         config,
@@ -177,7 +179,7 @@ def _tell_start(
     trainable, total = ready.parameters
     if ranks.first:
         began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
-        manifest.add_start(folder, began_on, first_step)
+        manifest.add_start(folder, began_on, first_step, ready.layout.size)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,

@@ -68,6 +68,8 @@ def hidden_states(causal: PreTrainedModel, batch: Batch) -> Tensor:
             "segment_lengths": batch.segments,
             "cu_seq_lens_q": batch.starts,
         }
+    if batch.shared:
+        packed["shared_lengths"] = batch.shared
     out = causal.base_model(input_ids=batch.input_ids, use_cache=False, **packed)
     return cast(Tensor, out.last_hidden_state)
 

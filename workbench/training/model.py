@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -19,16 +19,22 @@ from workbench.config.conflicts import changes_base
 from workbench.config.schema import Lora, Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
-from workbench.training import embeddings, quantisation, residual, targets, whole_modules
+from workbench.training import (
+    complete,
+    embeddings,
+    quantisation,
+    residual,
+    targets,
+    whole_modules,
+)
 from workbench.training.saving import Trained
 
 _PLAIN_STARTS: dict[str, Any] = {"gaussian": "gaussian", "orthogonal": "orthogonal"}
 """PEFT's names of initialisations that leave the base as it is; True is its default."""
 
 
-def offline() -> None:
-    """Keep the libraries from asking a hub: a job reads local files only."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
+def quieten() -> None:
+    """Keep the libraries from bars and warnings in a job's log; what matters is said in events."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -93,22 +99,26 @@ def load_base(
     """The base model of `folder` on `device`, quantised if the config says so.
 
     `dtype` overrides the config's number format. Raises WorkbenchError when transformers
-    can't load it without running its own code.
+    can't load it without running its own code, and when it isn't whole.
     """
     dtype = dtype or pick_dtype(model, device)
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    # `complete` says in words which shapes don't fit.
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     if (quantised := quantisation.options(model, dtype)) is not None:
         options["quantization_config"] = quantised
     try:
-        base: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, device_map={"": device}, trust_remote_code=False, **options
         )
     except (ValueError, KeyError, OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
+    base, told = loaded
+    complete.check(base, told, folder)
     quantisation.settle(base, model)
     base.config.use_cache = False
-    return base
+    return cast(PreTrainedModel, base)
 
 
 def load_to_train(
@@ -163,7 +173,7 @@ def add_adapter(base: PreTrainedModel, config: RunConfig, new_ids: Sequence[int]
         # The number format is set below, whatever the base's is.
         adapted = get_peft_model(base, wanted, autocast_adapter_dtype=False)
     except (ValueError, TypeError) as error:
-        raise targets.refusal(layers, " ".join(str(error).split())[:200].rstrip(".")) from error
+        raise targets.refusal(layers, targets.why(error)) from error
     if tied:
         whole_modules.check_tied(adapted)
     dtype = torch.float32 if config.lora.dtype == "float32" else torch.bfloat16
@@ -230,6 +240,7 @@ def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets.resolve(base, lora),
+        exclude_modules=targets.beside_text(base) or None,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         use_rslora=lora.rslora,
         use_dora=lora.dora,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,8 @@ from transformers import get_scheduler
 
 from workbench.config.schema import RunConfig, Training
 from workbench.training import sharding
+
+_MATRIX_B = re.compile(r"\.lora_(embedding_)?B\.")
 
 
 def parameter_groups(model: nn.Module, config: RunConfig) -> list[dict[str, Any]]:
@@ -25,7 +28,7 @@ def parameter_groups(model: nn.Module, config: RunConfig) -> list[dict[str, Any]
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            ratio = config.lora.plus_ratio if ".lora_B." in name else 1.0
+            ratio = config.lora.plus_ratio if _MATRIX_B.search(name) else 1.0
             decay = training.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((training.learning_rate * ratio, decay), []).append(parameter)
     return [

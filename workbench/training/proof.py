@@ -20,6 +20,8 @@ Fingerprint = dict[str, int]
 """By tensor."""
 _WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Whole numbers by their bytes."""
+_PIECE = 1 << 24
+"""Numbers that are added up at once."""
 _LISTED = 3
 
 
@@ -118,8 +120,10 @@ def _sum(tensor: Tensor) -> Tensor:
     if isinstance(tensor, DTensor):
         # What this rank has of it.
         tensor = tensor.to_local()
-    # Wraps around at 64 bits, which a sum may.
-    return tensor.view(_WHOLE[tensor.element_size()]).sum(dtype=torch.int64)
+    numbers = tensor.reshape(-1).view(_WHOLE[tensor.element_size()])
+    # Piece by piece: torch widens what it adds up to 64 bits first, and a head of 128,000 by
+    # 4,096 would be 4 GB. Wraps around at 64 bits, which a sum may.
+    return torch.stack([part.sum(dtype=torch.int64) for part in numbers.split(_PIECE)]).sum()
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -30,6 +30,27 @@ def options(model: Model, dtype: torch.dtype) -> BitsAndBytesConfig | None:
     )
 
 
+def misshapen(base: PreTrainedModel) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    """Quantised weights that don't fit their layer: name, shape, and the shape it should be.
+
+    transformers holds only those against each other that it loads as they are.
+    """
+    found: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []
+    if getattr(base, "hf_quantizer", None) is None:
+        return found
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
+
+    for name, module in base.named_modules():
+        if isinstance(module, Linear4bit | Linear8bitLt):
+            # Of 4-bit weights, which are packed, it says what they were.
+            state = getattr(module.weight, "quant_state", None)
+            shape = tuple(module.weight.shape if state is None else state.shape)
+            wanted = (module.out_features, module.in_features)
+            if shape != wanted:
+                found.append((f"{name}.weight", shape, wanted))
+    return found
+
+
 def settle(base: PreTrainedModel, model: Model) -> None:
     """What a quantised base needs once it is loaded; nothing for any other."""
     if model.quantization == "none":

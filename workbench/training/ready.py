@@ -12,7 +12,7 @@ from workbench.config.schema import RunConfig
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
 from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
-from workbench.training.batches import Batch, Layout, Row, lengths_of
+from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
 from workbench.training.model import count_parameters
@@ -50,21 +50,31 @@ def make_ready(
     device: torch.device,
     log: LogWriter,
     ranks: Ranks,
+    found: int | None = None,
 ) -> Ready:
     """Prove the loss of this model, pack if it can, spread it if that is asked for, and rehearse.
 
-    Raises WorkbenchError for a model whose loss can't be computed here, and where memory is not
-    enough for the largest batch, with what would help.
+    `found` is how many rows at once an earlier start of the run has found to fit: a run that is
+    resumed goes on with them, whatever memory is free now. Raises WorkbenchError for a model
+    whose loss can't be computed here, and where memory is not enough for the largest batch, with
+    what would help.
     """
+    training = config.training
     some_row = next(row for row in train if row.trained_tokens)
     checks.check_loss(model, some_row, pad_id)
-    packed = config.training.packing and _pack(model, some_row, pad_id, log, ranks)
+    longest = max(max(lengths_of(train)), max(lengths_of(validation), default=1))
+    apart = checks.positions_depend_on_batch(model, longest)
+    if apart:
+        log.write(Notice(f"Rows go through the model one at a time: {apart}.", "warning"))
+        layouts = (Layout(1, longest, pad_id, packed=False),) * 2
+    else:
+        layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
     fast_lora.speed_up(model)
-    if config.training.compile:
+    if training.compile:
         _compile(model)
     noise = None
-    if config.training.neftune_alpha:
-        noise = Neftune(causal_model(model), config.training.neftune_alpha)
+    if training.neftune_alpha:
+        noise = Neftune(causal_model(model), training.neftune_alpha)
     measure = TrainedTokenLoss(model, noise)
     parameters = count_parameters(model)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
@@ -73,22 +83,40 @@ def make_ready(
     if not ranks.first:
         # What is trained began with the seed's own numbers, on all ranks with the same; dropout
         # and noise are to be each one's own.
-        torch.manual_seed(config.training.seed + ranks.number)
-    training = config.training
-    size = training.batch_size if training.micro_batch is None else training.micro_batch
-    layout = Layout(1 if size == "auto" else size, max(lengths_of(train)), pad_id, packed)
-    longest = max(lengths_of(validation), default=1)
-    for_validation = Layout(config.evaluation.batch_size, longest, pad_id, packed)
-    ready = Ready(config, model, measure, layout, for_validation, sharded, parameters)
-    if size == "auto":
-        ready = _with_fitting_batch(ready, train, device, log, ranks)
+        torch.manual_seed(training.seed + ranks.number)
+    ready = Ready(config, model, measure, *layouts, sharded, parameters)
+    if training.micro_batch == "auto" and not apart:
+        ready = _with_fitting_batch(ready, train, device, log, ranks, found)
     if training.rehearsal:
         _rehearse(ready, train, validation, device, log, ranks)
     return ready
 
 
-def _pack(model: Trained, row: Row, pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
-    reason = checks.pack(model, row, pad_id)
+def _layouts(
+    config: RunConfig,
+    model: Trained,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    pad_id: int,
+    log: LogWriter,
+    ranks: Ranks,
+) -> tuple[Layout, Layout]:
+    """How rows are laid out in training and in validation."""
+    training = config.training
+    size = training.batch_size if training.micro_batch is None else training.micro_batch
+    packed = training.packing and _pack(model, train, pad_id, log, ranks)
+    beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
+    some_row = next(row for row in train if row.trained_tokens)
+    (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
+    how = (pad_id, packed, () if alone else beginning)
+    return (
+        Layout(1 if size == "auto" else size, max(lengths_of(train)), *how),
+        Layout(config.evaluation.batch_size, max(lengths_of(validation), default=1), *how),
+    )
+
+
+def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, ranks: Ranks) -> bool:
+    reason = checks.pack(model, rows, pad_id)
     (refused,) = ranks.agree([bool(reason)])
     if refused:
         reason = reason or "another rank can't"
@@ -105,7 +133,12 @@ def _compile(model: Trained) -> None:
 
 
 def _with_fitting_batch(
-    ready: Ready, train: Sequence[Row], device: torch.device, log: LogWriter, ranks: Ranks
+    ready: Ready,
+    train: Sequence[Row],
+    device: torch.device,
+    log: LogWriter,
+    ranks: Ranks,
+    found: int | None,
 ) -> Ready:
     """As many rows at once as fit; each rank tries, and the least that fits on any counts."""
     training = ready.config.training
@@ -117,6 +150,8 @@ def _with_fitting_batch(
     def attempt(layout: Layout) -> rehearsal.Result:
         return _go_through(replace(ready, layout=layout), train, (), device, ranks)
 
+    if found is not None:
+        return replace(ready, layout=replace(ready.layout, size=min(found, most)))
     layout = rehearsal.largest_that_fits(ready.layout, most, attempt, device, tell)
     # The least is the largest of what is left of it.
     (short,) = ranks.agree([most - layout.size])
@@ -148,6 +183,8 @@ def _go_through(
     """The largest batches of both splits, once; random numbers stay as they were."""
 
     def largest(rows: Sequence[Row], layout: Layout, at_once: int) -> Batch:
+        # A row that begins with something else has all of it to itself.
+        layout = replace(layout, beginning=())
         picked = rehearsal.largest(lengths_of(rows), layout, at_once, ranks.count)
         return rehearsal.batch_of(rows, picked, layout, device)
 

@@ -92,20 +92,21 @@ def rehearse(
 
 
 def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:
+    """As the second step of a run: what the optimiser keeps is there, and gradients are, while
+    the batch goes forward and back."""
     measure.train()
     trained = [p for p in measure.parameters() if p.requires_grad]
     try:
-        measure(batch).sum().backward()
         optimizer = make_optimizer()
         for group in optimizer.param_groups:
             group["lr"] = 0.0
         for parameter in trained:
-            if parameter.grad is not None:
-                # With a learning rate of 0 and no gradient no weight changes, not even to NaN.
-                parameter.grad.zero_()
+            # With a learning rate of 0 and no gradient no weight changes, not even to NaN.
+            parameter.grad = torch.zeros_like(parameter)
         # bitsandbytes never frees a page, and what is in pages can leave the GPU.
         if not is_paged(optimizer):
             optimizer.step()
+        measure(batch).sum().backward()
     finally:
         for parameter in trained:
             parameter.grad = None

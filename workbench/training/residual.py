@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
 from peft.tuners.lora import LoraLayer
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from workbench.errors import WorkbenchError
 from workbench.training import sharding
@@ -31,7 +33,8 @@ Tensors = dict[str, Tensor]
 def begin(adapted: PeftModel, initialisation: str, dtype: torch.dtype) -> None:
     """Begin the adapter, which is in `dtype`, with a part of each layer that it is on.
 
-    Raises WorkbenchError for a rank over a layer's width, and for OLoRA on GPT-2's layers.
+    Raises WorkbenchError for a rank over a layer's width, for OLoRA on GPT-2's layers, and for a
+    layer that no part can be taken out of.
     """
     _check(adapted, initialisation)
     kept: Tensors = {}
@@ -100,6 +103,7 @@ def as_plain_lora(adapted: PeftModel, tensors: Tensors) -> tuple[Tensors, LoraCo
 
 
 def _check(adapted: PeftModel, initialisation: str) -> None:
+    _check_kinds(adapted, initialisation)
     layers = [layer for _, layer in _layers(adapted)]
     narrowest = min(min(layer.get_base_layer().weight.shape) for layer in layers)
     rank = layers[0].r[_ADAPTER]
@@ -115,6 +119,25 @@ def _check(adapted: PeftModel, initialisation: str) -> None:
             "which PEFT decomposes as if they were not.",
             "Choose pissa or default.",
         )
+
+
+def _check_kinds(adapted: PeftModel, initialisation: str) -> None:
+    owners = Counter(id(p) for _, p in adapted.named_parameters(remove_duplicate=False))
+    for name, layer in _layers(adapted):
+        own = layer.get_base_layer()
+        named = name.removeprefix("base_model.model.")
+        if not isinstance(own, nn.Linear | Conv1D):
+            raise WorkbenchError(
+                f"lora.initialisation {initialisation} can't be used with an adapter on {named}: "
+                f"it takes apart linear layers, and that is none ({type(own).__name__}).",
+                f"Take {named} out of lora.target_modules, or choose default.",
+            )
+        if owners[id(own.weight)] > 1:
+            raise WorkbenchError(
+                f"lora.initialisation {initialisation} can't be used with an adapter on {named}: "
+                "its weights are those of the embeddings as well, which would change with them.",
+                f"Take {named} out of lora.target_modules, or choose default.",
+            )
 
 
 def _product(layer: Any, name: str, tensors: Tensors) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -46,14 +48,60 @@ def refusal(layers: list[str], reason: str) -> WorkbenchError:
     )
 
 
+def why(error: Exception) -> str:
+    """Why PEFT has put no adapter on anything, in words."""
+    text = " ".join(str(error).split())
+    if "exclude_modules" in text:
+        return (
+            "what it names is trained whole, as lora.modules_to_save says, or text doesn't pass "
+            "through it"
+        )
+    return text[:200].rstrip(".")
+
+
 def linear_layers(base: PreTrainedModel) -> list[str]:
-    """The full names of the base's linear layers, but for its head; GPT-2's Conv1D is one."""
-    head = base.get_output_embeddings()
+    """The full names of the linear layers that text passes through, but for the head; GPT-2's
+    Conv1D is one."""
+    head, beside = base.get_output_embeddings(), beside_text(base)
     return [
         name
         for name, module in base.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
+        if isinstance(module, nn.Linear | Conv1D)
+        and module is not head
+        and not (beside and re.fullmatch(beside, name))
     ]
+
+
+def beside_text(base: PreTrainedModel) -> str:
+    """A pattern of the modules that text doesn't pass through: the towers for images and sound
+    of a base that takes them, and what stands between them and the text; empty for any other.
+
+    An adapter on them would have no gradient from rows of text, in a model of the same names:
+    Gemma 3's tower for images has a q_proj, too.
+    """
+    decoder: Any = base.get_decoder()
+    kept = {decoder, base.get_input_embeddings(), base.get_output_embeddings()}
+    found: list[str] = []
+
+    def look(module: nn.Module, prefix: str) -> None:
+        for name, child in module.named_children():
+            if child in kept:
+                # In Phi-4 the towers are in the very model that reads the text.
+                found.extend(f"{prefix}{name}.{tower}" for tower in _towers(child))
+            elif kept.isdisjoint(child.modules()):
+                found.append(prefix + name)
+            else:
+                look(child, f"{prefix}{name}.")
+
+    if decoder is not base:
+        look(base, "")
+    return "|".join(rf"{re.escape(name)}(\..*)?" for name in found)
+
+
+def _towers(module: nn.Module) -> Iterator[str]:
+    for name, inner in module.named_modules():
+        if isinstance(inner, PreTrainedModel) and "text" not in inner.input_modalities:
+            yield name
 
 
 def _is_part(name: str, part: str) -> bool:

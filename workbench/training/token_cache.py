@@ -17,6 +17,7 @@ from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from workbench.errors import WorkbenchError
@@ -55,6 +56,12 @@ class EncodedRows(Sequence[Row]):
     def tokens(self) -> int:
         """Tokens of all rows."""
         return int(self.lengths.sum(dtype=np.int64))
+
+    @property
+    def largest_id(self) -> int:
+        """Of all tokens; -1 of none. Looks at each: 4 bytes of what opening has read already."""
+        ids = (pc.max(batch["ids"].flatten()).as_py() for batch in self._batches)
+        return max((largest for largest in ids if largest is not None), default=-1)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -95,8 +102,8 @@ def cached(workspace: Workspace, key: str, make: Callable[[Path], Batches]) -> E
     and one's are kept. Raises WorkbenchError when the cache can't be written; what `make`
     raises leaves nothing behind.
     """
-    # `datasets` reads them when it is imported, which the first look does.
-    os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    # `datasets` reads it when it is imported, which the first look does.
+    os.environ["HF_DATASETS_OFFLINE"] = "1"
     folder = workspace.cache / "tokens" / key
     found = _open(folder)
     if found is not None:
