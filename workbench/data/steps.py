@@ -71,12 +71,14 @@ def assign_splits(
     rows: Sequence[Example], share: float, seed: int, key: Callable[[Example], str], tell: Tell
 ) -> Iterator[Change]:
     """Hold out about `share` of the rows for validation, as `split.held_out` does."""
-    places = array("d", (split.place_of(e, seed, key) for e in watched(rows, "splitting", tell)))
+    places, held_before = array("d"), bytearray()
+    for example in watched(rows, "splitting", tell):
+        places.append(split.place_of(example, seed, key))
+        held_before.append(example.split == split.VALIDATION)
     for place, held_out in enumerate(split.held_out(places, share)):
-        example = rows[place]
-        side = split.VALIDATION if held_out else split.TRAIN
-        if example.split != side:
-            yield place, replace(example, split=side)
+        if held_out != held_before[place]:
+            side = split.VALIDATION if held_out else split.TRAIN
+            yield place, replace(rows[place], split=side)
 
 
 def leaks(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
