@@ -14,6 +14,7 @@ from workbench.jobs.progress import Tell
 
 _MODULES = {
     "near-duplicates": "duplicates",
+    "contamination": "contamination",
 }
 
 
