@@ -79,12 +79,12 @@ def test_a_pair_counts_by_its_rarity_among_the_training_rows() -> None:
 
 
 def test_a_pair_counts_less_the_more_evaluation_rows_have_it() -> None:
-    """Each text has 10 pairs that all four have, 1/4 each, one that joins them to its own, and
+    """Each text has 10 pairs that all four have, 1/16 each, one that joins them to its own, and
     19 of its own."""
     texts = [words(range(11), range(20 * n, 20 * n + 20)) for n in range(5, 9)]
     (finding,) = found([words(range(11), range(100, 115))], texts)
     assert pairs([finding]) == [(0, 0)]
-    assert finding.score == pytest.approx((10 / 4 + 15) / (10 / 4 + 20))
+    assert finding.score == pytest.approx((10 / 16 + 15) / (10 / 16 + 20))
 
 
 def test_what_leaks_often_is_not_taken_for_common() -> None:

@@ -5,13 +5,13 @@ an import holds a tenth out, so that a set which is imported whole has rows of b
 is compared of a row is what it asks, its user turns: that leaks, and an answer alone is seldom
 its own. Plain text is compared whole. Rows with the same words are taken for one.
 
-The default rule, `coverage`, looks for half of a text in pairs of words. Between edits more
-pairs are left than longer n-grams, and what pairs say by chance is taken out by weight: each
-counts by its rarity in the training rows, and for each of n evaluation rows that have it 1/n.
-So the instructions and examples that all rows of a set share count for next to nothing. Of
-questions from GSM8K in its training rows, with 5, 15 and 30 % of the words deleted, replaced or
-inserted, it finds 99.9, 98 and 77 %, and flags 2 of the 7,473 other rows. Five words in a row
-that cover half, each counting the same, find 100, 92 and 17 %, and flag 5.
+The default rule, `coverage`, looks for half of a text in pairs of words: between edits more of
+these are left than of longer n-grams. What pairs say by chance is taken out by weight: each
+counts by its rarity in the training rows, and by 1/n² in each of n evaluation rows that have it,
+so that the instructions and examples which rows of a set share count for next to nothing. Of
+GSM8K's questions with 5, 15 and 30 % of the words deleted, replaced or inserted, in other text,
+it finds 99.8, 98 and 75 %, and flags 2 of the 7,473 rows that GSM8K trains on. N-grams of five
+words that cover half, each counting the same, find 100, 92 and 17 %, and flag 5.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _OWN = 4
 """Of the n-grams that tell a text from the others of its set, so many must be there at least:
 half of "The thin layer of rock on Earth's surface is", after ten lines of examples that all
 texts have, is an everyday phrase."""
-_COMMON = 100
-"""An n-gram of more evaluation rows would count for less than a hundredth in each."""
+_COMMON = 20
+"""An n-gram of more evaluation rows counts for none: for each it would be less than a 400th."""
 _SAMPLE = 50_000
 """Training rows that rarity is counted in, evenly spaced."""
 _BATCH = 512
