@@ -17,6 +17,7 @@ _MODULES = {
     "quality": "quality",
     "content": "content",
     "personal-data": "pii",
+    "contamination": "contamination",
 }
 
 
