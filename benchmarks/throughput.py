@@ -193,7 +193,7 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
     folder = Path(tempfile.mkdtemp(dir=spec["folder"]))
     options: Spec = {"log": LogWriter(folder / "train.jsonl"), "ranks": ALONE}
     ready = make_ready(config, trained, rows, [], pad_id=0, device=device, **options)
-    samples: Any = Samples([], None, 1)  # type: ignore[arg-type]
+    samples: Any = Samples([], None, config.evaluation)  # type: ignore[arg-type]
     loop = Loop(
         config, ready, rows, [], samples=samples, folder=folder, control=Control(), **options
     )

@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from workbench.config import processes
 from workbench.config.loading import default_config
 from workbench.config.memory_advice import Doing, memory_advice
 
+DOING: tuple[Doing, ...] = ("loading", "training", "evaluating", "answering")
 ALL_DONE = (
     "training.batch_size=1",
     "training.gradient_checkpointing=true",
@@ -16,6 +18,7 @@ ALL_DONE = (
     "training.optimizer=paged_adamw_8bit",
     "data.max_length=16",
     "evaluation.batch_size=1",
+    "evaluation.samples=0",
 )
 
 
@@ -54,7 +57,7 @@ def test_the_most_effective_and_least_costly_comes_first() -> None:
     ]
 
 
-@pytest.mark.parametrize("doing", ["loading", "training", "evaluating"])
+@pytest.mark.parametrize("doing", DOING)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -65,6 +68,8 @@ def test_the_most_effective_and_least_costly_comes_first() -> None:
         ("training.method=full", "training.optimizer=lion_8bit"),
         ("lora.initialisation=pissa", "model.dtype=float32"),
         ("training.batch_size=7", "training.accumulation=13", "training.optimizer=adamw_8bit"),
+        ("job.processes=2", "job.sharding=fsdp", "training.micro_batch=2"),
+        ("job.processes=4", "job.sharding=fsdp", "model.dtype=float32", "training.method=full"),
     ],
 )
 def test_what_is_advised_can_be_set_and_changes_the_config(
@@ -74,6 +79,7 @@ def test_what_is_advised_can_be_set_and_changes_the_config(
     for step in advised(*settings, doing=doing):
         changed = default_config([*settings, *step])
         assert changed != config
+        processes.check(changed)
         rows = [c.training.batch_size * c.training.accumulation for c in (changed, config)]
         assert rows[0] == rows[1]
 
@@ -81,9 +87,12 @@ def test_what_is_advised_can_be_set_and_changes_the_config(
 def test_what_counts_is_what_the_run_was_at() -> None:
     assert advised(doing="loading") == [["model.quantization=nf4"]]
     assert advised(doing="evaluating")[0] == ["evaluation.batch_size=4"]
+    # Two rows are answered by default: of eight at once fewer change nothing.
+    assert advised(doing="answering")[:2] == [["evaluation.batch_size=1"], ["evaluation.samples=0"]]
+    assert advised("evaluation.samples=1", doing="answering")[0] == ["evaluation.samples=0"]
 
 
-@pytest.mark.parametrize("doing", ["loading", "training", "evaluating"])
+@pytest.mark.parametrize("doing", DOING)
 def test_where_nothing_is_left_a_smaller_base_is(doing: Doing) -> None:
     advice = memory_advice(default_config(ALL_DONE), doing)
     assert advice == "Use a smaller base model, or a machine with more memory."

@@ -87,6 +87,19 @@ def test_what_cannot_be_had_is_named(body: dict[str, Any], path: str, words: str
             "compute_environment: AMAZON_SAGEMAKER\ndistributed_type: MULTI_GPU",
             "workbench runs on this machine",
         ),
+        ("distributed_type: MULTI_GPU\nmixed_precision: bf16", "not bf16: model.dtype decides"),
+        ("distributed_type: MULTI_GPU\nmixed_precision: no", "it is 'no', in quotes, not False"),
+        ("distributed_type: MULTI_GPU\nfp16: true", "fp16: leave it out: model.dtype decides"),
+        (
+            "distributed_type: MULTI_GPU\ndynamo_config: {dynamo_backend: INDUCTOR}",
+            "dynamo_config: leave it out: training.compile decides",
+        ),
+        ("distributed_type: MULTI_GPU\ndynamo_backend: INDUCTOR", "dynamo_backend: leave it out"),
+        (
+            "distributed_type: MULTI_GPU\nfp8_config: {fp8_format: E4M3}",
+            "fp8_config: leave it out: nothing here is computed in 8 bits",
+        ),
+        ("distributed_type: MULTI_GPU\ndowncast_bf16: true", "downcast_bf16: leave it out"),
         ("distributed_type: DEEPSPEED", "not DEEPSPEED: set job.sharding to fsdp"),
     ],
 )
@@ -98,6 +111,16 @@ def test_settings_of_accelerate_that_cannot_be_used_are_refused(
     with pytest.raises(WorkbenchError) as error:
         processes.check(config({"processes": 2, "accelerate_config": str(path)}))
     assert str(path) in error.value.message and words in error.value.message
+
+
+def test_what_accelerate_config_writes_itself_is_let_through(tmp_path: Path) -> None:
+    path = tmp_path / "accelerate.yaml"
+    path.write_text(
+        "compute_environment: LOCAL_MACHINE\ndebug: false\ndistributed_type: MULTI_GPU\n"
+        "downcast_bf16: 'no'\ndynamo_config: {}\ngpu_ids: all\nmachine_rank: 0\n"
+        "mixed_precision: 'no'\nnum_machines: 1\nnum_processes: 2\nuse_cpu: false\n"
+    )
+    processes.check(config({"processes": 2, "accelerate_config": str(path)}))
 
 
 def test_settings_of_accelerate_that_are_not_there_are_told(tmp_path: Path) -> None:

@@ -117,9 +117,7 @@ def build(
         ready,
         encoded[:rows],
         encoded[rows:],
-        samples=Samples(
-            [(rows + 1, asked[rows])] if samples else [], template, config.evaluation.sample_tokens
-        ),
+        samples=Samples([(rows + 1, asked[rows])] if samples else [], template, config.evaluation),
         folder=folder,
         log=log,
         control=control or Control(),

@@ -29,6 +29,7 @@ from workbench.jobs.events import (
 from workbench.jobs.log import LogWriter
 from workbench.training import job, model
 from workbench.training.encoding import encode
+from workbench.training.ranks import ALONE, Ranks
 from workbench.workspace import Workspace
 
 OF_TRAINING: dict[str, Any] = {
@@ -240,8 +241,12 @@ def test_as_many_rows_are_answered_as_the_config_says(
         ready: Any = SimpleNamespace(sharded=False)
         with LogWriter(tmp_path / f"{count}.jsonl") as log:
             template = ChatTemplate.load(base)
-            found = job._samples(workspace.runs / "any", config, template, ready, log)
+            found = job._samples(workspace.runs / "any", config, template, ready, log, ALONE)
         loaded = model.load_base(base, config.model, CPU)
         asked[count] = [answer.row for answer in found.answers(0, loaded)]
     assert [len(rows) for rows in asked.values()] == [0, 1, 3]
     assert asked[1] == asked[3][:1]
+    with LogWriter(tmp_path / "second.jsonl") as log:
+        second = Ranks(number=1, count=2)
+        found = job._samples(workspace.runs / "any", config, template, ready, log, second)
+    assert found.answers(0, loaded) == [], "the first rank alone answers"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -57,6 +58,12 @@ DRAWING: Sections = {
     "checkpoints": {"every": 2, "keep": 9},
 }
 
+# Noise is by the length of each row: here a rank has a batch of none.
+DRAWING_PADDED: Sections = {
+    **DRAWING,
+    "training": {**DRAWING["training"], **UNEVEN, "packing": False},
+}
+
 
 def uneven(kind: str, **sections: dict[str, Any]) -> Sections:
     own = SETTINGS[kind]
@@ -76,6 +83,7 @@ def cases() -> list[dict[str, Any]]:
         for kind in KINDS[sharding]:
             add(kind, "whole_run", sharding, uneven(kind))
         add("drawing", "again_from_the_middle", sharding, DRAWING)
+        add("drawing padded", "whole_run", sharding, DRAWING_PADDED)
         add("commanded", "commanded", sharding, DRAWING)
         each = {"training": {"packing": False}, "checkpoints": {"every": 1, "keep": 9}}
         add("spoilt", "spoilt_on_one", sharding, each)
@@ -188,6 +196,13 @@ def test_ranks_draw_their_own_numbers_and_a_resume_draws_the_same(
     for again in ("same", "cut"):
         assert (at / again / adapter).read_bytes() == (at / "first" / adapter).read_bytes()
     assert events(at / "cut", Notice) == []
+
+
+@pytest.mark.parametrize("sharding", SHARDINGS)
+def test_a_rank_without_rows_draws_no_noise_for_them(sharding: str, together: Path) -> None:
+    assert [step for step, *_ in curve(together / f"drawing padded, {sharding}")] == [1, 2, 3, 4]
+    first, second = told(together, f"drawing padded, {sharding}")
+    assert first["sum"] == second["sum"] and math.isfinite(first["sum"])
 
 
 def test_a_run_goes_on_in_another_number_of_processes_and_says_what_differs(

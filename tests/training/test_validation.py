@@ -18,6 +18,7 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.importing import Options, import_files
 from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
 from workbench.evaluation.generate import answer
 from workbench.jobs.control import Control
 from workbench.jobs.events import Answered, Evaluated
@@ -27,7 +28,7 @@ from workbench.training.attention import plain_attention
 from workbench.training.batches import Row
 from workbench.training.job import train
 from workbench.training.loss import causal_model
-from workbench.training.validation import evaluated
+from workbench.training.validation import Samples, evaluated
 from workbench.workspace import Workspace
 
 
@@ -199,6 +200,56 @@ def test_the_first_questions_of_the_validation_are_asked_each_time_and_no_plain_
     assert [(a.step, a.row, a.prompt) for a in told] == [
         (step, n, prompt) for step in (0, 1, 2) for n, prompt in asking
     ]
+
+
+def test_what_is_longer_than_a_row_may_be_is_not_asked(
+    workspace: Workspace, write_rows: Callable[..., Path], base: Path
+) -> None:
+    rows = [
+        {"prompt": f"Say {'very ' * 100 * (n % 2)}{n}", "completion": f"it is {n}"}
+        for n in range(20)
+    ]
+    import_files(workspace, [write_rows(*rows)], "sample", Options(validation_share=0.5))
+    config = configure(
+        base,
+        data={"max_length": 100, "too_long": "drop"},
+        training={"max_steps": 1},
+        evaluation={"samples": 20, "sample_tokens": 4},
+    )
+    folder = runs.create(workspace, config, command="test", say=lambda said: None)
+    told = go(folder)
+    held_out = [e for e in versions.read(versions.resolve(workspace, "sample")) if e.split]
+    short = [
+        e.instruction for e in held_out if e.split == "validation" and "very" not in e.instruction
+    ]
+    assert [a.prompt for a in told if a.step == 0] == short
+
+
+def test_answers_are_given_as_many_at_once_as_rows_are_evaluated_and_a_lack_of_memory_helps(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(base, evaluation={"batch_size": 2, "samples": 5, "sample_tokens": 3})
+    loop = build(tmp_path, config, rows=6, validation=5)
+    asked = [(number, example) for number, example in enumerate(examples(11)[6:], start=7)]
+    loop._samples = Samples(asked, ChatTemplate.load(base), config.evaluation)
+    causal = causal_model(loop.model)
+    real, sizes = causal.generate, []
+
+    def generate(*, input_ids: torch.Tensor, **how: Any) -> Any:
+        sizes.append(len(input_ids))
+        return real(input_ids=input_ids, **how)
+
+    monkeypatch.setattr(causal, "generate", generate)
+    answers = loop._samples.answers(0, causal)
+    assert sizes == [2, 2, 1] and [a.row for a in answers] == [7, 8, 9, 10, 11]
+
+    def run_out(**how: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+    monkeypatch.setattr(causal, "generate", run_out)
+    with pytest.raises(WorkbenchError) as error:
+        loop.run()
+    assert "1. evaluation.batch_size=1; 2. evaluation.samples=0" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Literal
 from workbench.config.conflicts import needs_whole_base
 from workbench.config.schema import RunConfig, Training
 
-Doing = Literal["loading", "training", "evaluating"]
+Doing = Literal["loading", "training", "evaluating", "answering"]
 """What a run was at when its memory ran out: each has settings that count then."""
 _MOST = 4096
 """The bound of training.accumulation."""
@@ -34,8 +34,14 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
             yield f"{smaller} (as many rows a step)"
         if not training.gradient_checkpointing:
             yield "training.gradient_checkpointing=true (about a third slower)"
-    if doing == "evaluating" and config.evaluation.batch_size > 1:
-        yield f"evaluation.batch_size={config.evaluation.batch_size // 2}"
+    evaluation = config.evaluation
+    if doing == "evaluating" and evaluation.batch_size > 1:
+        yield f"evaluation.batch_size={evaluation.batch_size // 2}"
+    if doing == "answering" and evaluation.samples:
+        at_once = min(evaluation.batch_size, evaluation.samples)
+        if at_once > 1:
+            yield f"evaluation.batch_size={at_once // 2}"
+        yield "evaluation.samples=0 (no rows are answered while it trains)"
 
 
 def _weights(config: RunConfig) -> Iterator[str]:
@@ -62,7 +68,7 @@ def _costly(config: RunConfig) -> Iterator[str]:
     """What helps little, or changes what is learnt."""
     optimizer = config.training.optimizer
     smallest = "paged_lion_8bit" if "lion" in optimizer else "paged_adamw_8bit"
-    if optimizer != smallest:
+    if optimizer != smallest and config.job.sharding == "none":
         yield f"training.optimizer={smallest} (its state in 8 bits, moved out of the way)"
     shorter = config.data.max_length // 2
     if shorter >= 16:

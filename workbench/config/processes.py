@@ -25,6 +25,15 @@ checkpoints here would be without."""
 _SHARDED_OPTIMIZERS = ("adamw",)
 """Those of bitsandbytes take no tensors that are spread over processes."""
 
+_NUMBERS = {
+    "dynamo_config": "training.compile decides what is compiled",
+    "dynamo_backend": "training.compile decides what is compiled",
+    "fp16": "model.dtype decides",
+    "fp8_config": "nothing here is computed in 8 bits; model.dtype and model.quantization decide",
+    "downcast_bf16": "it is for TPUs; model.dtype decides",
+}
+"""What else accelerate would change a run's numbers by, and what decides it here."""
+
 
 def launched(config: RunConfig) -> bool:
     """Whether a run's training is started by a launcher of ranks."""
@@ -108,3 +117,10 @@ def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple
         yield "num_processes", f"job.processes is {processes}, and this {wanted}: make them one."
     if body.get("gpu_ids", "all") not in ("all", None):
         yield "gpu_ids", "the queue, or CUDA_VISIBLE_DEVICES, gives a run its GPUs: all."
+    precision = body.get("mixed_precision")
+    if precision not in ("no", None):
+        yield "mixed_precision", f"it is 'no', in quotes, not {precision}: model.dtype decides."
+    for name, instead in _NUMBERS.items():
+        # `accelerate config` writes some of them itself, as 'no'.
+        if str(body.get(name) or "no").lower() != "no":
+            yield name, f"leave it out: {instead}."

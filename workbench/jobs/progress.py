@@ -35,6 +35,26 @@ def watched(rows: Sequence[_T], phase: str, tell: Tell, unit: str = "rows") -> I
         tell(phase, done, total, unit)
 
 
+class ProgressLines:
+    """A Tell that writes to a log now and then: the first of a phase and its end in any case."""
+
+    def __init__(self, log: LogWriter) -> None:
+        self._log = log
+        self._phase = ""
+        self._written = -1
+        self._next = 0.0
+
+    def __call__(self, phase: str, done: int, total: int, unit: str = "") -> bool:
+        """Whether it has written a line."""
+        now = time.monotonic()
+        begins_or_ends = phase != self._phase or (done >= total and done != self._written)
+        if now < self._next and not begins_or_ends:
+            return False
+        self._phase, self._written, self._next = phase, done, now + _EVERY
+        self._log.write(Progress(phase, done, total, unit))
+        return True
+
+
 class ProgressLog:
     """A Tell for a job: writes to its log now and then, and obeys its commands."""
 
@@ -43,16 +63,9 @@ class ProgressLog:
         self._put_off = put_off
         self._log = log
         self._control = control
-        self._phase = ""
-        self._written = -1
-        self._next = 0.0
+        self._lines = ProgressLines(log)
 
     def __call__(self, phase: str, done: int, total: int, unit: str = "") -> None:
         """Raises Stopped once a person asks for the end; waits while the job is paused."""
-        now = time.monotonic()
-        begins_or_ends = phase != self._phase or (done >= total and done != self._written)
-        if now < self._next and not begins_or_ends:
-            return
-        self._phase, self._written, self._next = phase, done, now + _EVERY
-        self._log.write(Progress(phase, done, total, unit))
-        self._control.end_if_asked(self._log, put_off=self._put_off)
+        if self._lines(phase, done, total, unit):
+            self._control.end_if_asked(self._log, put_off=self._put_off)

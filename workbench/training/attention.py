@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,27 @@ NAME = "workbench_segments"
 _OWN = "attention_of_its_own"
 """Attribute of a model that attends in segments: what it did before."""
 _watching: list[set[int]] = []
+_WIDEST = 256
+"""Numbers of a head that torch's flash attention takes at most; they are a multiple of 8, too."""
+_FIRST = (8, 0)
+"""Ampere: the oldest GPUs that it runs on."""
+
+
+@dataclass(slots=True, eq=False)
+class Segments:
+    """The rows of a packed batch, as attention is told of them.
+
+    One object, and not frozen: torch.compile would look into a tuple, or into what can't change,
+    and make a graph for every lot of lengths.
+    """
+
+    lengths: tuple[int, ...]
+    """Tokens of each row."""
+    shared: tuple[int, ...]
+    """How many of them, of each row, are the beginning that stands once at the front, before all
+    rows; empty where none does."""
+    starts: Tensor
+    """Where each row starts, and the end, were each of them whole, int32, shape (rows + 1,)."""
 
 
 def use_segments(model: PreTrainedModel) -> None:
@@ -69,18 +91,14 @@ def segment_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    segment_lengths: tuple[int, ...] | None = None,
-    shared_lengths: tuple[int, ...] | None = None,
-    cu_seq_lens_q: Tensor | None = None,
+    segments: Segments | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of `query` (1, heads, tokens, width) inside segments of `segment_lengths`;
-    without them, over each row whole, to be padded on the right.
+    """Causal attention of `query` (1, heads, tokens, width) inside `segments`; without them, over
+    each row whole, to be padded on the right.
 
-    With `shared_lengths`, so many tokens that each segment begins with stand once, before all
-    segments, which have the others alone. Returns (1, tokens, heads, width), and no weights.
-    Raises NotImplementedError for what a family adds to its attention (caps, sinks, biases) that
-    isn't known here: its loss would be wrong.
+    Returns (1, tokens, heads, width), and no weights. Raises NotImplementedError for what a family
+    adds to its attention (caps, sinks, biases) that isn't known here: its loss would be wrong.
     """
     added = [name for name in ("softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if added or attention_mask is not None:
@@ -88,27 +106,35 @@ def segment_attention(
     for seen in _watching:
         seen.update([sliding_window] if sliding_window else ())
     how: dict[str, Any] = {"dropout": dropout, "scaling": scaling, "window": sliding_window}
-    if segment_lengths is None:
+    if segments is None:
         return _inside(query, key, value, **how), None
-    if shared_lengths is None:
-        return _by_segment(query, key, value, segment_lengths, cu_seq_lens_q, **how), None
-    query, key, value = (_spread(x, segment_lengths, shared_lengths) for x in (query, key, value))
-    out = _by_segment(query, key, value, segment_lengths, cu_seq_lens_q, **how)
-    return _gathered(out, segment_lengths, shared_lengths), None
+    return _in_segments(query, key, value, segments, **how), None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _in_segments(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, **how: Any
+) -> Tensor:
+    """Between two graphs of torch.compile: its own would be for these lengths alone."""
+    if not segments.shared:
+        return _by_segment(query, key, value, segments, **how)
+    lengths, shared = segments.lengths, segments.shared
+    query, key, value = (_spread(x, lengths, shared) for x in (query, key, value))
+    return _gathered(_by_segment(query, key, value, segments, **how), lengths, shared)
 
 
 def _by_segment(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    lengths: tuple[int, ...],
-    starts: Tensor | None,
+    segments: Segments,
     *,
     dropout: float,
     scaling: float | None,
     window: int | None,
 ) -> Tensor:
-    if query.is_cuda and varlen is not None and query.dtype != torch.float32 and not dropout:
+    lengths, starts = segments.lengths, segments.starts
+    if not dropout and _fits_varlen(query, value):
         out: Tensor = varlen.varlen_attn(
             *(x[0].transpose(0, 1) for x in (query, key, value)),
             *(starts, starts, max(lengths), max(lengths)),
@@ -125,6 +151,21 @@ def _by_segment(
     # split, not slices: the backward of each slice would fill a tensor of the whole length.
     parts = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
     return torch.cat([inside(q, k, v) for q, k, v in parts], dim=1).to(dtype)
+
+
+def _fits_varlen(query: Tensor, value: Tensor) -> bool:
+    """Whether torch's varlen attention takes these: what its flash kernels check, and it doesn't
+    put right. Heads of DeepSeek (192 and 128 wide) and of Gemma's global layers (512) don't fit."""
+    width = query.shape[-1]
+    return (
+        varlen is not None
+        and query.is_cuda
+        and query.dtype in (torch.float16, torch.bfloat16)
+        and width == value.shape[-1]
+        and width <= _WIDEST
+        and width % 8 == 0
+        and torch.cuda.get_device_capability(query.device) >= _FIRST
+    )
 
 
 def _spread(x: Tensor, lengths: tuple[int, ...], shared: tuple[int, ...]) -> Tensor:
@@ -155,8 +196,13 @@ def _inside(
     scaling: float | None,
     window: int | None,
 ) -> Tensor:
-    length = query.shape[2]
+    length, width = query.shape[2:]
     mask = _band(length, window, query.device) if window is not None and length > window else None
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1 and (mask is not None or not width == value.shape[-1] <= _WIDEST):
+        # On a GPU only flash attention takes fewer keys than queries, and it takes none of these:
+        # all scores would exist at once.
+        key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
     out = scaled_dot_product_attention(
         query,
         key,

@@ -181,14 +181,14 @@ def collate(rows: Sequence[Row], picked: list[int], layout: Layout, device: torc
     laid = _lay_out(chosen, layout) if layout.packed else _pad(chosen, layout.pad_id)
     starts = torch.tensor([0, *(lengths or [1])]).cumsum(0, dtype=torch.int32)
     return Batch(
-        input_ids=_ship(laid.input_ids, device),
-        position_ids=None if laid.position_ids is None else _ship(laid.position_ids, device),
+        input_ids=ship(laid.input_ids, device),
+        position_ids=None if laid.position_ids is None else ship(laid.position_ids, device),
         segments=tuple(lengths or [1]) if layout.packed else (),
         shared=laid.shared,
-        starts=_ship(starts, device) if layout.packed else None,
-        places=_ship(laid.places, device),
-        owners=_ship(laid.owners, device),
-        labels=_ship(laid.labels, device),
+        starts=ship(starts, device) if layout.packed else None,
+        places=ship(laid.places, device),
+        owners=ship(laid.owners, device),
+        labels=ship(laid.labels, device),
         rows=picked,
         lengths=tuple(lengths),
         tokens=sum(lengths),
@@ -271,7 +271,8 @@ def _pad(rows: list[Row], pad_id: int) -> _Laid:
     return _Laid(input_ids, None, places, owners, input_ids[owners, before + 1])
 
 
-def _ship(tensor: Tensor, device: torch.device) -> Tensor:
+def ship(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on `device`, without waiting for it."""
     if device.type == "cuda":
         # Only from pinned memory is a copy one that nobody waits for.
         tensor = tensor.pin_memory()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workbench.errors import WorkbenchError
-from workbench.training import attention
+from workbench.training import attention, memory
 from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
 from workbench.training.loss import TrainedTokenLoss, causal_model
 
@@ -78,15 +78,21 @@ def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
             with attention.windows_seen() as windows:
                 together = _packed(measure, [second, first], pad_id)
             _, beside_another = _packed(measure, [other, first], pad_id)
-        except (NotImplementedError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             attention.use_own(causal)
+            if memory.is_shortage(error):
+                raise
             return f"the model can't: {' '.join(str(error).split())[:200]}"
     dtype = next(causal.parameters()).dtype
     agrees = all(_close(*pair, dtype) for pair in zip(together, alone, strict=True))
     # What a neighbour says changes nothing at all, but for the outliers of LLM.int8, which are
     # looked for in the whole batch.
     strays = abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
-    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    config = causal.config.get_text_config()
+    # Llama 4's chunks are in the mask alone.
+    window = getattr(config, "sliding_window", None) or getattr(
+        config, "attention_chunk_size", None
+    )
     if window and len(first) > window and window not in windows:
         reason = f"its window of {window} tokens is known to its own attention alone"
     elif agrees and (not strays or getattr(causal, "is_loaded_in_8bit", False)):

@@ -30,6 +30,7 @@ from workbench.training.ranks import Ranks
 from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
 from workbench.training.token_cache import EncodedRows
+from workbench.training.unheeded import unheeded
 from workbench.training.validation import Samples
 from workbench.workspace import Workspace
 
@@ -93,7 +94,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         ready,
         train_rows,
         validation_rows,
-        samples=_samples(folder, config, template, ready, log),
+        samples=_samples(folder, config, template, ready, log, ranks),
         folder=folder,
         log=log,
         control=control,
@@ -101,6 +102,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     )
     if ranks.count == 1:
         control.end_if_asked(log, put_off=True)
+    for text in unheeded(config, loop.schedule.total_steps, len(validation_rows)):
+        log.write(Notice(text, "warning"))
     first_step = loop.resume()
     _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
     with advised(config, "training"):
@@ -146,12 +149,22 @@ def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
 
 
 def _samples(
-    folder: Path, config: RunConfig, template: ChatTemplate, ready: Ready, log: LogWriter
+    folder: Path,
+    config: RunConfig,
+    template: ChatTemplate,
+    ready: Ready,
+    log: LogWriter,
+    ranks: Ranks,
 ) -> Samples:
-    """The first validation rows that ask something; none where the model is spread over ranks,
-    which can only go through it together."""
+    """The first validation rows that ask something in no more tokens than a row may have: one
+    that is left out, or cut, would be answered at its full length.
+
+    None but for the first rank, which alone answers, and where the model is spread over ranks,
+    which can only go through it together.
+    """
     version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
-    count = config.evaluation.samples if version.splits.get("validation") else 0
+    wanted = ranks.first and version.splits.get("validation")
+    count = config.evaluation.samples if wanted else 0
     if count and ready.sharded:
         text = "No rows are answered while it trains (evaluation.samples): job.sharding is fsdp."
         log.write(Notice(text))
@@ -159,9 +172,11 @@ def _samples(
     asking = (
         (number, example)
         for number, example in enumerate(versions.read(version), start=1)
-        if example.split == "validation" and not example.text
+        if example.split == "validation"
+        and not example.text
+        and len(template.prompt_of(example)) <= config.data.max_length
     )
-    return Samples(list(islice(asking, count)), template, config.evaluation.sample_tokens)
+    return Samples(list(islice(asking, count)), template, config.evaluation)
 
 
 def _tell_start(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 
 from workbench.config.schema import RunConfig
 from workbench.files import write_json
@@ -18,7 +17,9 @@ from workbench.jobs.control import Control, Stopped
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Paused, Progress, WentOn
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLines
 from workbench.training import checkpoint, sharding
+from workbench.training.accelerators import plain_accelerator
 from workbench.training.batches import Batch, Row, Schedule, collate
 from workbench.training.best import Best
 from workbench.training.examples import ExampleLog
@@ -97,7 +98,7 @@ class Loop:
             skip_limit=config.training.skip_limit,
         )
         self._measure = ready.measure
-        self._accelerator = Accelerator()
+        self._accelerator = plain_accelerator()
         optimizer = ready.make_optimizer()
         self._scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
         self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks)
@@ -321,9 +322,10 @@ class Loop:
         if not len(self.validation):
             return True
         total = len(self.validation)
+        tell = ProgressLines(self._log)
 
         def on_rows(done: int) -> None:
-            self._log.write(Progress("validation", done, total, "rows"))
+            tell("validation", done, total, "rows")
             self._listen()
             if self._asked.stop and done < total:
                 raise Stopped
@@ -346,8 +348,10 @@ class Loop:
             self._log.write(figures)
             if not math.isfinite(figures.loss):
                 raise NonFiniteLoss(f"The validation loss after step {step} is not a number.")
-            for sample in self._samples.answers(step, causal_model(self.model)):
-                self._log.write(sample)
+            with advised(self.config, "answering"):
+                answers = self._samples.answers(step, causal_model(self.model))
+            for answer in answers:
+                self._log.write(answer)
             # A second look at one step is neither better nor a sign of patience lost.
             best = step > 0 and not again and self.best.take(step, figures.loss)
         # The first alone counts: what the others hold is from before.

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from workbench.training.batches import Batch, Layout, Row, collate, lengths_of
+from workbench.training.attention import Segments
+from workbench.training.batches import Batch, Layout, Row, collate, lengths_of, ship
 from workbench.training.neftune import Neftune, token_lengths
 from workbench.training.ranks import ALONE, Ranks, share
 
@@ -54,22 +55,24 @@ class TrainedTokenLoss(nn.Module):
     def _noisy(self, batch: Batch) -> AbstractContextManager[None]:
         if self._noise is None or not self.training:
             return nullcontext()
-        rows = [batch.segments] if batch.segments else [[length] for length in batch.lengths]
+        # A batch of no rows is one of padding, to which nothing is added.
+        rows: list[Sequence[int]] = [batch.segments]
+        if not batch.segments:
+            rows = [[length] for length in batch.lengths] or [[]]
         lengths = token_lengths(rows, batch.input_ids.shape[1])
-        return self._noise.of(lengths.to(batch.input_ids.device))
+        return self._noise.of(ship(lengths, batch.input_ids.device))
 
 
 def hidden_states(causal: PreTrainedModel, batch: Batch) -> Tensor:
     """The last hidden states of a batch, shape (rows, tokens, width)."""
     packed: dict[str, Any] = {}
-    if batch.segments:
+    if batch.starts is not None:
         packed = {
             "position_ids": batch.position_ids,
-            "segment_lengths": batch.segments,
+            "segments": Segments(batch.segments, batch.shared, batch.starts),
+            # What a family with a state knows itself where a row begins by.
             "cu_seq_lens_q": batch.starts,
         }
-    if batch.shared:
-        packed["shared_lengths"] = batch.shared
     out = causal.base_model(input_ids=batch.input_ids, use_cache=False, **packed)
     return cast(Tensor, out.last_hidden_state)
 

@@ -17,6 +17,7 @@ from torch import Tensor, distributed
 
 from workbench.errors import WorkbenchError
 from workbench.jobs import launcher
+from workbench.training.accelerators import keep_to_config
 
 PATIENCE = 1800.0
 """Seconds that ranks wait for each other: the first may be writing a large checkpoint. One that
@@ -41,6 +42,7 @@ class Ranks:
         """
         if not launcher.is_rank():
             return cls()
+        keep_to_config()
         patience = timedelta(seconds=PATIENCE)
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=patience)
         group = distributed.new_group(backend="gloo", timeout=patience)

@@ -13,6 +13,7 @@ from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
 from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
 from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
+from workbench.training.decoder import decoder_layers
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
 from workbench.training.model import count_parameters
@@ -125,11 +126,8 @@ def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, rank
 
 
 def _compile(model: Trained) -> None:
-    causal = causal_model(model)
-    layers = set(causal._no_split_modules or ())
-    for module in causal.modules():
-        if type(module).__name__ in layers:
-            module.compile(dynamic=True)
+    for layer in decoder_layers(causal_model(model)):
+        layer.compile(dynamic=True)
 
 
 def _with_fitting_batch(

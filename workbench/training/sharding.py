@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
+from workbench.training.decoder import decoder_layers
+
 
 def shard(measure: nn.Module, causal: PreTrainedModel, device: torch.device, ranks: int) -> None:
     """Spread the weights of a model over all ranks, in place; a model on the CPU moves to
@@ -33,10 +35,8 @@ def shard(measure: nn.Module, causal: PreTrainedModel, device: torch.device, ran
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device.type, (ranks,))
-    layers = set(causal._no_split_modules or ())
-    for module in list(measure.modules()):
-        if type(module).__name__ in layers:
-            fully_shard(module, mesh=mesh)
+    for layer in decoder_layers(causal):
+        fully_shard(layer, mesh=mesh)
     # The embeddings, the head, which may be one with them, and what else stands outside a layer.
     fully_shard(measure, mesh=mesh)
     measure.register_forward_hook(_let_go)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from workbench.config.schema import Evaluation
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.evaluation.generate import answer
@@ -59,12 +60,15 @@ class Samples:
     """Rows that the model being trained answers at each validation, always the same."""
 
     def __init__(
-        self, examples: Sequence[tuple[int, Example]], template: ChatTemplate, max_new_tokens: int
+        self,
+        examples: Sequence[tuple[int, Example]],
+        template: ChatTemplate,
+        evaluation: Evaluation,
     ) -> None:
         """`examples` each with its line in the version's data.jsonl, counted from 1."""
         self._examples = examples
         self._template = template
-        self._max_new_tokens = max_new_tokens
+        self._evaluation = evaluation
 
     def answers(self, step: int, causal: PreTrainedModel) -> list[Answered]:
         """What `causal`, which is left in evaluation mode, says by greedy decoding."""
@@ -76,8 +80,8 @@ class Samples:
                 causal,
                 self._template,
                 [example for _, example in self._examples],
-                max_new_tokens=self._max_new_tokens,
-                batch_size=len(self._examples),
+                max_new_tokens=self._evaluation.sample_tokens,
+                batch_size=self._evaluation.batch_size,
                 on_rows=lambda done: None,
             )
         return [
