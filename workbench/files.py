@@ -118,7 +118,21 @@ def building_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise WorkbenchError(f"{path} exists already.", "Remove it first, or choose another name.")
-    made = not path.parent.exists()
+    with scratch_folder(path) as temporary:
+        yield temporary
+        _settle(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A hidden sibling of `path` for files on their way there, gone at the end.
+
+    Raises WorkbenchError when it can't be written. What one that was killed has left is removed
+    by the next.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -129,17 +143,14 @@ def building_folder(path: Path) -> Iterator[Path]:
         raise explain_os_error(error, f"write {path}") from error
     try:
         yield temporary
-        _settle(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
     finally:
         os.close(held)
         shutil.rmtree(temporary, ignore_errors=True)
-        if made and not path.exists():
-            with contextlib.suppress(OSError):  # somebody else has put something in it
-                path.parent.rmdir()
+        with contextlib.suppress(OSError):  # what was meant, or somebody else's, is in it
+            for folder in made:
+                folder.rmdir()
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -74,12 +74,13 @@ def test_bad_rows_left_out_can_be_asked_for(
 ) -> None:
     path = write_rows(*numbered(9), {"prompt": "Hi"}, "not json")
     made = answer(cli("data", "import", path, "--name", "made", "--skip-bad", "--json"))
-    assert (made["rows"], made["removed"], made["removed_by_step"]) == (9, 2, {"read": 2})
+    assert (made["rows"], made["removed"]) == (9, 2)
+    assert (made["steps"][0]["before"], made["steps"][0]["after"]) == (11, 9)
     kept = Path(made["folder"], "removed.jsonl").read_text().splitlines()
     assert [json.loads(line)["source"] for line in kept] == ["rows.jsonl:10", "rows.jsonl:11"]
     assert json.loads(kept[1])["row"] == "not json"
     removed = cli("data", "removed", "made").stdout
-    assert "rows.jsonl:10  there is no response beside `prompt`" in removed
+    assert "rows.jsonl:10  there is no response beside `prompt`" in " ".join(removed.split(" " * 4))
 
 
 def test_a_folder_name_that_can_t_be_asks_for_a_name(

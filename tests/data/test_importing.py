@@ -61,6 +61,7 @@ def test_rows_become_a_version_with_its_origin(workspace: Workspace, write_rows:
     assert len(source["sha256"]) == 64
     assert [(s["name"], s["before"], s["after"]) for s in about["steps"]] == [
         ("read", 40, 40),
+        ("strip end markers", 40, 40),
         ("exact duplicates", 40, 40),
         ("split", 40, 40),
         ("leakage", 40, 40),
@@ -220,7 +221,7 @@ def test_end_markers_are_taken_off_and_counted(workspace: Workspace, write_rows:
     version = import_files(workspace, [path], "made", Options(validation_share=0))
     assert [e.response for e in examples_of(version)] == ["a", "b"]
     step = versions.describe(version)["steps"][1]
-    assert (step["name"], step["parameters"]) == ("strip end markers", {"rows_changed": 1})
+    assert (step["name"], step["changed"]) == ("strip end markers", 1)
 
 
 def test_a_file_whose_name_is_no_utf8_can_be_imported(
@@ -251,7 +252,7 @@ def test_it_is_told_how_far_each_phase_is(
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     first = write_rows(pair("A?"))
     told: Told = []
-    import_files(workspace, [first, path], "made", tell=lambda *how: told.append(how))
+    version = import_files(workspace, [first, path], "made", tell=lambda *how: told.append(how))
     phases = list(dict.fromkeys(phase for phase, *_ in told))
     assert phases == [
         "reading",
@@ -266,7 +267,12 @@ def test_it_is_told_how_far_each_phase_is(
     for phase in phases:
         done = [how[1] for how in told if how[0] == phase]
         whole, unit = {how[2:] for how in told if how[0] == phase}.pop()
-        expected = {"reading": (total, "bytes"), "hashing the files": (2, "files")}
+        written = version.data_path.stat().st_size
+        expected = {
+            "reading": (total, "bytes"),
+            "hashing the files": (2, "files"),
+            "writing": (written, "bytes"),
+        }
         assert (whole, unit) == expected.get(phase, (3001, "rows"))
         assert done == sorted(done) and (done[0], done[-1]) == (0, whole)
         # Bit by bit, and not all at the end: blocks of 8 KiB at most.
@@ -320,7 +326,7 @@ def test_t0_rows_lose_their_end_markers(workspace: Workspace) -> None:
     marked = sum(row["completion"].endswith("<|endoftext|>") for row in raw)
     steps = {s["name"]: s for s in versions.describe(version)["steps"]}
     assert marked > 500
-    assert steps["strip end markers"]["parameters"]["rows_changed"] == marked
+    assert steps["strip end markers"]["changed"] == marked
     assert not any("<|endoftext|>" in e.response for e in examples_of(version))
     assert {r.step for r in versions.read_removed(version)} <= {"exact duplicates", "leakage"}
 

@@ -95,11 +95,41 @@ def test_many_brackets_that_are_not_deep_are_no_problem(put: Put) -> None:
         b'[{"a": 1}, {"a": 2}]',
         b'\xef\xbb\xbf[{"a": 1}, {"a": 2}]',
         b'{"data": [{"a": 1}, {"a": 2}], "version": "1"}',
+        b' [\r\n{"a": 1}\n,\n{"a": 2}\n]\n\n',
         b'{"a": 1}\n{"a": 2}\n',
     ],
 )
 def test_json_is_a_list_an_object_around_one_or_json_lines(put: Put, content: bytes) -> None:
     assert good(list(read(put(content, "rows.json")))) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_list_of_json_is_read_a_block_at_a_time(put: Put) -> None:
+    """Values of any kind end and begin wherever a block does."""
+    rows = [{"a": "é" * n} if n % 3 else n * 10**9 for n in range(3000)]
+    assert good(list(read(put(json.dumps(rows, ensure_ascii=False), "rows.json")))) == rows
+    large = [{"a": "x" * (3 << 20)}, 1, [2], "]", {"b": ","}]
+    assert good(list(read(put(json.dumps(large, indent=1), "rows.json")))) == large
+    assert good(list(read(put(" [ ] ", "rows.json")))) == []
+
+
+def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
+    assert good(list(read(put("[1]\n[2, 3]\n", "rows.json")))) == [[1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'[{"a": 1}, {"a": 2', "is not JSON after row 1: "),
+        (b'[{"a": 1} {"a": 2}]', "is not JSON after row 1: Expecting ',' or ']'"),
+        (b'[{"a": 1},, 5]', "is not JSON after row 1: Expecting value"),
+        (b'[{"a": 1}, "caf\xe9"]', "is not UTF-8 after row "),
+        (b"[1, " + b"[" * 200_000, "can't be read after row 1: it has lists or objects more than"),
+    ],
+)
+def test_a_list_that_is_no_json_is_refused_with_its_place(
+    put: Put, content: bytes, words: str
+) -> None:
+    assert words in refusal(put(content, "rows.json"))
 
 
 def test_json_of_one_conversation_is_one_row(put: Put) -> None:

@@ -125,7 +125,11 @@ def test_the_verb_counts_as_a_task_and_keeps_the_counts(
         (("tokens", "unknown"), "There is no dataset unknown"),
         (("tokens", "made", "--model", "./nowhere"), "nowhere doesn't exist"),
         (("near-duplicates", "unknown"), "There is no dataset unknown"),
-        (("near-duplicates", "made", "--threshold", "0.3"), "The threshold must be from 0.5 to 1"),
+        (("near-duplicates", "made", "--set", "treshold=1"), "has no option treshold"),
+        (
+            ("near-duplicates", "made", "--set", "threshold=0.3"),
+            "The threshold must be from 0.5 to 1",
+        ),
     ],
 )
 def test_what_can_t_be_looked_through_is_told_at_once_and_leaves_nothing(
@@ -154,18 +158,22 @@ def test_near_duplicates_are_written_beside_a_version_that_stays_as_it_is(
     ended = cli("data", "near-duplicates", "made", "--json")
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
-    assert (result["rows"], result["near_duplicates"], result["clusters"]) == (4, 2, 1)
-    assert (result["same_words"], result["across_splits"]) == (1, 0)
-    assert result["largest_clusters"] == [{"row": 1, "rows": 3}]
-    lines = [json.loads(line) for line in Path(result["findings"]).read_text().splitlines()]
+    assert result["dataset"] == version.reference
+    assert (result["rows"], result["flagged"]) == (4, 2)
+    assert result["kinds"] == {"near-duplicate": 1, "same-words": 1}
+    path = Path(result["folder"], "findings.jsonl")
+    assert path.is_relative_to(version.folder / "findings")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
     # 17 words have 15 shingles; a word changed before the last changes 2 of them.
-    assert [(f["row"], f["duplicate_of"], f["jaccard"]) for f in lines] == [
+    assert [(f["row"], f["other"]["row"], f["score"]) for f in lines] == [
         (3, 1, round(13 / 17, 4)),
         (4, 1, 1.0),
     ]
-    assert lines[0]["of_source"] == "rows.jsonl:1"
     assert version.data_path.read_bytes() == before
     assert [v.reference for v in versions.list_versions(workspace)] == [version.reference]
-    shown = cli("data", "near-duplicates", "made", "--threshold", "0.9").stdout
-    assert "1 of 4 rows say almost what an earlier one says (Jaccard 0.9 or more" in shown
-    assert "rows.jsonl:4" in shown
+    looked = path.stat().st_mtime_ns
+    again = json.loads(cli("data", "near-duplicates", "made", "--json").stdout)
+    assert again["folder"] == result["folder"] and path.stat().st_mtime_ns == looked
+    shown = cli("data", "near-duplicates", "made", "--set", "threshold=0.9").stdout
+    assert f"{version.reference}: near-duplicates flags 1 of 4 rows" in shown
+    assert "it has the very words of row 1" in shown

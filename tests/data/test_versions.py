@@ -65,7 +65,7 @@ def test_rows_come_back_as_they_were(workspace: Workspace) -> None:
     assert (version.rows, version.splits) == (2, {"train": 1, "validation": 1})
     assert version.tasks == {"qa": 2}
     assert versions.describe(version)["steps"] == [
-        {"name": "read", "before": 3, "after": 2, "parameters": {"a": 1}}
+        {"name": "read", "before": 3, "after": 2, "parameters": {"a": 1}, "changed": 0}
     ]
 
 

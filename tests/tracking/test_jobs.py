@@ -14,7 +14,7 @@ from tests.conftest import Cli
 from tests.polling import eventually
 from tests.trained import Trained
 from workbench.data import import_job, tokens_job, versions
-from workbench.data.curate import duplicates_job
+from workbench.data.curate import check_job
 from workbench.data.importing import Options
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request as evaluation
@@ -259,7 +259,7 @@ def test_every_long_task_is_held_shown_and_ended_in_one_way_and_leaves_nothing_h
     for kind, start in {
         "import": lambda: import_job.start(workspace, [path], "many", Options()),
         "tokens": lambda: tokens_job.start(workspace, "numbers", str(trained_run.base)),
-        "near-duplicates": lambda: duplicates_job.start(workspace, "numbers", 0.7),
+        "near-duplicates": lambda: check_job.start(workspace, "near-duplicates", "numbers", {}),
         "evaluation": lambda: evaluation.start(trained_copy, evaluation.Request(3, 24)),
         "merge": lambda: start_merge(trained_copy, target),
     }.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,14 @@ class Example:
     def content(self) -> tuple[Message, ...] | str:
         """What is learnt from, the turns or the text: the same for exact duplicates."""
         return self.text or self.messages
+
+    @property
+    def id(self) -> str:
+        """What a recipe names the row by: 16 hexadecimal digits that stand for what is learnt
+        from it, wherever it stands and whichever split it is in."""
+        content = self.text or [message.to_json() for message in self.messages]
+        body = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(body.encode()).hexdigest()[:16]
 
     @property
     def system(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from workbench.data.importing import Options, check, import_files
+from workbench.data.importing import Options, import_files, recipe_of
 from workbench.jobs import tasks
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished
@@ -24,7 +24,7 @@ def start(workspace: Workspace, paths: Sequence[Path], name: str, options: Optio
     The version's reference is what the task gives as its result. Raises WorkbenchError for
     what can be told before a file is read, and when the task can't be started.
     """
-    check(paths, name, options)
+    recipe_of(paths, name, options)
     request = {
         "files": [str(path) for path in paths],
         "name": name,

@@ -13,10 +13,11 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
@@ -25,6 +26,10 @@ _SHOWN = 2000
 """Characters of an unreadable line that are kept with its reason."""
 _DEEPEST = 200
 """Lists and objects inside each other that a row may have; deeper ones trip up JSON's readers."""
+_BLOCK = 1 << 20
+_SPACE = re.compile(r"\s*")
+_OPENS = re.compile(r"\s*\[\s*(?P<ends>\])?")
+_GOES_ON = re.compile(r"\s*(,\s*|(?P<ends>\]))")
 _HALF = "it holds half of a surrogate pair, which is no character"
 _DEEP = f"it has lists or objects more than {_DEEPEST} deep"
 
@@ -181,24 +186,89 @@ def _finite(text: str) -> float:
 
 
 def _read_json(path: Path) -> Iterator[RawRow]:
+    """A list of rows, an object that holds one, one row, or JSON lines that are called .json."""
+    if _begins_a_list(path):
+        yield from _read_list(path)
+        return
     try:
         body = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        # Many a .json is JSON lines.
         yield from _read_jsonl(path)
         return
-    if isinstance(body, dict):
-        lists = [value for value in body.values() if isinstance(value, list)]
-        one_row = len(lists) != 1 or "messages" in body or "text" in body
-        body = [body] if one_row else lists[0]
-    if not isinstance(body, list):
+    if not isinstance(body, dict):
         raise WorkbenchError(f"{path} holds no rows: its top level is neither list nor object.")
-    whole = size(path)
-    for number, value in enumerate(body, start=1):
-        place = f"{plain_name(path)}:row {number}"
-        problem = _problem_of(value)
-        shown = ascii(value)[:_SHOWN] if problem else value
-        yield RawRow(place, shown, problem, whole * number // len(body))
+    lists = [value for value in body.values() if isinstance(value, list)]
+    one_row = len(lists) != 1 or "messages" in body or "text" in body
+    rows, whole = [body] if one_row else lists[0], size(path)
+    for number, value in enumerate(rows, start=1):
+        yield _json_row(path, number, value, whole * number // len(rows))
+
+
+def _begins_a_list(path: Path) -> bool:
+    """Whether a file is one list; a first line that is a whole one is a row of JSON lines."""
+    with path.open("rb") as stream:
+        opening = stream.read(_BLOCK).removeprefix(codecs.BOM_UTF8).lstrip()
+    line, _, more = opening.partition(b"\n")
+    if not (line.startswith(b"[") and more.strip()):
+        return opening.startswith(b"[")
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _read_list(path: Path) -> Iterator[RawRow]:
+    """The values of a list, a block at a time. Raises WorkbenchError where it is no JSON."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, (value, behind) in enumerate(_values(stream), start=1):
+                # A character has a byte or more.
+                yield _json_row(path, number, value, behind)
+    except json.JSONDecodeError as error:
+        raise WorkbenchError(f"{path} is not JSON after row {number}: {error.msg}.") from error
+    except UnicodeDecodeError as error:
+        raise WorkbenchError(
+            f"{path} is not UTF-8 after row {number}.", "Save it as UTF-8."
+        ) from error
+    except RecursionError as error:
+        raise WorkbenchError(f"{path} can't be read after row {number}: {_DEEP}.") from error
+
+
+def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
+    """The values of a list, each with how many characters are behind one after it.
+
+    Raises JSONDecodeError where the list is none.
+    """
+    decoder, text, place, gone = json.JSONDecoder(), "", 0, 0
+    before = _OPENS
+    while True:
+        # As much again as is left, so that a long value isn't begun too often.
+        block = stream.read(max(_BLOCK, len(text) - place))
+        text, place, gone = text[place:] + block, 0, gone + place
+        while found := before.match(text, place):
+            if found["ends"]:
+                return
+            try:
+                value, ends = decoder.raw_decode(text, found.end())
+            except json.JSONDecodeError:
+                if block:
+                    break
+                raise
+            if block and ends == len(text):
+                break  # a number may go on
+            yield value, gone + ends
+            before, place = _GOES_ON, ends
+        else:
+            if not block or not _SPACE.fullmatch(text, place):
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
+
+
+def _json_row(path: Path, number: int, value: Any, reached: int) -> RawRow:
+    problem = _problem_of(value)
+    shown = ascii(value)[:_SHOWN] if problem else value
+    return RawRow(f"{plain_name(path)}:row {number}", shown, problem, reached)
 
 
 def _read_csv(path: Path, delimiter: str = ",") -> Iterator[RawRow]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from workbench.data.example import Example, Message
@@ -28,6 +29,13 @@ def opening_key(example: Example) -> str:
     return " ".join(map(_normal, example.messages[: roles.index("assistant")]))
 
 
+def key_by(name: str) -> Key:
+    """The key that `prompt` stands for, or the name of an extra field of the rows."""
+    if name == "prompt":
+        return opening_key
+    return lambda example: json.dumps(example.extra.get(name), sort_keys=True)
+
+
 def _prompt_keys(example: Example) -> Iterator[bytes]:
     """A key of the prompt of each response, the first one first; of plain text one of the
     whole.
@@ -38,7 +46,7 @@ def _prompt_keys(example: Example) -> Iterator[bytes]:
     turns = (_as_message(example), _END) if example.text else example.messages
     for message in turns:
         if message.role == "assistant":
-            yield digest.digest()
+            yield digest.digest()[:16]
         digest.update(f" {_normal(message)}".encode("utf-8", "surrogatepass"))
 
 
@@ -63,44 +71,51 @@ def assign(
     are two keys. Beyond that, the side depends on seed and key alone, so that rows added
     later leave the others where they are.
     """
-    if share <= 0:
-        return [replace(e, split=TRAIN) for e in examples]
-    keyed = [(e, key(e)) for e in examples]
-    places = {k: _place(seed, k) for k in {k for _, k in keyed}}
-    held_out = {k for k, place in places.items() if place < share}
-    if places and not held_out:
-        held_out = {min(places, key=lambda k: (places[k], k))}
-    if places and len(held_out) == len(places):
-        held_out.remove(max(places, key=lambda k: (places[k], k)))
-    return [replace(e, split=VALIDATION if k in held_out else TRAIN) for e, k in keyed]
+    rows = list(examples)
+    places = [place_of(example, seed, key) for example in rows]
+    sides = (VALIDATION if held else TRAIN for held in held_out(places, share))
+    return [replace(example, split=side) for example, side in zip(rows, sides, strict=True)]
+
+
+def place_of(example: Example, seed: int, key: Key = opening_key) -> float:
+    """A number in [0, 1) that a seed and the key of an example stand for."""
+    digest = hashlib.sha256(f"{seed}/{key(example)}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def held_out(places: Sequence[float], share: float) -> Iterator[bool]:
+    """Whether each row, by its place, is for validation, as `assign` says."""
+    if share <= 0 or not places or (least := min(places)) == (most := max(places)):
+        return (False for _ in places)
+    if least >= share:
+        return (place == least for place in places)
+    if most < share:
+        return (place != most for place in places)
+    return (place < share for place in places)
 
 
 def leaking(examples: Iterable[Example]) -> list[tuple[Example, Example]]:
     """Training rows that ask, in any of their turns, what a validation row asks in any of
     its own, each with that row: the loss of every turn counts on both sides."""
     rows = list(examples)
-    held_out = asked(rows)
-    return [(row, found) for row in rows if (found := leak(row, held_out)) is not None]
+    known = asked(rows)
+    return [(row, rows[found]) for row in rows if (found := leak(row, known)) is not None]
 
 
-def asked(examples: Iterable[Example]) -> dict[bytes, Example]:
-    """What the validation rows ask in any of their turns, each with the first that asks it."""
-    held_out: dict[bytes, Example] = {}
-    for example in examples:
+def asked(examples: Iterable[Example]) -> dict[bytes, int]:
+    """What the validation rows ask in any of their turns, each with the place of the first that
+    asks it."""
+    known: dict[bytes, int] = {}
+    for place, example in enumerate(examples):
         if example.split == VALIDATION:
             for key in _prompt_keys(example):
-                held_out.setdefault(key, example)
-    return held_out
+                known.setdefault(key, place)
+    return known
 
 
-def leak(example: Example, held_out: Mapping[bytes, Example]) -> Example | None:
-    """The validation row, of those that were `asked`, that a training row asks the same as."""
+def leak(example: Example, known: Mapping[bytes, int]) -> int | None:
+    """The place of the validation row, of those that were `asked`, that a training row asks the
+    same as."""
     if example.split != TRAIN:
         return None
-    return next((held_out[key] for key in _prompt_keys(example) if key in held_out), None)
-
-
-def _place(seed: int, key: str) -> float:
-    """A number in [0, 1) that a seed and a key stand for."""
-    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64
+    return next((known[key] for key in _prompt_keys(example) if key in known), None)

@@ -12,26 +12,25 @@ import difflib
 import hashlib
 import json
 import time
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from workbench.data.example import Example
+from workbench.data.table import spoilt
 from workbench.errors import WorkbenchError
 from workbench.files import (
     building_folder,
     explain_os_error,
     read_json_object,
+    scratch_folder,
     sha256_file,
     write_json,
-    write_text,
-    writing,
 )
-from workbench.jobs.progress import Tell, untold, watched
+from workbench.jobs.progress import Tell, untold
 from workbench.workspace import Workspace, check_name
 
 DATA = "data.jsonl"
@@ -49,6 +48,8 @@ class Step:
     before: int
     after: int
     parameters: dict[str, Any]
+    changed: int = 0
+    """Rows that stayed, but are no longer the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,11 @@ class Removed:
     row: Any
 
     def to_json(self) -> dict[str, Any]:
-        """The row of `removed.jsonl`."""
         return {name: getattr(self, name) for name in ("step", "source", "reason", "row")}
+
+    def to_line(self) -> str:
+        """The line of `removed.jsonl`, without its end."""
+        return json.dumps(self.to_json(), ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,53 +113,88 @@ def create(
     sources: Sequence[dict[str, Any]],
     steps: Sequence[Step],
     removed: Iterable[Removed] = (),
-    parent: str | None = None,
-    tell: Tell = untold,
 ) -> Version:
     """Write a version, whole, and return it; the one that is there if its rows are the same.
 
-    `sources` names what the rows came from, with hashes; `parent` is the version that
-    they were made from. Raises WorkbenchError when there is no row or it can't be written.
+    `sources` names what the rows came from, with hashes. Raises WorkbenchError when there is no
+    row or it can't be written.
     """
     check_name(name, "dataset")
     if not examples:
-        raise WorkbenchError("There are no rows to make a dataset version of.")
-    lines = [f"{e.to_line()}\n".encode() for e in watched(examples, "writing", tell)]
-    digest = _digest(lines)
-    folder = workspace.datasets / name / digest[:_DIGITS]
-    gone = [json.dumps(r.to_json(), ensure_ascii=False, default=str) for r in removed]
+        raise _no_rows()
+    with scratch_folder(workspace.datasets / name / "making") as folder:
+        (folder / DATA).write_text("".join(f"{e.to_line()}\n" for e in examples), "utf-8")
+        gone = [f"{row.to_line()}\n" for row in removed]
+        (folder / REMOVED).write_text("".join(gone), "utf-8")
+        return keep(
+            workspace, name, folder, sources=sources, steps=steps, removed=len(gone), tell=untold
+        )
+
+
+def keep(
+    workspace: Workspace,
+    name: str,
+    folder: Path,
+    *,
+    sources: Sequence[dict[str, Any]],
+    steps: Sequence[Step],
+    removed: int,
+    tell: Tell,
+    recipe: dict[str, Any] | None = None,
+) -> Version:
+    """Make a version of the files DATA, of canonical lines, and REMOVED in `folder`, which are
+    moved; the one that is there if its rows are the same.
+
+    Raises WorkbenchError when there is no row or it can't be written.
+    """
+    counted = _count(folder / DATA, tell)
+    if not counted["rows"]:
+        raise _no_rows()
+    final = workspace.datasets / name / counted["sha256"][:_DIGITS]
+    about = {
+        "v": 1,
+        "name": name,
+        "created": time.time(),
+        **counted,
+        "removed": removed,
+        "sources": list(sources),
+        "steps": [asdict(step) for step in steps],
+        "recipe": recipe,
+    }
     with workspace.lock("datasets"):
-        if not folder.exists():
-            with building_folder(folder) as building:
-                with writing(building / DATA) as stream:
-                    stream.writelines(lines)
-                write_text(building / REMOVED, "".join(f"{line}\n" for line in gone))
-                write_json(
-                    building / _VERSION,
-                    {
-                        "v": 1,
-                        "name": name,
-                        "sha256": digest,
-                        "created": time.time(),
-                        "rows": len(examples),
-                        "splits": {
-                            s: n for s in SPLITS if (n := sum(e.split == s for e in examples))
-                        },
-                        "tasks": Counter(e.task for e in examples),
-                        "removed": len(gone),
-                        "parent": parent,
-                        "sources": list(sources),
-                        "steps": [asdict(step) for step in steps],
-                    },
-                )
-    return _read(folder)
+        if not final.exists():
+            with building_folder(final) as building:
+                for file in (DATA, REMOVED):
+                    (folder / file).rename(building / file)
+                write_json(building / _VERSION, about)
+    return _read(final)
 
 
-def _digest(lines: Iterable[bytes]) -> str:
+def _no_rows() -> WorkbenchError:
+    return WorkbenchError("There are no rows to make a dataset version of.")
+
+
+def _count(path: Path, tell: Tell) -> dict[str, Any]:
+    """The rows of a file in figures, with its SHA-256, in one pass."""
     digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line)
-    return digest.hexdigest()
+    splits: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
+    whole, done = path.stat().st_size, 0
+    tell("writing", 0, whole, "bytes")
+    with path.open("rb") as stream:
+        for line in stream:
+            digest.update(line)
+            row = json.loads(line)
+            splits[row["split"]] += 1
+            tasks[row.get("task", "")] += 1
+            done += len(line)
+            tell("writing", done, whole, "bytes")
+    return {
+        "sha256": digest.hexdigest(),
+        "rows": splits.total(),
+        "splits": {split: splits[split] for split in SPLITS if splits[split]},
+        "tasks": dict(tasks),
+    }
 
 
 def resolve(workspace: Workspace, reference: str) -> Version:
@@ -223,45 +262,9 @@ def read(version: Version, split: str | None = None) -> Iterator[Example]:
         try:
             example = Example.from_json(body)
         except (KeyError, TypeError, AttributeError) as error:
-            raise _spoilt(version.data_path) from error
+            raise spoilt(version.data_path) from error
         if split is None or example.split == split:
             yield example
-
-
-class Rows(Sequence[Example]):
-    """A version's examples by their number, from 0, read from its file each time.
-
-    Raises WorkbenchError for a line that workbench can't have written, and when the file
-    can't be read. 8 bytes of memory a row.
-    """
-
-    def __init__(self, version: Version) -> None:
-        self._path = version.data_path
-        try:
-            self._stream = self._path.open("rb")
-        except OSError as error:
-            raise explain_os_error(error, f"read {self._path}") from error
-        self._starts = array("Q")
-        place = 0
-        for line in self._stream:
-            self._starts.append(place)
-            place += len(line)
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    @overload
-    def __getitem__(self, place: int) -> Example: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Example]: ...
-    def __getitem__(self, place: int | slice) -> Example | list[Example]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        self._stream.seek(self._starts[place])
-        try:
-            return Example.from_json(json.loads(self._stream.readline()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _spoilt(self._path) from error
 
 
 def read_removed(version: Version) -> Iterator[Removed]:
@@ -270,7 +273,7 @@ def read_removed(version: Version) -> Iterator[Removed]:
         try:
             yield Removed(**body)
         except TypeError as error:
-            raise _spoilt(version.folder / REMOVED) from error
+            raise spoilt(version.folder / REMOVED) from error
 
 
 def _lines(path: Path) -> Iterator[Any]:
@@ -281,14 +284,7 @@ def _lines(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
     except ValueError as error:
-        raise _spoilt(path) from error
-
-
-def _spoilt(path: Path) -> WorkbenchError:
-    return WorkbenchError(
-        f"{path} was changed: it has lines that are no rows of a dataset version.",
-        "`workbench data check` proves a version whole. Import the rows again.",
-    )
+        raise spoilt(path) from error
 
 
 def verify(version: Version) -> None:

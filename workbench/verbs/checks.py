@@ -1,22 +1,32 @@
-"""`workbench data tokens`, `workbench data near-duplicates`: jobs that look through a version."""
+"""`workbench data tokens`, and a verb for each check: jobs that look through a version."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from workbench.data import tokens_job
-from workbench.data.curate import duplicates, duplicates_job
+from workbench.data.curate import check_job, store
+from workbench.jobs import tasks
 from workbench.text import visible
+from workbench.verbs import recipes
 from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
 _SHOWN = 20
 """Rows that are printed; the files hold the others."""
+_CHECKS = {
+    "near-duplicates": "find rows that say almost what an earlier one says",
+    "contamination": "find training rows that hold what an evaluation row asks",
+    "personal-data": "find e-mail addresses, phone and card numbers, keys and the like",
+    "quality": "find empty, echoed, refusing, broken-off, repetitive and templated responses",
+    "content": "find harmful wording, copyright and licence markers, boilerplate",
+}
 _LENGTHS = ("min", "median", "p95", "p99", "max")
 
 
@@ -30,24 +40,23 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         show=show_result(_show_tokens),
     )
     tokens.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
-    near = leaf(
-        verbs,
-        "near-duplicates",
-        help="find rows that say almost what an earlier one says; nothing is removed",
-        run=_near_duplicates,
-        show=show_result(_show_near_duplicates),
-    )
-    near.add_argument(
-        "--threshold",
-        type=float,
-        default=duplicates.THRESHOLD,
-        metavar="J",
-        help=f"least Jaccard similarity, from {duplicates.LOWEST} to 1 "
-        f"(default: {duplicates.THRESHOLD})",
-    )
-    for parser in (tokens, near):
-        parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
-        add_detach(parser)
+    for name, help in _CHECKS.items():
+        parser = leaf(
+            verbs,
+            name,
+            help=f"{help}; nothing is changed",
+            run=partial(_look, name),
+            show=show_result(_show_findings),
+        )
+        recipes.add_options(parser)
+        add_common(parser)
+    add_common(tokens)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What all of them take."""
+    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_detach(parser)
 
 
 def _tokens(args: argparse.Namespace) -> dict[str, Any]:
@@ -83,33 +92,33 @@ def _show_tokens(result: dict[str, Any]) -> None:
         print(f"  and more; the first {len(refused):,} are in {result['folder']}")
 
 
-def _near_duplicates(args: argparse.Namespace) -> dict[str, Any]:
+def _look(name: str, args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.find(args.workspace)
+    options = recipes.options_from(args.options)
 
     def result(folder: Path) -> dict[str, Any]:
-        summary = duplicates_job.read_summary(folder)
-        return {**summary, "findings": str(folder / duplicates_job.FINDINGS)}
+        return {
+            "dataset": tasks.read_request(folder)["dataset"],
+            **check_job.result(folder).to_json(),
+        }
 
-    return do_job(
-        args, lambda: duplicates_job.start(workspace, args.reference, args.threshold), result
-    )
+    return do_job(args, lambda: check_job.start(workspace, name, args.reference, options), result)
 
 
-def _show_near_duplicates(result: dict[str, Any]) -> None:
-    count = result["near_duplicates"]
-    print(
-        f"{result['dataset']}: {count:,} of {result['rows']:,} rows say almost what an earlier "
-        f"one says (Jaccard {result['how']['threshold']} or more of their word 3-grams)"
-    )
-    if not count:
+def _show_findings(result: dict[str, Any]) -> None:
+    flagged, rows = result["flagged"], result["rows"]
+    print(f"{result['dataset']}: {result['check']} flags {flagged:,} of {rows:,} rows")
+    if not flagged:
         return
-    print(
-        f"in {result['clusters']:,} clusters; {result['same_words']:,} have the very same words, "
-        f"{result['across_splits']:,} are on the other side of the split"
-    )
-    with Path(result["findings"]).open(encoding="utf-8") as stream:
+    for kind, count in result["kinds"].items():
+        print(f"  {count:,} {kind}")
+    path = Path(result["folder"]) / store.FINDINGS
+    with path.open(encoding="utf-8") as stream:
         shown = [json.loads(line) for line in islice(stream, _SHOWN)]
-    columns = ("row", "duplicate_of", "jaccard", "split", "of_split", "source", "of_source")
-    print(table([c.replace("_", " ") for c in columns], [[f[c] for c in columns] for f in shown]))
-    more = f"; {count - _SHOWN:,} more are there" if count > _SHOWN else ""
-    print(f"in {result['findings']}{more}")
+    print(
+        visible(
+            table(["row", "kind", "reason"], [[f["row"], f["kind"], f["reason"]] for f in shown])
+        )
+    )
+    more = sum(result["kinds"].values()) - len(shown)
+    print(f"in {path}{f'; {more:,} more are there' if more else ''}")

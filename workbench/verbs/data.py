@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench.data import split, versions
+from workbench.data import revising, split, versions
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import checks
+from workbench.verbs import checks, recipes
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -27,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "build-default",
         help="make the default dataset from Python's own documentation",
         run=_build_default,
-        show=_show_made,
+        show=recipes.show_made,
     )
     leaf(verbs, "list", help="every dataset version, the newest first", run=_list, show=_show_list)
     show = leaf(verbs, "show", help="rows in full, or as tokens", run=_look, show=_show_rows)
@@ -37,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--tokens", action="store_true", help="each token, and whether it is trained")
     show.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
     checks.add_parsers(verbs)
+    recipes.add_parsers(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )
@@ -57,7 +57,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "import",
         help="make a dataset version from JSONL, JSON, CSV, TSV, Parquet or a datasets folder",
         run=_import,
-        show=show_result(_show_made),
+        show=show_result(recipes.show_made),
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--name", help="name of the dataset (default: the first file's)")
@@ -95,7 +95,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     name = args.name or _name_of(args.files[0])
 
     def result(folder: Path) -> dict[str, Any]:
-        return _made(versions.resolve(workspace, tasks.result(folder)))
+        return recipes.made(versions.resolve(workspace, tasks.result(folder)))
 
     return do_job(args, lambda: start(workspace, args.files, name, options), result)
 
@@ -111,30 +111,7 @@ def _name_of(path: Path) -> str:
 def _build_default(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.data import stdlib_docs
 
-    return _made(stdlib_docs.build(Workspace.find(args.workspace)))
-
-
-def _made(version: versions.Version) -> dict[str, Any]:
-    reasons = Counter(removed.step for removed in versions.read_removed(version))
-    steps = versions.describe(version)["steps"]
-    return {**version.to_json(), "steps": steps, "removed_by_step": reasons}
-
-
-def _show_made(result: dict[str, Any]) -> None:
-    print(
-        table(
-            ["step", "before", "after"],
-            [[s["name"], s["before"], s["after"]] for s in result["steps"]],
-        )
-    )
-    splits = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
-    print(f"\n{result['reference']}: {result['rows']:,} rows ({splits})")
-    print(f"in {result['folder']}")
-    if result["removed"]:
-        print(
-            f"{result['removed']:,} rows were left out; `workbench data removed "
-            f"{result['reference']}` says why."
-        )
+    return recipes.made(stdlib_docs.build(Workspace.find(args.workspace)))
 
 
 def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -256,11 +233,15 @@ def _show_check(result: dict[str, Any]) -> None:
 
 def _removed(args: argparse.Namespace) -> list[dict[str, Any]]:
     version = versions.resolve(Workspace.find(args.workspace), args.reference)
-    return [removed.to_json() for removed in versions.read_removed(version)]
+    return [
+        {"id": revising.removed_id(removed), **removed.to_json()}
+        for removed in versions.read_removed(version)
+    ]
 
 
 def _show_removed(result: list[dict[str, Any]]) -> None:
     if not result:
         print("No row was left out.")
         return
-    print(table(["step", "row", "reason"], [[r["step"], r["source"], r["reason"]] for r in result]))
+    columns = ("step", "id", "source", "reason")
+    print(table(columns, [[r[column] for column in columns] for r in result]))

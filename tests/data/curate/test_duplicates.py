@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.data.curate import duplicates
-from workbench.data.curate.duplicates import Finding, annotate, jaccard, shingles, text_of
+from workbench.data.curate.duplicates import Options, annotate, jaccard, shingles, text_of
+from workbench.data.curate.findings import Finding
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
 
@@ -22,7 +22,17 @@ def row(text: str, answer: str = "", system: str = "") -> Example:
 
 
 def findings(*texts: str, threshold: float = 0.7) -> list[Finding]:
-    return list(annotate([row(text) for text in texts], threshold=threshold))
+    return list(annotate([row(text) for text in texts], Options(threshold)))
+
+
+def pairs(found: list[Finding]) -> list[tuple[int, int]]:
+    """Each row that was found, with the one that it is alike to."""
+    return [(finding.row, earlier(finding)) for finding in found]
+
+
+def earlier(finding: Finding) -> int:
+    assert finding.other is not None
+    return finding.other.row
 
 
 def sentence(rng: random.Random, words: int) -> list[str]:
@@ -47,7 +57,7 @@ def test_signs_of_scripts_without_spaces_are_words() -> None:
         "は 晴 れ",
     }
     near = findings("今日は東京でとても天気がいいですね", "今日は東京でとても天気がいいですよ")
-    assert [(f.row, f.duplicate_of) for f in near] == [(1, 0)]
+    assert pairs(near) == [(1, 0)]
 
 
 def test_jaccard_by_hand() -> None:
@@ -66,14 +76,16 @@ def test_what_every_row_has_from_its_system_turn_is_not_compared() -> None:
 
 def test_short_texts_are_not_all_alike() -> None:
     assert findings("yes", "no", "+", "-", "maybe so", "ja") == []
-    assert findings("Yes!", "no", "yes") == [Finding(2, 0, 1.0)]
+    (found,) = findings("Yes!", "no", "yes")
+    assert (found.row, earlier(found), found.score) == (2, 0, 1.0)
+    assert (found.kind, found.reason) == ("same-words", "it has the very words of row 1")
 
 
 def test_a_finding_names_the_most_alike_and_of_those_the_first() -> None:
     base = " ".join(WORDS[:40])
     nearer = " ".join([*WORDS[:28], *WORDS[100:112]])
     found = findings(base, nearer, " ".join([*WORDS[:28], *WORDS[100:111], "end"]), base)
-    assert [(f.row, f.duplicate_of) for f in found] == [(2, 1), (3, 0)]
+    assert pairs(found) == [(2, 1), (3, 0)]
 
 
 def test_a_chain_of_small_changes_is_no_cluster() -> None:
@@ -83,9 +95,9 @@ def test_a_chain_of_small_changes_is_no_cluster() -> None:
     kept = [n for n in range(40) if n not in {f.row for f in found}]
     assert len(kept) > 5, "it is not one cluster of everything"
     for finding in found:
-        assert finding.duplicate_of in kept
-        exact = jaccard(shingles(rows[finding.row]), shingles(rows[finding.duplicate_of]))
-        assert finding.jaccard == exact >= 0.7
+        assert earlier(finding) in kept
+        exact = jaccard(shingles(rows[finding.row]), shingles(rows[earlier(finding)]))
+        assert finding.score == exact >= 0.7
 
 
 def planted(seed: int = 1) -> Iterator[tuple[str, int]]:
@@ -110,12 +122,12 @@ def test_planted_changes_are_found_exactly_where_they_are_over_the_threshold() -
     }
     assert len(wanted) > 700
     assert all(row >= 500 for row in found)
-    assert all(made_of[found[row].duplicate_of] == made_of[row] for row in found)
+    assert all(made_of[earlier(found[row])] == made_of[row] for row in found)
     missed = wanted.keys() - found.keys()
     assert len(missed) <= 2, "2 in 10,000 at the threshold itself, fewer above it"
     for number, similarity in wanted.items():
-        if number in found and found[number].duplicate_of == made_of[number]:
-            assert found[number].jaccard == similarity
+        if number in found and earlier(found[number]) == made_of[number]:
+            assert found[number].score == similarity
 
 
 def test_the_same_rows_give_the_same_findings_in_any_process() -> None:
@@ -164,4 +176,4 @@ def test_nothing_to_compare() -> None:
 @pytest.mark.parametrize("threshold", [0.49, 1.01, -1.0, float("nan")])
 def test_a_threshold_that_the_bands_can_t_find_is_refused(threshold: float) -> None:
     with pytest.raises(WorkbenchError, match=r"must be from 0\.5 to 1"):
-        duplicates.check_threshold(threshold)
+        Options(threshold)

@@ -8,16 +8,19 @@ have nothing in common.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from workbench.data.curate.findings import Finding, Other
+from workbench.data.curate.words import WORD
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
+NAME = "near-duplicates"
+VERSION = 1
 GRAM = 3
 """Words of a shingle. At 5 a text with one word in twenty changed is under the threshold:
 mean similarity 0.67, where 3 gives 0.78."""
@@ -33,37 +36,32 @@ _CHUNK = 512
 _KEPT = 4096
 """Rows whose shingles are kept for the next comparison."""
 
-# Signs of scripts that put no space between words count as a word each.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}\U00020000-\U0003ffff]|[^\W{_UNSPACED}\U00020000-\U0003ffff]+")
-
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A row that says almost what an earlier one says."""
+class Options:
+    """How near-duplicates are looked for. Raises WorkbenchError for a threshold at which they
+    can't be found."""
 
-    row: int
-    """From 0."""
-    duplicate_of: int
-    """The earlier row, which is no duplicate itself."""
-    jaccard: float
-    """What the two share of all that they hold, counted in shingles: over 0, at most 1."""
+    threshold: float = THRESHOLD
+    """The least Jaccard similarity: what two rows share of all that they hold, in shingles."""
+
+    def __post_init__(self) -> None:
+        if not LOWEST <= self.threshold <= 1:
+            raise WorkbenchError(
+                f"The threshold must be from {LOWEST} to 1, not {self.threshold}.",
+                f"{THRESHOLD} finds rows with one word in twenty changed; 1 those with the same "
+                "words.",
+            )
 
 
-def check_threshold(threshold: float) -> float:
-    """Return a threshold that near-duplicates can be found at, else raise WorkbenchError."""
-    if not LOWEST <= threshold <= 1:
-        raise WorkbenchError(
-            f"The threshold must be from {LOWEST} to 1, not {threshold}.",
-            f"{THRESHOLD} finds rows with one word in twenty changed; 1 those with the same words.",
-        )
-    return threshold
+_DEFAULT = Options()
 
 
 def annotate(
-    rows: Sequence[Example], *, threshold: float = THRESHOLD, tell: Tell = untold
+    rows: Sequence[Example], options: Options = _DEFAULT, *, tell: Tell = untold
 ) -> Iterator[Finding]:
-    """The rows that are at least `threshold` alike to an earlier one, in order.
+    """The rows that are alike enough to an earlier one, in order; the other row of a finding is
+    the most alike, which is no duplicate itself, and its score the Jaccard similarity.
 
     Rows are read twice, and those that have candidates once more: `rows` need not be in
     memory. Takes some 400 bytes a row. The same rows give the same findings.
@@ -81,11 +79,20 @@ def annotate(
         candidates = sorted({c for band, key in meets for c in index[band].get(key, ())})
         # Of those that are alike to the same degree, the first.
         best = max(((jaccard(held(row), held(c)), -c) for c in candidates), default=(0.0, 0))
-        if best[0] >= threshold:
-            yield Finding(row, -best[1], best[0])
+        if best[0] >= options.threshold:
+            yield _found(row, -best[1], best[0])
             continue
         for band, key in meets:
             index[band].setdefault(key, []).append(row)
+
+
+def _found(row: int, earlier: int, similarity: float) -> Finding:
+    if similarity == 1:
+        kind, reason = "same-words", f"it has the very words of row {earlier + 1:,}"
+    else:
+        kind = "near-duplicate"
+        reason = f"{100 * similarity:.0f} % of the threes of words are those of row {earlier + 1:,}"
+    return Finding(row, kind, reason, similarity, other=Other(earlier))
 
 
 def text_of(example: Example) -> str:
@@ -100,7 +107,7 @@ def shingles(text: str) -> frozenset[str]:
     A text that is shorter is one shingle; so is one without words, as it stands: texts that
     have no shingles would all be alike.
     """
-    words = _WORD.findall(text.casefold())
+    words = WORD.findall(text.casefold())
     if len(words) < GRAM:
         return frozenset([" ".join(words or text.split())])
     return frozenset(" ".join(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))

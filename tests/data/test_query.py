@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from workbench.data.example import Example, Message
+from workbench.data.query import Known, is_plain, parse
+from workbench.errors import WorkbenchError
+
+ROWS = [
+    Example(
+        (
+            Message("system", "Be brief."),
+            Message("user", "What is rain?"),
+            Message("assistant", "Water."),
+        ),
+        task="qa",
+        source="a.jsonl:1",
+        extra={"level": 3, "author": "Ann Lee"},
+    ),
+    Example(
+        (Message("user", "Translate: Wasser"), Message("assistant", "water " * 30)),
+        task="translate",
+        split="validation",
+        source="b.jsonl:1",
+        extra={"level": 7},
+    ),
+    Example(text="A law: nobody shall carry water past 5:30.", source="c.jsonl:1"),
+]
+KNOWN = Known({"email": {1}, "personal-data": {1, 2}}, {0: 9, 1: 600, 2: 12})
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", [0, 1, 2]),
+        ("water", [0, 1, 2]),
+        ("WATER past", [2]),
+        ("past water", []),
+        ("past 5:30", [2]),
+        ('"is rain"', [0]),
+        ('-"is rain"', [1, 2]),
+        ("task:qa", [0]),
+        ("task:q", []),
+        ("-task:qa", [1, 2]),
+        ("split:train", [0, 2]),
+        ("split:train water past", [2]),
+        ("flag:email", [1]),
+        ("flag:personal-data -flag:email", [2]),
+        ("flag:nothing", []),
+        ("tokens>512", [1]),
+        ("tokens>=12 tokens<600", [2]),
+        ("tokens=9", [0]),
+        ("turns>2", [0]),
+        ("response>100", [1]),
+        ("row<=2 row>1", [1]),
+        ("level>5", [1]),
+        ("author:lee", [0]),
+        ('author:"ann lee"', [0]),
+        ("source:b.jsonl", [1]),
+        ("system:brief", [0]),
+        ("prompt:rain", [0]),
+        ("response:law", [2]),
+    ],
+)
+def test_a_query_finds_its_rows(text: str, rows: list[int]) -> None:
+    query = parse(text)
+    assert [n for n, row in enumerate(ROWS) if query.fits(n, row, KNOWN)] == rows
+
+
+def test_what_is_plain_text_is_told() -> None:
+    assert is_plain("what is it") and is_plain("-5 > 3") and is_plain("see: this")
+    assert not is_plain("water task:qa") and not is_plain("tokens>5") and not is_plain('"a b"')
+
+
+def test_tokens_that_nobody_counted_are_asked_for() -> None:
+    with pytest.raises(WorkbenchError, match="Nobody has counted the tokens"):
+        parse("tokens>5").fits(0, ROWS[0], Known({}))

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workbench.data import recipe as recipes
+from workbench.data import revising, versions
+from workbench.data.importing import Options, import_files
+from workbench.data.recipe import Drop, Edit, Redact, Remove
+from workbench.data.replay import make
+from workbench.data.versions import Version
+from workbench.errors import WorkbenchError
+from workbench.workspace import Workspace
+
+WriteRows = Callable[..., Path]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+WORDS = [f"word{n}" for n in range(400)]
+
+
+def pair(prompt: str, completion: str = "Yes.") -> dict[str, str]:
+    return {"prompt": prompt, "completion": completion}
+
+
+@pytest.fixture
+def version(workspace: Workspace, write_rows: WriteRows) -> Version:
+    """Ten rows, of which the last says almost what the first says."""
+    rows = [pair(" ".join(WORDS[30 * n : 30 * n + 30]), f"Answer {n}.") for n in range(9)]
+    again = pair(" ".join([*WORDS[:29], "else"]), "Answer 0.")
+    return import_files(workspace, [write_rows(*rows, again)], "made", Options(validation_share=0))
+
+
+def ids(version: Version) -> list[str]:
+    return [example.id for example in versions.read(version)]
+
+
+def after(workspace: Workspace, version: Version, step: Any) -> Version:
+    return make(workspace, revising.with_step(version, step))
+
+
+def test_a_recipe_made_again_gives_the_very_version(
+    workspace: Workspace, version: Version, tmp_path: Path
+) -> None:
+    dropped = after(workspace, version, Drop(check="near-duplicates"))
+    removed = after(workspace, dropped, Remove(rows=(ids(dropped)[3],)))
+    for made in (version, dropped, removed):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(revising.recipe_of(made).to_yaml())
+        assert make(workspace, recipes.load(path)).sha256 == made.sha256
+    other = Workspace(tmp_path / "other")
+    assert make(other, revising.recipe_of(version)).sha256 == version.sha256
+
+
+def test_steps_after_an_import_are_one_recipe_that_begins_with_it(
+    workspace: Workspace, version: Version
+) -> None:
+    dropped = after(workspace, version, Drop(check="near-duplicates"))
+    removed = after(workspace, dropped, Remove(rows=(ids(dropped)[3],), reason="not ours"))
+    recipe = revising.recipe_of(removed)
+    assert [source.model_dump() for source in recipe.sources] == [{"dataset": version.reference}]
+    steps = versions.describe(removed)["steps"]
+    assert [(s["name"], s["before"], s["after"]) for s in steps] == [
+        ("read", 10, 10),
+        ("drop near-duplicates", 10, 9),
+        ("remove", 9, 8),
+    ]
+    gone = list(versions.read_removed(removed))
+    assert [(r.step, r.source) for r in gone] == [
+        ("drop near-duplicates", "rows.jsonl:10"),
+        ("remove", "rows.jsonl:4"),
+    ]
+    assert "of row 1" in gone[0].reason and gone[1].reason == "not ours"
+
+
+def test_a_step_can_be_switched_off_and_on_and_the_last_taken_back(
+    workspace: Workspace, version: Version
+) -> None:
+    dropped = after(workspace, version, Drop(check="near-duplicates"))
+    off = make(workspace, revising.switched(dropped, 1, off=True))
+    assert off.sha256 == version.sha256
+    # The same rows are the same version, whose own recipe says how they were made first.
+    on = make(workspace, revising.switched(dropped, 1, off=False))
+    assert on == dropped
+    back = revising.without_last(dropped)
+    assert make(workspace, back).sha256 == version.sha256
+    with pytest.raises(WorkbenchError, match="has 1 steps; there is no step 2"):
+        revising.switched(dropped, 2, off=True)
+
+
+def test_a_removed_row_comes_back_and_stays_back(workspace: Workspace, version: Version) -> None:
+    dropped = after(workspace, version, Drop(check="near-duplicates"))
+    (gone,) = versions.read_removed(dropped)
+    restored = make(workspace, revising.with_row_back(dropped, revising.removed_id(gone)))
+    assert restored.sha256 == version.sha256
+    first = ids(version)[0]
+    removed = after(workspace, dropped, Remove(rows=(first, ids(version)[1])))
+    again = make(workspace, revising.with_row_back(removed, first))
+    assert again.rows == removed.rows + 1 and first in ids(again)
+    with pytest.raises(WorkbenchError, match="No row 0000 was removed"):
+        revising.with_row_back(removed, "0000")
+
+
+def test_an_edit_changes_a_row_and_keeps_what_it_is(workspace: Workspace, version: Version) -> None:
+    step = revising.edit_step(version, 2, {"prompt": "Who?", "completion": "Me."})
+    edited = after(workspace, version, step)
+    rows = list(versions.read(edited))
+    assert (rows[1].instruction, rows[1].response) == ("Who?", "Me.")
+    assert rows[1].source == "rows.jsonl:2"
+    assert versions.describe(edited)["steps"][1]["changed"] == 1
+    empty = Edit(rows={ids(version)[1]: {"prompt": "Who?", "completion": ""}})
+    with pytest.raises(WorkbenchError, match="is no row: `completion`: the response is empty"):
+        after(workspace, version, empty)
+
+
+def test_personal_data_gives_way_to_placeholders_that_agree_over_all_rows(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    rows = [
+        pair("Write to ann@example.org.", "I wrote to ann@example.org on 3 May 1999."),
+        pair("Nothing here."),
+        pair("[EMAIL_7] and bob@example.org and ANN@example.org", "Done."),
+    ]
+    made = import_files(workspace, [write_rows(*rows)], "mail", Options(validation_share=0))
+    clean = after(workspace, made, Redact())
+    said = [(e.instruction, e.response) for e in versions.read(clean)]
+    assert said == [
+        ("Write to [EMAIL_8].", "I wrote to [EMAIL_8] on 3 May 1999."),
+        ("Nothing here.", "Yes."),
+        ("[EMAIL_7] and [EMAIL_9] and [EMAIL_8]", "Done."),
+    ]
+    step = versions.describe(clean)["steps"][-1]
+    assert (step["name"], step["before"], step["after"], step["changed"]) == ("redact", 3, 3, 2)
+    for path in clean.folder.rglob("*"):
+        assert path.is_dir() or b"ann@example" not in path.read_bytes().lower(), path
+    assert make(workspace, revising.recipe_of(clean)).sha256 == clean.sha256
+
+
+def test_a_row_that_is_not_there_can_t_be_changed(workspace: Workspace, version: Version) -> None:
+    before = versions.list_versions(workspace)
+    for step in (Remove(rows=("feed",)), Edit(rows={"feed": {"text": "x"}})):
+        with pytest.raises(WorkbenchError, match="There is no row feed where the recipe wants"):
+            after(workspace, version, step)
+    assert versions.list_versions(workspace) == before
+
+
+def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: WriteRows) -> None:
+    path = write_rows(pair("A?"), pair("B?"))
+    recipe = revising.recipe_of(import_files(workspace, [path], "made"))
+    path.write_text(json.dumps(pair("C?")))
+    with pytest.raises(
+        WorkbenchError, match="is no longer what it was when the recipe was written"
+    ):
+        make(workspace, recipe)
+    path.unlink()
+    with pytest.raises(WorkbenchError, match="There is no file"):
+        make(workspace, recipe)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("- a\n", "is no recipe"),
+        ("{v: 1, name: x}", "sources: Field required"),
+        ("{v: 1, name: x, sources: []}", "sources: "),
+        ("{v: 1, name: ../x, sources: [{dataset: y}]}", "can't be the name of a dataset"),
+        ("{v: 1, name: x, sources: [{dataset: y}], steps: [{step: nope}]}", "steps[1]: "),
+        ("{v: 1, name: x, sources: [{dataset: y}], steps: [{step: split, share: 2}]}", "share: "),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], steps: [{step: drop, check: z}]}",
+            "no check z",
+        ),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], "
+            "steps: [{step: drop, check: near-duplicates, options: {threshold: 9}}]}",
+            "The threshold must be from 0.5 to 1",
+        ),
+        ("{v: 1, name: x, sources: [{dataset: y}], extra: 1}", "extra: "),
+        ("{", "is no YAML"),
+    ],
+)
+def test_a_recipe_that_is_none_says_where(tmp_path: Path, body: str, words: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(body)
+    with pytest.raises(WorkbenchError) as caught:
+        recipes.load(path)
+    assert words in str(caught.value)
+
+
+def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: Path) -> None:
+    def made(*arguments: str) -> dict[str, Any]:
+        ended = cli("data", *arguments, "--json")
+        assert ended.returncode == 0, ended.stderr
+        body: dict[str, Any] = json.loads(ended.stdout)
+        return body
+
+    dropped = made("drop", "made", "near-duplicates", "--set", "threshold=0.6")
+    assert (dropped["rows"], dropped["removed"]) == (9, 1)
+    (gone,) = made("removed", dropped["reference"])
+    assert len(gone["id"]) == 16
+    assert made("restore", dropped["reference"], gone["id"])["rows"] == 10
+    fewer = made("remove", dropped["reference"], "1", "2", "--reason", "dull")
+    assert fewer["rows"] == 7
+    assert made("undo", fewer["reference"])["reference"] == dropped["reference"]
+    assert made("switch", fewer["reference"], "1", "off")["rows"] == 8
+    text = cli("data", "recipe", fewer["reference"]).stdout
+    steps = yaml.safe_load(text)["steps"]
+    assert [step["step"] for step in steps] == ["drop", "remove"]
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    again = made("make", str(path), "--name", "again")
+    assert (again["name"], again["sha256"]) == ("again", fewer["sha256"])
+    (tmp_path / "row.json").write_text('{"prompt": "Who?", "completion": "Me."}')
+    edited = made("edit", fewer["reference"], "1", str(tmp_path / "row.json"))
+    found = made("diff", fewer["reference"], edited["reference"])
+    assert (found["same"], found["changed"], found["added"], found["removed"]) == (6, 1, 0, 0)
+    refused = cli("data", "remove", version.reference, "11")
+    assert refused.returncode == 2 and "has 10 rows; there is no 11" in refused.stderr

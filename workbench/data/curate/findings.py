@@ -1,0 +1,121 @@
+"""What a check found out about rows: written beside them, and nothing is changed.
+
+Every check is a module of one shape: `NAME`, `VERSION` (raised with each change that finds other
+things), a frozen dataclass `Options`, and `annotate(rows, options, tell=…)`, which yields
+findings in the order of the rows. The same rows and options give the same findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.data.example import Example
+from workbench.jobs.progress import Tell, watched
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters of a row that a finding is about."""
+
+    where: str
+    """`messages[1].content`, or `text` of a plain one."""
+    start: int
+    """Counted in characters from 0."""
+    end: int
+    label: str
+    """The rule or the list that they hit."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"where": self.where, "start": self.start, "end": self.end, "label": self.label}
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The row that a finding compares a row with."""
+
+    row: int
+    """From 0."""
+    dataset: str = ""
+    """`NAME@VERSION`; empty for the dataset that was looked through."""
+    spans: tuple[Span, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """With rows counted from 1, as people do."""
+        spans = [span.to_json() for span in self.spans]
+        return {"row": self.row + 1, "dataset": self.dataset, "spans": spans}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found out about one row."""
+
+    row: int
+    """From 0."""
+    kind: str
+    """What it is, such as `near-duplicate` or `email`: what `flag:` asks for."""
+    reason: str
+    """In words, for a person."""
+    score: float | None = None
+    """How sure or how strong, where the check has a number for it."""
+    spans: tuple[Span, ...] = ()
+    other: Other | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of a findings file; rows are counted from 1, and empty fields left out."""
+        body: dict[str, Any] = {"row": self.row + 1, "kind": self.kind, "reason": self.reason}
+        if self.score is not None:
+            body["score"] = round(self.score, 4)
+        if self.spans:
+            body["spans"] = [span.to_json() for span in self.spans]
+        if self.other is not None:
+            body["other"] = self.other.to_json()
+        return body
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Finding:
+        """The inverse of `to_json`. Raises KeyError or TypeError for what it can't have written."""
+        other = body.get("other")
+        return cls(
+            row=body["row"] - 1,
+            kind=body["kind"],
+            reason=body["reason"],
+            score=body.get("score"),
+            spans=_spans(body.get("spans", ())),
+            other=None
+            if other is None
+            else Other(other["row"] - 1, other["dataset"], _spans(other["spans"])),
+        )
+
+
+def _spans(bodies: Iterable[dict[str, Any]]) -> tuple[Span, ...]:
+    return tuple(Span(**body) for body in bodies)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A text of a row, with the place that spans name."""
+
+    where: str
+    role: str
+    """A turn's role, or `text`."""
+    text: str
+
+
+def parts(example: Example) -> Iterator[Part]:
+    """The texts of a row: each turn's, or the plain text."""
+    if example.text:
+        yield Part("text", "text", example.text)
+    for number, message in enumerate(example.messages):
+        yield Part(f"messages[{number}].content", message.role, message.content)
+
+
+Look = Callable[[int, Example], Iterable[Finding]]
+"""Takes a row's number, from 0, and the row."""
+
+
+def row_by_row(rows: Sequence[Example], look: Look, phase: str, tell: Tell) -> Iterator[Finding]:
+    """The findings of a check that looks at each row alone."""
+    for number, example in enumerate(watched(rows, phase, tell)):
+        yield from look(number, example)

@@ -1,0 +1,213 @@
+"""Recipes: what a dataset version is made of, and by which steps, as YAML.
+
+The same sources and steps give the same rows, and so the same version, wherever they are made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from workbench.data.curate import checks
+from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+from workbench.workspace import check_name
+
+PERSONAL = "personal-data"
+"""The check whose findings are redacted."""
+
+
+_REDACTED = ("key", "email", "phone", "card", "iban", "ssn", "id", "birth-date", "ip", "mac")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSource(_Model):
+    """A file, or a folder that `datasets` saved."""
+
+    path: Path
+    sha256: str | None = None
+    """What the file was when the version was made; None for a folder."""
+    bytes: int | None = None
+    split: Literal["train", "validation"] = "train"
+    task: str = ""
+    """The task of every row; empty: the row's own."""
+
+
+class DatasetSource(_Model):
+    """The rows of another version, as they are there."""
+
+    dataset: str
+    """`NAME@VERSION`."""
+
+
+Source = FileSource | DatasetSource
+
+
+class _Step(_Model):
+    off: bool = False
+    """Passed over, as if it weren't there."""
+
+    @property
+    def title(self) -> str:
+        """What a waterfall and a removed row call it."""
+        return str(self.step).replace("-", " ")  # type: ignore[attr-defined]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """How it is done."""
+        return self.model_dump(mode="json", exclude={"step", "off"}, exclude_defaults=True)
+
+
+class StripEndMarkers(_Step):
+    """Take another template's end markers off the responses."""
+
+    step: Literal["strip-end-markers"] = "strip-end-markers"
+
+
+class ExactDuplicates(_Step):
+    """Leave out rows that came before, word for word, in the same split."""
+
+    step: Literal["exact-duplicates"] = "exact-duplicates"
+
+
+class Split(_Step):
+    """Hold out some rows for validation."""
+
+    step: Literal["split"] = "split"
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    seed: int = 0
+    by: str = "prompt"
+    """What is never on both sides: rows with the same `prompt`, or with the same value of an
+    extra field, given by its name."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"step", "off"})
+
+
+class Leakage(_Step):
+    """Leave out training rows that ask what a validation row asks."""
+
+    step: Literal["leakage"] = "leakage"
+
+
+class Drop(_Step):
+    """Leave out the rows that a check flags."""
+
+    step: Literal["drop"] = "drop"
+    check: str
+    options: dict[str, Any] = {}
+    kinds: tuple[str, ...] = ()
+    """Of the findings; empty: all."""
+    keep: tuple[str, ...] = ()
+    """Ids of rows that stay all the same."""
+
+    @property
+    def title(self) -> str:
+        return f"drop {', '.join(self.kinds) or self.check}"
+
+
+class Remove(_Step):
+    """Leave out rows that a person named."""
+
+    step: Literal["remove"] = "remove"
+    rows: tuple[str, ...]
+    """Ids."""
+    reason: str = "a person removed it"
+
+
+class Edit(_Step):
+    """Rows as a person rewrote them."""
+
+    step: Literal["edit"] = "edit"
+    rows: dict[str, dict[str, Any]]
+    """By the id of the row before: `messages` or `text`, and `task` where it changes."""
+
+
+class Redact(_Step):
+    """Put placeholders, such as `[EMAIL_1]`, in place of personal data."""
+
+    step: Literal["redact"] = "redact"
+    kinds: tuple[str, ...] = _REDACTED
+    """Of the findings; dates and links, which seldom are personal, have to be asked for."""
+    options: dict[str, Any] = {}
+    """Of the check `personal-data`."""
+
+
+Step = Annotated[
+    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact,
+    Field(discriminator="step"),
+]
+
+
+class Recipe(_Model):
+    """All that a version is made from."""
+
+    v: Literal[1] = 1
+    name: str
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    skip_bad: bool = False
+    """Leave out rows that can't be examples, and keep them aside with their reasons."""
+    steps: tuple[Step, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `version.json` and the YAML file hold it; what is as by default is left out."""
+        steps = [
+            {"step": step.step, **step.model_dump(mode="json", exclude_defaults=True)}
+            for step in self.steps
+        ]
+        return {
+            "v": self.v,
+            **self.model_dump(mode="json", exclude_defaults=True, exclude={"v", "steps"}),
+            "steps": steps,
+        }
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True)
+
+
+def parse(body: Any, origin: str) -> Recipe:
+    """The recipe that plain data describes.
+
+    Raises WorkbenchError with everything that is wrong with it, by field, and `origin`.
+    """
+    try:
+        recipe = TypeAdapter(Recipe).validate_python(body)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_where(e['loc'])}: {e['msg']}" for e in error.errors())
+        raise WorkbenchError(f"{origin} is no recipe:\n{problems}") from error
+    check_name(recipe.name, "dataset")
+    for step in recipe.steps:
+        if isinstance(step, Drop):
+            checks.options_of(checks.get(step.check), step.options)
+        if isinstance(step, Redact):
+            checks.options_of(checks.get(PERSONAL), step.options)
+    return recipe
+
+
+def load(path: Path) -> Recipe:
+    """The recipe in a YAML file. Raises WorkbenchError as `parse` does."""
+    try:
+        body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise WorkbenchError(f"{path} is no YAML: {reason}") from error
+    return parse(body, str(path))
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    """`steps[2].share` of a place in the data; the name of a kind in it says nothing."""
+    parts = [
+        f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+        for part in place
+        if part not in ("FileSource", "DatasetSource")
+    ]
+    return "".join(parts).removeprefix(".") or "it"

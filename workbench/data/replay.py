@@ -1,0 +1,117 @@
+"""From a recipe to a dataset version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench.data import readers, split, steps, versions
+from workbench.data.curate import checks, looking
+from workbench.data.making import Change, Making, making
+from workbench.data.reading import Reading
+from workbench.data.recipe import (
+    PERSONAL,
+    DatasetSource,
+    Drop,
+    Edit,
+    ExactDuplicates,
+    Leakage,
+    Recipe,
+    Redact,
+    Remove,
+    Source,
+    Split,
+    Step,
+    StripEndMarkers,
+)
+from workbench.data.versions import Version
+from workbench.errors import WorkbenchError
+from workbench.files import sha256_file
+from workbench.jobs.progress import Tell, untold, watched
+from workbench.workspace import Workspace
+
+
+def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
+    """Make the version that a recipe describes, and return it.
+
+    Raises WorkbenchError, with nothing written, when a source is not there or no longer what
+    the recipe says, when a row can't be an example (unless they may be skipped), when a row that
+    a step names is not there, and when no row is left; and what `tell` raises.
+    """
+    check_sources(workspace, recipe)
+    with making(workspace, recipe.name, tell) as rows:
+        Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
+        for step in recipe.steps:
+            if not step.off:
+                changes = _changes(workspace, step, rows, tell)
+                rows.step(step.title, changes, **step.parameters)
+        known = watched(recipe.sources, "hashing the files", tell, "files")
+        sources = tuple(_as_found(workspace, source) for source in known)
+        final = recipe.model_copy(update={"sources": sources})
+        return rows.keep(sources=[_about(source) for source in sources], recipe=final.to_json())
+
+
+def check_sources(workspace: Workspace, recipe: Recipe) -> None:
+    """Raises WorkbenchError when a source is not there, or no longer what the recipe says."""
+    for source in recipe.sources:
+        _check_source(workspace, source)
+
+
+def _check_source(workspace: Workspace, source: Source) -> None:
+    if isinstance(source, DatasetSource):
+        versions.resolve(workspace, source.dataset)
+        return
+    path = source.path
+    readers.check_there(path)
+    if source.sha256 and path.is_file() and sha256_file(path) != source.sha256:
+        raise WorkbenchError(
+            f"{path} is no longer what it was when the recipe was written.",
+            "Put the file back, or leave its sha256 out of the recipe: the rows will be others.",
+        )
+
+
+def _as_found(workspace: Workspace, source: Source) -> Source:
+    """The source as a recipe names it for good."""
+    if isinstance(source, DatasetSource):
+        reference = versions.resolve(workspace, source.dataset).reference
+        return source.model_copy(update={"dataset": reference})
+    path = source.path
+    # Its name may hold bytes that are no UTF-8, which a recipe can't.
+    found: dict[str, Any] = {"path": Path(os.fsencode(path.absolute()).decode("utf-8", "replace"))}
+    if path.is_file():
+        found |= {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    return source.model_copy(update=found)
+
+
+def _about(source: Source) -> dict[str, Any]:
+    return source.model_dump(mode="json", exclude_defaults=True)
+
+
+def _changes(workspace: Workspace, step: Step, making: Making, tell: Tell) -> Iterator[Change]:
+    rows = making.table
+    match step:
+        case StripEndMarkers():
+            return steps.strip_end_markers(rows, tell)
+        case ExactDuplicates():
+            return steps.exact_duplicates(rows, tell)
+        case Split():
+            key = split.key_by(step.by)
+            return steps.assign_splits(rows, step.share, step.seed, key, tell)
+        case Leakage():
+            return steps.leaks(rows, tell)
+        case Drop():
+            check = checks.get(step.check)
+            options = checks.options_of(check, step.options)
+            found = looking.annotate(workspace, rows, check, options, tell)
+            return steps.drop(rows, found, step.kinds, step.keep)
+        case Redact():
+            check = checks.get(PERSONAL)
+            options = checks.options_of(check, step.options)
+            found = looking.annotate(workspace, rows, check, options, tell)
+            return steps.redacted(rows, found, step.kinds, tell)
+        case Remove():
+            return steps.remove(rows, step.rows, step.reason, tell)
+        case Edit():
+            return steps.edit(rows, step.rows, tell)

@@ -1,0 +1,44 @@
+"""The making of a version from a recipe as a job: `python -m workbench.data.replay_job FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from workbench.data import recipe as recipes
+from workbench.data.recipe import Recipe
+from workbench.data.replay import check_sources, make
+from workbench.jobs import tasks
+from workbench.jobs.control import Control
+from workbench.jobs.events import Finished
+from workbench.jobs.log import LogWriter
+from workbench.jobs.progress import ProgressLog
+from workbench.jobs.runner import run_job
+from workbench.workspace import Workspace
+
+KIND = "recipe"
+
+
+def start(workspace: Workspace, recipe: Recipe) -> Path:
+    """Start making what a recipe describes as a task; returns the task's folder.
+
+    The version's reference is what the task gives as its result. Raises WorkbenchError when a
+    source isn't there.
+    """
+    check_sources(workspace, recipe)
+    request = {"recipe": recipe.to_json()}
+    return tasks.start(workspace, KIND, "workbench.data.replay_job", request)
+
+
+def work(folder: Path, log: LogWriter, control: Control) -> Finished:
+    """Make what the folder's request describes.
+
+    Raises Stopped, with nothing written, once a person asks for it.
+    """
+    recipe = recipes.parse(tasks.read_request(folder)["recipe"], "the request")
+    version = make(tasks.workspace_of(folder), recipe, ProgressLog(log, control))
+    return Finished(stopped=False, result=version.reference)
+
+
+if __name__ == "__main__":
+    sys.exit(run_job(work, sys.argv[1:]))

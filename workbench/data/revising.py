@@ -1,0 +1,122 @@
+"""From a version's recipe to the recipe of the next one: a step more, a step off, a row back."""
+
+from __future__ import annotations
+
+from workbench.data import versions
+from workbench.data.example import Example
+from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Step, parse
+from workbench.data.table import Table
+from workbench.data.versions import Removed, Version
+from workbench.errors import WorkbenchError
+
+
+def recipe_of(version: Version) -> Recipe:
+    """How a version was made. Raises WorkbenchError for one that has no recipe."""
+    body = versions.describe(version).get("recipe")
+    if body is None:
+        raise WorkbenchError(
+            f"{version.reference} was made without a recipe.",
+            "`workbench data import` and the verbs that change a version make one with it.",
+        )
+    return parse(body, f"the recipe of {version.reference}")
+
+
+def with_step(version: Version, step: Step) -> Recipe:
+    """A recipe that does one thing more.
+
+    What was imported stays as it is: steps after an import begin with its version, and can all
+    be switched off without reading the files again.
+    """
+    source = DatasetSource(dataset=version.reference)
+    fresh = Recipe(name=version.name, sources=(source,))
+    recipe = fresh
+    if versions.describe(version).get("recipe") is not None:
+        own = recipe_of(version)
+        recipe = own if all(isinstance(s, DatasetSource) for s in own.sources) else fresh
+    return recipe.model_copy(update={"steps": (*recipe.steps, step)})
+
+
+def switched(version: Version, number: int, *, off: bool) -> Recipe:
+    """The recipe with step `number`, counted from 1, off or on.
+
+    Raises WorkbenchError when there is no such step.
+    """
+    return _with_changed(version, number, off=off)
+
+
+def without_last(version: Version) -> Recipe:
+    """The recipe without its last step. Raises WorkbenchError when it has none."""
+    recipe = recipe_of(version)
+    if not recipe.steps:
+        raise WorkbenchError(f"The recipe of {version.reference} has no step.")
+    return recipe.model_copy(update={"steps": recipe.steps[:-1]})
+
+
+def with_row_back(version: Version, id: str) -> Recipe:
+    """The recipe with a removed row restored: excepted from the step that removed it.
+
+    Raises WorkbenchError when no row of that id was removed, and for a step that has no
+    exceptions.
+    """
+    removed = find_removed(version, id)
+    recipe = recipe_of(version)
+    for number, step in enumerate(recipe.steps, start=1):
+        if step.title != removed.step or step.off:
+            continue
+        if isinstance(step, Drop):
+            keep = tuple(sorted({*step.keep, id}))
+            return _with_changed(version, number, keep=keep)
+        if isinstance(step, Remove) and id in step.rows:
+            rows = tuple(row for row in step.rows if row != id)
+            return _with_changed(version, number, rows=rows)
+    raise WorkbenchError(
+        f"The step {removed.step} takes no exceptions.",
+        "Switch it off with `workbench data switch`, or edit the row so that it stays.",
+    )
+
+
+def find_removed(version: Version, id: str) -> Removed:
+    """The removed row of that id. Raises WorkbenchError when there is none."""
+    for removed in versions.read_removed(version):
+        if removed_id(removed) == id:
+            return removed
+    raise WorkbenchError(
+        f"No row {id} was removed from {version.reference}.",
+        f"`workbench data removed {version.reference}` lists them with their ids.",
+    )
+
+
+def removed_id(removed: Removed) -> str:
+    """The id of a removed row; empty for what could not be read as one."""
+    if removed.step == "read":
+        return ""
+    return Example.from_json(removed.row).id
+
+
+def ids_of(version: Version, numbers: list[int]) -> tuple[str, ...]:
+    """The ids of rows by their numbers, from 1. Raises WorkbenchError for one that isn't there."""
+    rows = Table(version.data_path)
+    for number in numbers:
+        if not 1 <= number <= len(rows):
+            raise WorkbenchError(
+                f"{version.reference} has {len(rows):,} rows; there is no {number}."
+            )
+    return tuple(rows[number - 1].id for number in numbers)
+
+
+def edit_step(version: Version, number: int, fields: dict[str, object]) -> Edit:
+    """The step that puts `fields` in place of row `number`, counted from 1."""
+    (id,) = ids_of(version, [number])
+    return Edit(rows={id: fields})
+
+
+def _with_changed(version: Version, number: int, **fields: object) -> Recipe:
+    recipe = recipe_of(version)
+    if not 1 <= number <= len(recipe.steps):
+        raise WorkbenchError(
+            f"The recipe of {version.reference} has {len(recipe.steps)} steps; "
+            f"there is no step {number}."
+        )
+    steps = list(recipe.steps)
+    steps[number - 1] = steps[number - 1].model_copy(update=fields)
+    return recipe.model_copy(update={"steps": tuple(steps)})
