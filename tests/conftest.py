@@ -21,18 +21,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
-TOGETHER = {"e2e": "a workspace", "faults": "kills", "jobs": "kills", "queue": "kills"}
-"""Folders whose tests share something, or kill processes: one of them lets the kernel kill for
-memory, and the others ask whether it has."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, those of a file stay together, as do the folders
-    that have something in common."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(folder, item.path.name)))
-
 
 @pytest.fixture(autouse=True, scope="session")
 def private_machine() -> Iterator[None]:
