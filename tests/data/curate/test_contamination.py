@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from workbench.data import versions
-from workbench.data.curate import check_job, checks, contamination
+from workbench.data.curate import checks, contamination, looking
 from workbench.data.curate.contamination import RULES, Options, annotate
 from workbench.data.curate.findings import Finding, Span
 from workbench.data.example import Example, Message
@@ -430,8 +430,6 @@ def test_it_is_a_check_that_compares_dataset_versions(workspace: Workspace) -> N
     check = checks.get("contamination")
     options = checks.options_of(check, {"against": [evaluated.reference]})
     told: list[str] = []
-    known = check_job.look(
-        workspace, trained.reference, check, options, lambda phase, *_: told.append(phase)
-    )
+    known = looking.look(workspace, trained, check, options, lambda phase, *_: told.append(phase))
     assert (known.flagged, known.kinds) == (1, {"contamination": 1})
     assert f"reading {evaluated.reference}" in told
