@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.data.example import Example, Message
-from workbench.data.query import Known, is_plain, parse
+from workbench.data.query import Known, parse
 from workbench.errors import WorkbenchError
 
 ROWS = [
@@ -26,7 +26,8 @@ ROWS = [
     ),
     Example(text="A law: nobody shall carry water past 5:30.", source="c.jsonl:1"),
 ]
-KNOWN = Known({"email": {1}, "personal-data": {1, 2}}, {0: 9, 1: 600, 2: 12})
+TOKENS = {"a.jsonl:1": 9, "b.jsonl:1": 600, "c.jsonl:1": 12}
+KNOWN = Known({"email": {1}, "personal-data": {1, 2}}, lambda row: TOKENS[row.source])
 
 
 @pytest.mark.parametrize(
@@ -67,11 +68,6 @@ def test_a_query_finds_its_rows(text: str, rows: list[int]) -> None:
     assert [n for n, row in enumerate(ROWS) if query.fits(n, row, KNOWN)] == rows
 
 
-def test_what_is_plain_text_is_told() -> None:
-    assert is_plain("what is it") and is_plain("-5 > 3") and is_plain("see: this")
-    assert not is_plain("water task:qa") and not is_plain("tokens>5") and not is_plain('"a b"')
-
-
-def test_tokens_that_nobody_counted_are_asked_for() -> None:
-    with pytest.raises(WorkbenchError, match="Nobody has counted the tokens"):
+def test_whose_tokens_has_to_be_said() -> None:
+    with pytest.raises(WorkbenchError, match="under a base model's template alone"):
         parse("tokens>5").fits(0, ROWS[0], Known({}))

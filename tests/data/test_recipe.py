@@ -218,5 +218,11 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     edited = made("edit", fewer["reference"], "1", str(tmp_path / "row.json"))
     found = made("diff", fewer["reference"], edited["reference"])
     assert (found["same"], found["changed"], found["added"], found["removed"]) == (6, 1, 0, 0)
+    made("near-duplicates", version.reference)
+    flagged = made("find", version.reference, "flag:near-duplicates split:train")
+    assert [row["row"] for row in flagged["rows"]] == [10] and flagged["of"] == 10
+    assert "1 of 10 rows" in cli("data", "find", version.reference, "answer 3").stdout
+    untold = cli("data", "find", version.reference, "tokens>5")
+    assert untold.returncode == 2 and "--model" in untold.stderr
     refused = cli("data", "remove", version.reference, "11")
     assert refused.returncode == 2 and "has 10 rows; there is no 11" in refused.stderr

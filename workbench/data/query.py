@@ -1,4 +1,4 @@
-"""What a person looks for in rows: `/text`, `task:qa`, `flag:email`, `tokens>512`, `-split:train`.
+"""What a person looks for in rows: `text`, `task:qa`, `flag:email`, `tokens>512`, `-split:train`.
 
 Terms stand beside each other, and a row has to fit all of them; a minus before one turns it
 round. What is no term is text: words that follow each other, or a phrase in quotes.
@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.data.curate import store
 from workbench.data.example import Example
+from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 
 _TERM = re.compile(
@@ -58,8 +60,8 @@ class Known:
 
     flags: Mapping[str, Set[int]]
     """By check and by kind of finding, the rows that have one, from 0."""
-    tokens: Mapping[int, int] | None = None
-    """Of each row; None where nobody has counted them."""
+    tokens: Callable[[Example], int] | None = None
+    """How many a row is; None where it isn't said whose tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,6 @@ class Query:
     def fits(self, number: int, example: Example, known: Known) -> bool:
         """Whether row `number`, from 0, is looked for."""
         return all(term.fits(number, example, known) for term in self.terms)
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text is nothing but words to look for."""
-    return not any(pattern.search(text) for pattern in (_TERM, _PHRASE))
 
 
 def parse(text: str) -> Query:
@@ -122,6 +119,19 @@ def _term(found: re.Match[str]) -> Term:
     return Term(found[0], fits)
 
 
+def flags_of(version: Version) -> dict[str, set[int]]:
+    """The rows that checks have found something in, by check and by kind; of a check that has
+    looked several times, what it found last."""
+    flags: dict[str, set[int]] = {}
+    for found in store.list_findings(version):
+        if found.check not in flags:
+            flags[found.check] = set()
+            for finding in found.read():
+                flags[found.check].add(finding.row)
+                flags.setdefault(finding.kind, set()).add(finding.row)
+    return flags
+
+
 Fits = Callable[[int, Example, Known], bool]
 
 
@@ -142,10 +152,10 @@ def _compares(field: str, sign: str, number: float) -> Fits:
         def by_tokens(row: int, example: Example, known: Known) -> bool:
             if known.tokens is None:
                 raise WorkbenchError(
-                    "Nobody has counted the tokens of these rows.",
-                    "`workbench data tokens` does.",
+                    "Rows have tokens under a base model's template alone.",
+                    "Name the base with --model.",
                 )
-            return compare(known.tokens.get(row, 0), number)
+            return compare(known.tokens(example), number)
 
         return by_tokens
     if field == "row":

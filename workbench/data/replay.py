@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.data import readers, split, steps, versions
 from workbench.data.curate import checks, looking
-from workbench.data.making import Change, Making, making
+from workbench.data.making import Change, making
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
@@ -26,6 +26,7 @@ from workbench.data.recipe import (
     Step,
     StripEndMarkers,
 )
+from workbench.data.table import Table
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
@@ -45,7 +46,7 @@ def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
         Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
         for step in recipe.steps:
             if not step.off:
-                changes = _changes(workspace, step, rows, tell)
+                changes = _changes(workspace, step, rows.table, tell)
                 rows.step(step.title, changes, **step.parameters)
         known = watched(recipe.sources, "hashing the files", tell, "files")
         sources = tuple(_as_found(workspace, source) for source in known)
@@ -89,8 +90,7 @@ def _about(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude_defaults=True)
 
 
-def _changes(workspace: Workspace, step: Step, making: Making, tell: Tell) -> Iterator[Change]:
-    rows = making.table
+def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Iterator[Change]:
     match step:
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.data.curate.in_processes import said_by_any
 from workbench.data.curate.duplicates import Options, annotate, jaccard, shingles, text_of
 from workbench.data.curate.findings import Finding
 from workbench.data.example import Example, Message
@@ -135,18 +133,7 @@ def test_the_same_rows_give_the_same_findings_in_any_process() -> None:
         "from tests.data.curate.test_duplicates import findings, planted\n"
         "print(findings(*(text for text, _ in planted())))"
     )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parents[3],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(said) == 1 and "Finding" in said.pop()
+    assert "Finding" in said_by_any(program)
 
 
 def test_how_far_it_is_is_told_and_may_end_it() -> None:

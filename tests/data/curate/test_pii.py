@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.data.curate.in_processes import said_by_any
 from tests.data.curate.personal_data import ENGINES, KNOWN, LIGHT, NOTHING, found, row
 from workbench.data.curate import checks
 from workbench.data.curate.findings import Finding, Span
@@ -141,18 +139,7 @@ def test_the_same_rows_give_the_same_findings_in_any_process() -> None:
         "rows = [row(text) for texts in KNOWN.values() for text in texts]\n"
         "print([finding.to_json() for finding in annotate(rows, LIGHT)])"
     )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).parents[3],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(said) == 1 and "birth-date" in said.pop()
+    assert "birth-date" in said_by_any(program)
 
 
 def test_how_far_it_is_is_told_and_may_end_it() -> None:
