@@ -112,6 +112,8 @@ def test_an_edit_changes_a_row_and_keeps_what_it_is(workspace: Workspace, versio
     assert (rows[1].instruction, rows[1].response) == ("Who?", "Me.")
     assert rows[1].source == "rows.jsonl:2"
     assert versions.describe(edited)["steps"][1]["changed"] == 1
+    with pytest.raises(WorkbenchError, match="is no row: there is no response"):
+        revising.edit_step(version, 2, {"prompt": "Who?"})
     empty = Edit(rows={ids(version)[1]: {"prompt": "Who?", "completion": ""}})
     with pytest.raises(WorkbenchError, match="is no row: `completion`: the response is empty"):
         after(workspace, version, empty)
@@ -222,6 +224,10 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     flagged = made("find", version.reference, "flag:near-duplicates split:train")
     assert [row["row"] for row in flagged["rows"]] == [10] and flagged["of"] == 10
     assert "1 of 10 rows" in cli("data", "find", version.reference, "answer 3").stdout
+    for bad in ("nosuch", "quality --set x=1", "near-duplicates --set threshold=abc"):
+        told = cli("data", "drop", version.reference, *bad.split())
+        assert told.returncode == 2 and "Traceback" not in told.stderr
+        assert "started" not in told.stderr, "told before a job is started"
     untold = cli("data", "find", version.reference, "tokens>5")
     assert untold.returncode == 2 and "--model" in untold.stderr
     refused = cli("data", "remove", version.reference, "11")

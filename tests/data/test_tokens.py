@@ -126,6 +126,8 @@ def test_the_verb_counts_as_a_task_and_keeps_the_counts(
         (("tokens", "made", "--model", "./nowhere"), "nowhere doesn't exist"),
         (("near-duplicates", "unknown"), "There is no dataset unknown"),
         (("near-duplicates", "made", "--set", "treshold=1"), "has no option treshold"),
+        (("near-duplicates", "made", "--set", "threshold=x"), "is a number, not 'x'"),
+        (("content", "made", "--set", "lists=[1]"), "is a list of texts, not [1]"),
         (
             ("near-duplicates", "made", "--set", "threshold=0.3"),
             "The threshold must be from 0.5 to 1",

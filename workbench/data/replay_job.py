@@ -23,8 +23,9 @@ def start(workspace: Workspace, recipe: Recipe) -> Path:
     """Start making what a recipe describes as a task; returns the task's folder.
 
     The version's reference is what the task gives as its result. Raises WorkbenchError when a
-    source isn't there.
+    source isn't there, and for a step that can't be done.
     """
+    recipes.parse(recipe.to_json(), "the recipe")
     check_sources(workspace, recipe)
     request = {"recipe": recipe.to_json()}
     return tasks.start(workspace, KIND, "workbench.data.replay_job", request)

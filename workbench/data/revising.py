@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.data import versions
 from workbench.data.example import Example
+from workbench.data.formats import RowError, to_examples
 from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Step, parse
 from workbench.data.table import Table
 from workbench.data.versions import Removed, Version
@@ -105,7 +106,14 @@ def ids_of(version: Version, numbers: list[int]) -> tuple[str, ...]:
 
 
 def edit_step(version: Version, number: int, fields: dict[str, object]) -> Edit:
-    """The step that puts `fields` in place of row `number`, counted from 1."""
+    """The step that puts `fields` in place of row `number`, counted from 1.
+
+    Raises WorkbenchError when there is no such row, and for fields that make no row.
+    """
+    try:
+        to_examples(fields)
+    except RowError as error:
+        raise WorkbenchError(f"The edit of row {number} is no row: {error}.") from error
     (id,) = ids_of(version, [number])
     return Edit(rows={id: fields})
 

@@ -60,5 +60,32 @@ def options_of(check: Check, values: dict[str, Any]) -> Any:
         raise WorkbenchError(
             f"The check {check.NAME} has no option {unknown[0]}.", f"It has {listed}."
         )
-    lists = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-    return check.Options(**{**values, **lists})
+    return check.Options(**{n: _as(check, n, value, known[n]) for n, value in values.items()})
+
+
+def _as(check: Check, name: str, value: Any, default: Any) -> Any:
+    """A value as the option has it by default: a number, text, true or false, or several texts.
+
+    Raises WorkbenchError for another kind.
+    """
+    if isinstance(default, tuple | list):
+        value = [value] if isinstance(value, str) else value
+        if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+            return tuple(value)
+        wanted = "a list of texts"
+    elif isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        wanted = "true or false"
+    elif isinstance(default, str):
+        if isinstance(value, str):
+            return value
+        wanted = "text"
+    else:
+        # None by default is a number that isn't given.
+        if not isinstance(value, bool) and isinstance(value, int | float):
+            return value
+        if value is None and default is None:
+            return value
+        wanted = "a number"
+    raise WorkbenchError(f"The option {name} of {check.NAME} is {wanted}, not {value!r}.")
