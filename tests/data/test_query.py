@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workbench.data.example import Example, Message
-from workbench.data.query import Known, parse
+from workbench.data.query import Known, Row, parse
 from workbench.errors import WorkbenchError
 
 ROWS = [
@@ -30,8 +30,14 @@ TOKENS = {"a.jsonl:1": 9, "b.jsonl:1": 600, "c.jsonl:1": 12}
 KNOWN = Known({"email": {1}, "personal-data": {1, 2}}, lambda row: TOKENS[row.source])
 
 
+def rows() -> list[Row]:
+    """The rows, read from their lines as a search does."""
+    lines = [example.to_line().encode() for example in ROWS]
+    return [Row(n, line, lambda n, line: (ROWS[n], "")) for n, line in enumerate(lines)]
+
+
 @pytest.mark.parametrize(
-    ("text", "rows"),
+    ("text", "wanted"),
     [
         ("", [0, 1, 2]),
         ("water", [0, 1, 2]),
@@ -63,11 +69,11 @@ KNOWN = Known({"email": {1}, "personal-data": {1, 2}}, lambda row: TOKENS[row.so
         ("response:law", [2]),
     ],
 )
-def test_a_query_finds_its_rows(text: str, rows: list[int]) -> None:
+def test_a_query_finds_its_rows(text: str, wanted: list[int]) -> None:
     query = parse(text)
-    assert [n for n, row in enumerate(ROWS) if query.fits(n, row, KNOWN)] == rows
+    assert [row.number for row in rows() if query.fits(row, KNOWN)] == wanted
 
 
 def test_whose_tokens_has_to_be_said() -> None:
     with pytest.raises(WorkbenchError, match="under a base model's template alone"):
-        parse("tokens>5").fits(0, ROWS[0], Known({}))
+        parse("tokens>5").fits(rows()[0], Known({}))

@@ -60,7 +60,11 @@ def locate(workspace: Workspace, reference: str) -> Path:
 
 def look(rows: RowFile, number: int) -> Looked:
     """Row `number` of a file. Raises IndexError past its end."""
-    line = rows.line(number)
+    return look_at(number, rows.line(number))
+
+
+def look_at(number: int, line: bytes) -> Looked:
+    """Row `number` of a file, of its line."""
     if number == 0:
         line = line.removeprefix(codecs.BOM_UTF8)
     text = line.decode("utf-8", "replace")

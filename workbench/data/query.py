@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from workbench.data.curate import store
@@ -34,7 +35,9 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 TOKENS = "tokens"
 FLAG = "flag"
-_NUMBERS: dict[str, Callable[[Example], int]] = {
+BAD = "bad"
+"""The flag of lines that no row can be made of, in files that workbench hasn't written."""
+NUMBERS: dict[str, Callable[[Example], int]] = {
     "turns": lambda e: len(e.messages),
     "chars": lambda e: len(e.text) + sum(len(m.content) for m in e.messages),
     "prompt": lambda e: len(e.instruction),
@@ -47,11 +50,36 @@ _TEXTS: dict[str, Callable[[Example], str]] = {
     "response": lambda e: e.text or e.response,
     "source": lambda e: e.source,
 }
-_EXACT: dict[str, Callable[[Example], str]] = {
+EXACT: dict[str, Callable[[Example], str]] = {
     "task": lambda e: e.task,
     "split": lambda e: e.split,
     "id": lambda e: e.id,
 }
+Parse = Callable[[int, bytes], tuple[Example, str]]
+"""Makes a row of a line, and says why none can be made; the row is then the line as text."""
+
+
+class Row:
+    """A row as a query looks at it: its line is read no sooner than a term has to know more."""
+
+    def __init__(self, number: int, line: bytes, parse: Parse) -> None:
+        """`number` is counted from 0."""
+        self.number = number
+        self.line = line
+        self._parse = parse
+
+    @cached_property
+    def _parsed(self) -> tuple[Example, str]:
+        return self._parse(self.number, self.line)
+
+    @property
+    def example(self) -> Example:
+        return self._parsed[0]
+
+    @property
+    def problem(self) -> str:
+        """Why the line is no row; empty where it is one."""
+        return self._parsed[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +91,19 @@ class Known:
     tokens: Callable[[Example], int] | None = None
     """How many a row is; None where it isn't said whose tokens."""
 
+    def count(self, example: Example) -> int:
+        """Tokens of a row. Raises WorkbenchError where it isn't said whose."""
+        if self.tokens is None:
+            raise WorkbenchError(
+                "Rows have tokens under a base model's template alone.",
+                "Name the base with --model.",
+            )
+        return self.tokens(example)
+
+
+Fits = Callable[[Row, Known], bool]
+_COSTLY = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -70,7 +111,9 @@ class Term:
 
     text: str
     """As it was written."""
-    fits: Callable[[int, Example, Known], bool]
+    fits: Fits
+    cost: int = 1
+    """Terms that are told without reading the row come first, tokens last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +122,18 @@ class Query:
 
     terms: tuple[Term, ...]
 
-    def fits(self, number: int, example: Example, known: Known) -> bool:
-        """Whether row `number`, from 0, is looked for."""
-        return all(term.fits(number, example, known) for term in self.terms)
+    def fits(self, row: Row, known: Known) -> bool:
+        """Whether the row is looked for."""
+        return all(term.fits(row, known) for term in self.terms)
+
+    @property
+    def counts_tokens(self) -> bool:
+        return any(term.cost == _COSTLY for term in self.terms)
 
 
 def parse(text: str) -> Query:
-    """The query that a text is. Raises WorkbenchError for a comparison that can't be made."""
-    return Query(tuple(_terms(text)))
+    """The query that a text is. What is no term is text, so every text is a query."""
+    return Query(tuple(sorted(_terms(text), key=lambda term: term.cost)))
 
 
 def _terms(text: str) -> Iterator[Term]:
@@ -108,15 +155,20 @@ def _terms(text: str) -> Iterator[Term]:
 
 def _term(found: re.Match[str]) -> Term:
     groups = found.groupdict()
+    cost = 1
     if "text" in groups:
         fits = _holds(groups["text"])
     elif groups["compare"]:
-        fits = _compares(groups["field"], groups["compare"], float(groups["number"]))
+        field = groups["field"]
+        fits = _compares(field, groups["compare"], float(groups["number"]))
+        cost = {"row": 0, TOKENS: _COSTLY}.get(field, 1)
     else:
-        fits = _has(groups["field"], groups["quoted"] or groups["value"] or "")
+        value = groups["quoted"] or groups["value"] or ""
+        fits = _has(groups["field"], value)
+        cost = 0 if groups["field"] == FLAG and value != BAD else 1
     if groups["not"]:
-        return Term(found[0], lambda n, e, k: not fits(n, e, k))
-    return Term(found[0], fits)
+        return Term(found[0], lambda row, known: not fits(row, known), cost)
+    return Term(found[0], fits, cost)
 
 
 def flags_of(version: Version) -> dict[str, set[int]]:
@@ -132,40 +184,42 @@ def flags_of(version: Version) -> dict[str, set[int]]:
     return flags
 
 
-Fits = Callable[[int, Example, Known], bool]
-
-
 def _holds(text: str) -> Fits:
     wanted = text.casefold()
+    written = _as_written(text)
 
-    def fits(number: int, example: Example, known: Known) -> bool:
+    def fits(row: Row, known: Known) -> bool:
+        plain = row.line.isascii() and b"\\u" not in row.line
+        if written is not None and plain and written not in row.line.lower():
+            return False
+        example = row.example
         texts = (example.text, *(message.content for message in example.messages))
         return any(wanted in part.casefold() for part in texts)
 
     return fits
 
 
+def _as_written(text: str) -> bytes | None:
+    """What a line of ASCII without `\\u` has if a text of it has `text`; None where JSON may
+    write it in another way.
+
+    It spares the reading of most rows: a million are gone through in a tenth of the time. Of
+    other lines it can't be said: some signs beyond ASCII are letters in another case.
+    """
+    plain = text.isascii() and text.isprintable() and not {'"', "\\", "/"} & set(text)
+    return text.lower().encode() if plain else None
+
+
 def _compares(field: str, sign: str, number: float) -> Fits:
     compare = _COMPARE[sign]
     if field == TOKENS:
-
-        def by_tokens(row: int, example: Example, known: Known) -> bool:
-            if known.tokens is None:
-                raise WorkbenchError(
-                    "Rows have tokens under a base model's template alone.",
-                    "Name the base with --model.",
-                )
-            return compare(known.tokens(example), number)
-
-        return by_tokens
+        return lambda row, known: compare(known.count(row.example), number)
     if field == "row":
-        return lambda row, example, known: compare(row + 1, number)
-    count = _NUMBERS.get(field)
+        return lambda row, known: compare(row.number + 1, number)
+    count = NUMBERS.get(field)
     if count is None:
-        return lambda row, example, known: _compares_extra(
-            example.extra.get(field), compare, number
-        )
-    return lambda row, example, known: compare(count(example), number)
+        return lambda row, known: _compares_extra(row.example.extra.get(field), compare, number)
+    return lambda row, known: compare(count(row.example), number)
 
 
 def _compares_extra(value: Any, compare: Callable[[float, float], bool], number: float) -> bool:
@@ -173,11 +227,13 @@ def _compares_extra(value: Any, compare: Callable[[float, float], bool], number:
 
 
 def _has(field: str, value: str) -> Fits:
+    if field == FLAG and value == BAD:
+        return lambda row, known: bool(row.problem)
     if field == FLAG:
-        return lambda row, example, known: row in known.flags.get(value, ())
-    if (exact := _EXACT.get(field)) is not None:
-        return lambda row, example, known: exact(example) == value
+        return lambda row, known: row.number in known.flags.get(value, ())
+    if (exact := EXACT.get(field)) is not None:
+        return lambda row, known: exact(row.example) == value
     wanted = value.casefold()
     if (text := _TEXTS.get(field)) is not None:
-        return lambda row, example, known: wanted in text(example).casefold()
-    return lambda row, example, known: wanted in str(example.extra.get(field, "")).casefold()
+        return lambda row, known: wanted in text(row.example).casefold()
+    return lambda row, known: wanted in str(row.example.extra.get(field, "")).casefold()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
-from workbench.data import query, versions
-from workbench.data.example import Example
+from workbench import base_models
+from workbench.data import search, versions
 from workbench.data.table import Table
 from workbench.text import visible
 from workbench.verbs.common import leaf, say, table
@@ -24,37 +23,34 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     find.add_argument(
         "query", metavar="QUERY", help="such as 'task:qa flag:email response>500 -split:train rain'"
     )
-    find.add_argument("--model", metavar="BASE", help="whose tokens `tokens>512` counts")
+    find.add_argument(
+        "--sort",
+        default="",
+        metavar="FIELD",
+        help=f"{', '.join(search.KEYS)}, or an extra field; --sort=-tokens begins with the longest",
+    )
+    find.add_argument("--model", default="", metavar="BASE", help="whose tokens are counted")
 
 
 def _find(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.find(args.workspace)
     version = versions.resolve(workspace, args.reference)
-    wanted = query.parse(args.query)
-    known = query.Known(query.flags_of(version), _counter(workspace, args.model))
-    rows = [
-        {"row": number + 1, "id": example.id, **example.to_json()}
-        for number, example in enumerate(Table(version.data_path))
-        if wanted.fits(number, example, known)
-    ]
-    return {"dataset": version.reference, "of": version.rows, "rows": rows}
-
-
-def _counter(workspace: Workspace, base: str | None) -> Callable[[Example], int] | None:
-    if base is None:
-        return None
-    from workbench import base_models
-    from workbench.data.template import ChatTemplate, MaskError
-
-    template = ChatTemplate.load(base_models.prepare(workspace, base, say))
-
-    def count(example: Example) -> int:
-        try:
-            return len(template.encode(example).ids)
-        except MaskError:  # `workbench data tokens` names the rows that have none
-            return 0
-
-    return count
+    wanted = search.Wanted(
+        path=str(version.data_path),
+        query=args.query,
+        sort=args.sort,
+        workspace=str(workspace.root),
+        version=version.reference,
+        base=str(base_models.prepare(workspace, args.model, say)) if args.model else "",
+    )
+    searching = search.Search(wanted)
+    try:
+        numbers = [number for found in searching.found() for number in found.rows]
+    finally:
+        searching.end()
+    rows = Table(version.data_path)
+    found = [{"row": n + 1, "id": (e := rows[n]).id, **e.to_json()} for n in numbers]
+    return {"dataset": version.reference, "of": version.rows, "rows": found}
 
 
 def _show(result: dict[str, Any]) -> None:
