@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.data import versions
+from workbench.data.draft import Draft
 from workbench.data.example import Example
 from workbench.data.formats import RowError, to_examples
 from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Step, parse
@@ -35,6 +36,29 @@ def with_step(version: Version, step: Step) -> Recipe:
         own = recipe_of(version)
         recipe = own if all(isinstance(s, DatasetSource) for s in own.sources) else fresh
     return recipe.model_copy(update={"steps": (*recipe.steps, step)})
+
+
+def drafted(version: Version, draft: Draft) -> Recipe:
+    """The recipe with all that a person decided about rows: edits first, then what is to go, a
+    step for each check that it was about.
+
+    Raises WorkbenchError where nothing was decided.
+    """
+    if not len(draft):
+        raise WorkbenchError(
+            f"Nothing was decided about rows of {version.reference} that would change it."
+        )
+    edits = {d.id: d.fields for row, d in draft.edited.items() if row not in draft.removed}
+    steps: list[Step] = [Edit(rows=edits)] if edits else []
+    gone: dict[str, list[str]] = {}
+    for decision in draft.removed.values():
+        gone.setdefault(decision.check, []).append(decision.id)
+    for check, ids in gone.items():
+        why = {"reason": f"reviewed: {check}"} if check else {}
+        steps.append(Remove(rows=tuple(dict.fromkeys(ids)), **why))
+    first, *others = steps
+    recipe = with_step(version, first)
+    return recipe.model_copy(update={"steps": (*recipe.steps, *others)})
 
 
 def switched(version: Version, number: int, *, off: bool) -> Recipe:
