@@ -32,31 +32,31 @@ _RESTORE = (
 """The ordinary screen, the cursor, and no reports of mouse, focus, pastes and keys."""
 
 
-def _datasets() -> Screen[None]:
+def _datasets() -> Screen[Any]:
     from screens.datasets import DatasetsScreen
 
     return DatasetsScreen()
 
 
-def _config() -> Screen[None]:
+def _config() -> Screen[Any]:
     from screens.config import ConfigScreen
 
     return ConfigScreen()
 
 
-def _monitor() -> Screen[None]:
+def _monitor() -> Screen[Any]:
     from screens.monitor import MonitorScreen
 
     return MonitorScreen()
 
 
-def _runs() -> Screen[None]:
+def _runs() -> Screen[Any]:
     from screens.runs import RunsScreen
 
     return RunsScreen()
 
 
-def _jobs() -> Screen[None]:
+def _jobs() -> Screen[Any]:
     from screens.jobs import JobsScreen
 
     return JobsScreen()
@@ -126,7 +126,7 @@ class WorkbenchApp(App[None]):
             # A scroll animation writes 250 KB a page over SSH, 10 KB without.
             self.animation_level = "none"
 
-    def _review(self) -> Screen[None]:
+    def _review(self) -> Screen[Any]:
         from screens.review import ReviewScreen
 
         return ReviewScreen(self._session)

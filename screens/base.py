@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TABS = ("datasets", "config", "monitor", "review", "runs", "jobs")
 
 
-class WorkbenchScreen(Screen[None]):
+class WorkbenchScreen(Screen[Any]):
     """One of the six screens. A subclass gives `compose_body`, and `apply_filter` if it
     has something to filter."""
 
@@ -40,7 +40,8 @@ class WorkbenchScreen(Screen[None]):
     WorkbenchScreen {
         #tabs { height: 1; background: $panel; padding: 0 1; }
         #body { height: 1fr; }
-        #filter, #interval, #import { height: 1; border: none; padding: 0 1; }
+        #filter, #interval, #import, #sort, #options { height: 1; border: none; padding: 0 1; }
+        #task { height: 1; padding: 0 1; background: $boost; text-wrap: nowrap; }
         Footer { scrollbar-size: 0 0; }
     }
     """

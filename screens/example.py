@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
 from rich.style import Style
+from rich.table import Table
 from rich.text import Text
 
 from workbench.data.browse import Looked
+from workbench.data.curate.findings import Finding, Other, Span, parts
+from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
+from workbench.data.word_diff import Piece
 from workbench.errors import WorkbenchError
 from workbench.text import visible
 
 _LONGEST = 20_000
 """Characters of a turn that are laid out; a row may have megabytes, and would block."""
+_LONGEST_SET = 5_000
+"""Characters of a turn that are set as Markdown, some 30 ms of work."""
 _MOST_TOKENS = 4_000
+_ROLE = Style(bold=True, color="cyan")
 _TOKEN_STYLES = {
     True: (
         Style(color="color(34)", reverse=True),
@@ -22,6 +33,14 @@ _TOKEN_STYLES = {
 }
 """Of trained tokens and of the others; two each, so that one sees where a token ends, in
 256 colours and without any."""
+_FOUND = Style(color="yellow", reverse=True)
+_BEFORE = 500
+"""Characters that are shown before what was found far down a text."""
+_PIECES = {
+    "=": Style(),
+    "-": Style(color="red", strike=True),
+    "+": Style(color="green", underline=True, bold=True),
+}
 _PART = "‹"
 """Stands for a token that is a further part of the character before it."""
 
@@ -33,13 +52,83 @@ def turns(looked: Looked) -> Text:
     out = Text()
     for example in looked.examples:
         if example.text:
-            out.append("plain text\n", Style(bold=True, color="cyan"))
+            out.append("plain text\n", _ROLE)
             out.append(visible(_cut(example.text)) + "\n\n")
         for message in example.messages:
-            out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
+            out.append(f"{message.role}\n", _ROLE)
             out.append(visible(_cut(message.content)) + "\n\n")
         out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
     return out
+
+
+def with_spans(looked: Looked, found: Finding, spans: Sequence[Span]) -> Text:
+    """The turns of a row under what was found in it, the words that it is about in reverse."""
+    out = Text(f"{visible(f'{found.kind}: {found.reason}', one_line=True)}\n", "bold yellow")
+    labels = dict.fromkeys(span.label for span in spans)
+    out.append(f"{visible('  '.join(labels), one_line=True)}\n\n", "yellow")
+    for example in looked.examples:
+        out.append_text(_marked(example, spans))
+        out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
+    return out
+
+
+def beside_other(shown: Text, other: Example, found: Other) -> RenderableType:
+    """What is found in a row, beside the row that it is compared with and what is the same
+    there."""
+    dataset = f" of {found.dataset}" if found.dataset else ""
+    title = Text(f"row {found.row + 1:,}{visible(dataset)}\n\n", "bold")
+    side = Table.grid(padding=(0, 2), expand=True)
+    side.add_column(ratio=1)
+    side.add_column(ratio=1)
+    side.add_row(shown, title.append_text(_marked(other, found.spans)))
+    return side
+
+
+def _marked(example: Example, spans: Sequence[Span]) -> Text:
+    out = Text()
+    for part in parts(example):
+        out.append(f"{part.role}\n", _ROLE)
+        here = sorted((s.start, s.end) for s in spans if s.where == part.where)
+        _append_marked(out, part.text, here)
+        out.append("\n\n")
+    return out
+
+
+def _append_marked(out: Text, text: str, spans: Sequence[tuple[int, int]]) -> None:
+    """A text with spans of it marked, from some lines before the first one on."""
+    begin = max(0, spans[0][0] - _BEFORE) if spans and spans[0][0] > _LONGEST else 0
+    if begin:
+        out.append(f"… {begin:,} characters\n", "dim")
+    end, place = begin + _LONGEST, begin
+    for start, stop in spans:
+        out.append(visible(text[place : min(start, end)]))
+        out.append(visible(text[max(place, start) : min(stop, end)]), _FOUND)
+        place = max(place, min(stop, end))
+    out.append(visible(text[place:end]))
+    if (more := len(text) - end) > 0:
+        out.append(f"\n… and {more:,} characters more", "dim")
+
+
+def differing(pieces: Sequence[Piece]) -> Text:
+    """What two texts have in common, and what only one has: `-` struck out, `+` underlined."""
+    out = Text()
+    for what, text in pieces:
+        out.append(visible(text), _PIECES[what])
+    return out
+
+
+def markdown(looked: Looked) -> RenderableType:
+    """The turns of a row set as Markdown; addresses are shown, and no terminal opens them."""
+    if looked.problem:
+        return turns(looked)
+    shown: list[RenderableType] = []
+    for example in looked.examples:
+        texts = [(message.role, message.content) for message in example.messages]
+        for role, text in texts or [("plain text", example.text)]:
+            shown.append(Text(role, _ROLE))
+            shown.append(Markdown(visible(_cut(text, _LONGEST_SET)), hyperlinks=False))
+            shown.append(Text())
+    return Group(*shown)
 
 
 def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
@@ -70,6 +159,6 @@ def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
     return out
 
 
-def _cut(text: str) -> str:
-    more = len(text) - _LONGEST
-    return text if more <= 0 else f"{text[:_LONGEST]}\n… and {more:,} characters more"
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    more = len(text) - longest
+    return text if more <= 0 else f"{text[:longest]}\n… and {more:,} characters more"

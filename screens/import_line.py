@@ -60,10 +60,6 @@ class ImportScreen(WorkbenchScreen):
         self.shell.job = reference
         self.shell.action_go("jobs")
 
-    def key_escape(self) -> None:
-        super().key_escape()
-        self._close_import()
-
     def _close_import(self) -> None:
         line = self.query_one("#import", Input)
         if line.display:

@@ -34,8 +34,14 @@ from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace
 
 
-def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
-    """Make the version that a recipe describes, and return it.
+def make(
+    workspace: Workspace,
+    recipe: Recipe,
+    tell: Tell = untold,
+    did: list[versions.Step] | None = None,
+) -> Version:
+    """Make the version that a recipe describes, and return it; `did` is filled with what each
+    step did, which the version doesn't say where its rows were there before.
 
     Raises WorkbenchError, with nothing written, when a source is not there or no longer what
     the recipe says, when a row can't be an example (unless they may be skipped), when a row that
@@ -51,6 +57,8 @@ def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
         known = watched(recipe.sources, "hashing the files", tell, "files")
         sources = tuple(_as_found(workspace, source) for source in known)
         final = recipe.model_copy(update={"sources": sources})
+        if did is not None:
+            did += rows.steps
         return rows.keep(sources=[_about(source) for source in sources], recipe=final.to_json())
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from workbench.data import recipe as recipes
 from workbench.data.recipe import Recipe
 from workbench.data.replay import check_sources, make
+from workbench.data.versions import Step
+from workbench.files import read_json, write_json
 from workbench.jobs import tasks
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished
@@ -17,6 +21,7 @@ from workbench.jobs.runner import run_job
 from workbench.workspace import Workspace
 
 KIND = "recipe"
+_STEPS = "steps.json"
 
 
 def start(workspace: Workspace, recipe: Recipe) -> Path:
@@ -36,9 +41,22 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
 
     Raises Stopped, with nothing written, once a person asks for it.
     """
-    recipe = recipes.parse(tasks.read_request(folder)["recipe"], "the request")
-    version = make(tasks.workspace_of(folder), recipe, ProgressLog(log, control))
+    recipe = recipe_of(folder)
+    did: list[Step] = []
+    version = make(tasks.workspace_of(folder), recipe, ProgressLog(log, control), did)
+    write_json(folder / _STEPS, [asdict(step) for step in did])
     return Finished(stopped=False, result=version.reference)
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """What a task makes a version of."""
+    return recipes.parse(tasks.read_request(folder)["recipe"], "the request")
+
+
+def steps_of(folder: Path) -> list[dict[str, Any]]:
+    """What each step of a task that has finished did."""
+    steps: list[dict[str, Any]] = read_json(folder / _STEPS)
+    return steps
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Ste
 from workbench.data.table import Table
 from workbench.data.versions import Removed, Version
 from workbench.errors import WorkbenchError
+from workbench.workspace import Workspace
 
 
 def recipe_of(version: Version) -> Recipe:
@@ -54,11 +55,33 @@ def drafted(version: Version, draft: Draft) -> Recipe:
     for decision in draft.removed.values():
         gone.setdefault(decision.check, []).append(decision.id)
     for check, ids in gone.items():
-        why = {"reason": f"reviewed: {check}"} if check else {}
-        steps.append(Remove(rows=tuple(dict.fromkeys(ids)), **why))
+        rows = tuple(dict.fromkeys(ids))
+        steps.append(Remove(rows=rows, reason=f"reviewed: {check}") if check else Remove(rows=rows))
     first, *others = steps
     recipe = with_step(version, first)
     return recipe.model_copy(update={"steps": (*recipe.steps, *others)})
+
+
+def whole_recipe(workspace: Workspace, recipe: Recipe) -> Recipe:
+    """All that is done since the rows were read from files: a recipe after those of the versions
+    that it begins with.
+
+    Raises WorkbenchError where one of them is gone or has no recipe.
+    """
+    parent = parent_of(workspace, recipe)
+    if parent is None:
+        return recipe
+    before = whole_recipe(workspace, recipe_of(parent))
+    return before.model_copy(update={"name": recipe.name, "steps": (*before.steps, *recipe.steps)})
+
+
+def parent_of(workspace: Workspace, recipe: Recipe) -> Version | None:
+    """The version that a recipe begins with; None where it begins with files, or with several
+    versions. Raises WorkbenchError where it is gone."""
+    match recipe.sources:
+        case (DatasetSource(dataset=reference),):
+            return versions.resolve(workspace, reference)
+    return None
 
 
 def switched(version: Version, number: int, *, off: bool) -> Recipe:
@@ -66,7 +89,7 @@ def switched(version: Version, number: int, *, off: bool) -> Recipe:
 
     Raises WorkbenchError when there is no such step.
     """
-    return _with_changed(version, number, off=off)
+    return with_changed(recipe_of(version), number, off=off)
 
 
 def without_last(version: Version) -> Recipe:
@@ -90,10 +113,10 @@ def with_row_back(version: Version, id: str) -> Recipe:
             continue
         if isinstance(step, Drop):
             keep = tuple(sorted({*step.keep, id}))
-            return _with_changed(version, number, keep=keep)
+            return with_changed(recipe, number, keep=keep)
         if isinstance(step, Remove) and id in step.rows:
             rows = tuple(row for row in step.rows if row != id)
-            return _with_changed(version, number, rows=rows)
+            return with_changed(recipe, number, rows=rows)
     raise WorkbenchError(
         f"The step {removed.step} takes no exceptions.",
         "Switch it off with `workbench data switch`, or edit the row so that it stays.",
@@ -142,13 +165,14 @@ def edit_step(version: Version, number: int, fields: dict[str, object]) -> Edit:
     return Edit(rows={id: fields})
 
 
-def _with_changed(version: Version, number: int, **fields: object) -> Recipe:
-    recipe = recipe_of(version)
+def with_changed(recipe: Recipe, number: int, **fields: object) -> Recipe:
+    """The recipe with fields of step `number`, counted from 1, as they are given.
+
+    Raises WorkbenchError when there is no such step.
+    """
     if not 1 <= number <= len(recipe.steps):
-        raise WorkbenchError(
-            f"The recipe of {version.reference} has {len(recipe.steps)} steps; "
-            f"there is no step {number}."
-        )
+        count = len(recipe.steps)
+        raise WorkbenchError(f"The recipe has {count} steps; there is no step {number}.")
     steps = list(recipe.steps)
     steps[number - 1] = steps[number - 1].model_copy(update=fields)
     return recipe.model_copy(update={"steps": tuple(steps)})

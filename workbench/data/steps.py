@@ -130,15 +130,19 @@ def edit(
     Raises WorkbenchError for an id that no row has, and for fields that make no example.
     """
     for place, example in _named(rows, edits, tell):
-        fields = edits[example.id]
-        try:
-            (edited,) = to_examples({**fields, "task": fields.get("task", example.task)})
-        except (RowError, ValueError) as error:
-            raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
-        yield (
-            place,
-            replace(edited, split=example.split, source=example.source, extra=example.extra),
-        )
+        yield place, rewritten(example, edits[example.id])
+
+
+def rewritten(example: Example, fields: Mapping[str, Any]) -> Example:
+    """A row as a person rewrote it: what of it isn't among the fields stays.
+
+    Raises WorkbenchError for fields that make no example.
+    """
+    try:
+        (new,) = to_examples({**fields, "task": fields.get("task", example.task)})
+    except (RowError, ValueError) as error:
+        raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
+    return replace(new, split=example.split, source=example.source, extra=example.extra)
 
 
 def redacted(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data import versions
-from workbench.data.curate import checks, looking, store
+from workbench.data.curate import checks, duplicates, looking, store, thresholds
 from workbench.data.curate.store import Findings
 from workbench.jobs import tasks
 from workbench.jobs.control import Control
@@ -34,6 +34,16 @@ def start(workspace: Workspace, name: str, reference: str, options: dict[str, An
     return tasks.start(workspace, name, "workbench.data.curate.check_job", request)
 
 
+def start_thresholds(workspace: Workspace, reference: str, threshold: float) -> Path:
+    """Start looking for near-duplicates at every threshold as a task; its result is what was
+    found at the one that is named."""
+    version = versions.resolve(workspace, reference)
+    options = asdict(checks.options_of(checks.get(duplicates.NAME), {"threshold": threshold}))
+    request = {"dataset": version.reference, "check": duplicates.NAME, "options": options}
+    module = "workbench.data.curate.check_job"
+    return tasks.start(workspace, duplicates.NAME, module, {**request, "every_threshold": True})
+
+
 def work(folder: Path, log: LogWriter, control: Control) -> Finished:
     """Look as the folder's request says; what is known already is not looked for again.
 
@@ -44,7 +54,10 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
     check = checks.get(request["check"])
     options = checks.options_of(check, request["options"])
     version = versions.resolve(workspace, request["dataset"])
-    found = looking.look(workspace, version, check, options, ProgressLog(log, control))
+    tell = ProgressLog(log, control)
+    if request.get("every_threshold"):
+        thresholds.look(version, tell)
+    found = looking.look(workspace, version, check, options, tell)
     return Finished(stopped=False, result=str(found.folder.relative_to(workspace.root)))
 
 

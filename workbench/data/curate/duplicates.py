@@ -66,24 +66,32 @@ def annotate(
     Rows are read twice, and those that have candidates once more: `rows` need not be in
     memory. Takes some 400 bytes a row. The same rows give the same findings.
     """
-    keys = _band_keys(rows, tell)
-    shared = _shared_only(keys, tell)
-    index: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
+    return Candidates(rows, tell).alike(options.threshold)
 
-    @lru_cache(maxsize=_KEPT)
-    def held(row: int) -> frozenset[str]:
-        return shingles(text_of(rows[row]))
 
-    for row in watched(shared, "comparing", tell):
-        meets = [(band, key) for band, key in enumerate(keys[row].tolist()) if key]
-        candidates = sorted({c for band, key in meets for c in index[band].get(key, ())})
-        # Of those that are alike to the same degree, the first.
-        best = max(((jaccard(held(row), held(c)), -c) for c in candidates), default=(0.0, 0))
-        if best[0] >= options.threshold:
-            yield _found(row, -best[1], best[0])
-            continue
-        for band, key in meets:
-            index[band].setdefault(key, []).append(row)
+class Candidates:
+    """Rows that may be alike; what they are compared at can be chosen afterwards."""
+
+    def __init__(self, rows: Sequence[Example], tell: Tell = untold) -> None:
+        self._tell = tell
+        self._keys = _band_keys(rows, tell)
+        self._shared = _shared_only(self._keys, tell)
+        self._held = lru_cache(maxsize=_KEPT)(lambda row: shingles(text_of(rows[row])))
+
+    def alike(self, threshold: float, phase: str = "comparing") -> Iterator[Finding]:
+        """What `annotate` finds at that threshold."""
+        index: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
+        for row in watched(self._shared, phase, self._tell):
+            meets = [(band, key) for band, key in enumerate(self._keys[row].tolist()) if key]
+            candidates = sorted({c for band, key in meets for c in index[band].get(key, ())})
+            held = self._held
+            # Of those that are alike to the same degree, the first.
+            best = max(((jaccard(held(row), held(c)), -c) for c in candidates), default=(0.0, 0))
+            if best[0] >= threshold:
+                yield _found(row, -best[1], best[0])
+                continue
+            for band, key in meets:
+                index[band].setdefault(key, []).append(row)
 
 
 def _found(row: int, earlier: int, similarity: float) -> Finding:

@@ -1,0 +1,135 @@
+"""Decisions about rows, the same on every screen that shows some: out, rewritten, taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+
+from screens.data_screen import Pushed
+from screens.row_source import RowSource
+from screens.widgets.confirm import Confirm
+from workbench.errors import WorkbenchError
+
+
+class DecidingScreen(Pushed):
+    """A screen with a row under its cursor. A subclass says which, and shows what was decided."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "edit", "Edit", id="rows.edit"),
+        Binding("x", "remove", "Take out", id="rows.remove"),
+        Binding("u", "undo", "Undo", show=False, id="rows.undo"),
+        Binding("W", "write", "Write a version", show=False, id="rows.write"),
+    ]
+    CHECK = ""
+    """The check whose findings the decisions are about."""
+
+    def __init__(self, source: RowSource) -> None:
+        super().__init__()
+        self.source = source
+
+    def number(self) -> int | None:
+        """The number in the file, from 0, of the row under the cursor; None where there is none."""
+        raise NotImplementedError
+
+    def show_decisions(self) -> None:
+        """Something was decided, or taken back."""
+        raise NotImplementedError
+
+    def go_to(self, number: int) -> None:
+        """Put the cursor on a row of the file, if it is in view."""
+        raise NotImplementedError
+
+    def after_decision(self) -> None:
+        """Go on to the next row."""
+        self.table.action_move(1)
+
+    def show_version(self, reference: str) -> None:
+        """Another version was made."""
+        raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("edit", "remove", "undo", "write", "keep"):
+            return self.source.version is not None
+        return super().check_action(action, parameters)
+
+    def action_remove(self) -> None:
+        """Have the row left out of the next version, or keep it after all."""
+        number, draft = self.number(), self.source.draft
+        if number is None or draft is None:
+            return
+        do = "keep" if draft.state_of(number) == "remove" else "remove"
+        example = self.source.original(number)
+        if self._tried(lambda: draft.decide(do, number, example, self.CHECK)):  # type: ignore[arg-type]
+            self.after_decision()
+
+    def action_edit(self) -> None:
+        """Rewrite the row, here or in $EDITOR; it waits in the draft."""
+        from screens.edit import EditScreen
+
+        number, draft = self.number(), self.source.draft
+        if number is None or draft is None:
+            return
+        example = self.source.original(number)
+
+        def edited(fields: dict[str, Any] | None) -> None:
+            if fields is not None:
+                self._tried(lambda: draft.decide("edit", number, example, self.CHECK, fields))
+
+        self.app.push_screen(EditScreen(self.source.drafted(number), number), edited)
+
+    def action_undo(self) -> None:
+        """Take the last decision back."""
+        draft = self.source.draft
+        if draft is None:
+            return
+        if not draft.waiting:
+            self.notify("There is no decision to take back. In w, u takes a whole step back.")
+            return
+        number = draft.waiting[-1].row
+        if self._tried(draft.undo):
+            self.go_to(number)
+
+    def _tried(self, decide: Callable[[], object]) -> bool:
+        """Whether it could be written down."""
+        try:
+            decide()
+        except WorkbenchError as error:
+            self.complain(error)
+            return False
+        self.show_decisions()
+        return True
+
+    def action_write(self) -> None:
+        """Make another version with all that was decided about rows."""
+        draft = self.source.draft
+        if draft is None or not len(draft):
+            self.notify("Nothing was decided yet: x takes a row out, e rewrites it.")
+            return
+        gone, new = len(draft.removed), len(draft.edited.keys() - draft.removed.keys())
+        question = f"Make another version? Rows left out: {gone}; rewritten: {new}."
+        self.app.push_screen(Confirm(question), self._write)
+
+    def _write(self, agreed: bool | None) -> None:
+        from workbench.data import replay_job, revising
+
+        version, draft = self.source.version, self.source.draft
+        if agreed and version is not None and draft is not None:
+            self.have_done(
+                "making a version",
+                lambda: replay_job.start(self.workspace, revising.drafted(version, draft)),
+                self._take_made,
+            )
+
+    def _take_made(self, folder: Path) -> None:
+        from workbench.jobs import tasks
+
+        reference = tasks.result(folder)
+        try:
+            if self.source.draft is not None:
+                self.source.draft.written(reference)
+        except WorkbenchError as error:
+            self.complain(error)
+        self.show_version(reference)
