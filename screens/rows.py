@@ -203,7 +203,7 @@ class RowsScreen(DecidingScreen):
         source = self.source
         first = self.table.count == 0
         self.table.show_rows(len(source), self._cells)
-        whole = f"{source.whole} rows"
+        whole = f"{source.whole} row{'s' * (source.whole != '1')}"
         count = f"{len(source):,} of {whole}  with {self._filter!r}" if self._filter else whole
         by = f"  by {self._sort}" if self._sort else ""
         under_way = f"  {100 * self._share:.0f} % …" if self._search is not None else ""

@@ -101,8 +101,8 @@ class StepsScreen(Pushed):
     def _cells(self, row: int) -> tuple[str, ...]:
         line = self._lines[row]
         if not line.did:
-            off = " (off)" if line.step is not None and line.step.off else ""
-            return (f"{line.name}{off}", "", "", "", "", line.version.version)
+            off = "(off) " if line.step is not None and line.step.off else ""
+            return (f"{off}{line.name}", "", "", "", "", line.version.version)
         before, after = line.did["before"], line.did["after"]
         gone, changed = before - after, line.did.get("changed", 0)
         figures = (f"{before:,}", f"{after:,}", *(f"{n:,}" if n else "" for n in (gone, changed)))
