@@ -86,7 +86,6 @@ class ChecksScreen(Pushed):
         self._refresh()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self._refresh()
 
     def _refresh(self) -> None:

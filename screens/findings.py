@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
 
 from screens.deciding import DecidingScreen
 from screens.example import beside_other, with_spans
@@ -46,13 +47,20 @@ class FindingsScreen(DecidingScreen):
         self.CHECK = found.check
         self.found = found
         self._lines = open_rows(found.path)
-        self._lines.index()
         self._kept_before = kept_in(found.folder.parents[2])
         self._others: dict[str, RowSource] = {}
         """The datasets that rows were compared with, by reference."""
 
     def on_mount(self) -> None:
         self.show_decisions()
+        self._index()
+
+    @work(thread=True, exclusive=True, group="index", exit_on_error=False)
+    def _index(self) -> None:
+        """A million findings take the better part of a second."""
+        worker = get_current_worker()
+        self._lines.index(lambda: worker.is_cancelled)
+        self.app.call_from_thread(self.show_decisions)
 
     def finding(self, place: int) -> Finding | None:
         """The finding in a line of the table; None where there is none."""
