@@ -32,6 +32,9 @@ def private_machine() -> Iterator[None]:
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in ("WORKBENCH_HOME", "TMUX", "SSH_CONNECTION", "NO_COLOR"):
             os.environ.pop(name, None)
+        # xdist exports them.
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
         yield
         os.environ.clear()
         os.environ.update(kept)

@@ -30,9 +30,10 @@ class Terminal:
         self._size = ["-x", str(columns), "-y", str(rows)]
         self._name = f"workbench-test-{uuid.uuid4().hex[:12]}"
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, **environment: str) -> None:
         """Start the program; the shell that it runs in stays when it has ended."""
-        program = shlex.join([sys.executable, "-m", "workbench", *arguments])
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        program = shlex.join(["env", *variables, sys.executable, "-m", "workbench", *arguments])
         self._tmux("-f", os.devnull, "new-session", "-d", *self._size, f"{program}; exec sh")
         self._tmux("set", "-g", "status", "off")
 
