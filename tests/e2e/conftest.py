@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.trained import let_it_be_sure
+from workbench.tracking import runs
 
 PATIENCE = 60.0
 """Seconds that something may take to show on a screen of a busy machine."""
@@ -132,6 +133,11 @@ class Journey:
         )
         assert ended.returncode == 0, f"{arguments}: {ended.stderr}"
         return json.loads(ended.stdout)
+
+    def step(self, run: str) -> int:
+        """The newest step of a run. For tests that wait for one: `workbench status` would take
+        from the run half of the time that it needs."""
+        return runs.summarise(self.workspace / "runs" / run).step
 
 
 def _rows() -> list[dict[str, str]]:
