@@ -192,6 +192,10 @@ def run_app(
 ) -> NoReturn:
     """Run the app until the person leaves, and end the process with the app's code."""
     encoding = (sys.stdout.encoding or "").lower()
+    for name in ("COLUMNS", "LINES"):
+        # What a shell has exported once (`resize` does) Textual would take for the terminal's
+        # size for good, and draw past its end.
+        os.environ.pop(name, None)
     app = WorkbenchApp(
         workspace,
         mode=mode,

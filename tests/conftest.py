@@ -21,6 +21,43 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
+KILLS = "kills"
+"""Tests that have the kernel kill for memory, and those that ask why a job was killed: where its
+log can't be read, the answer is for the whole machine."""
+TRAINED = "trained"
+"""Tests of the one run that is made for all of them."""
+TOGETHER = {
+    "e2e": "e2e",  # one workspace is made for all of them
+    "faults": KILLS,
+    "hardware": KILLS,
+    "jobs": KILLS,
+    "queue": KILLS,
+    "test_several_processes.py": KILLS,
+    "evaluation": TRAINED,
+    "export": TRAINED,
+    "tracking": TRAINED,
+    "screens": TRAINED,
+    "test_read_only.py": TRAINED,
+}
+"""What tests have in common, by their file or else their folder."""
+FIRST = ("e2e", KILLS, TRAINED, "test_two_loops.py")
+"""What takes longest comes first: else one process would be at it when the others are done."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, those that have something in common stay together;
+    of the others those of a file."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = []
+    for item in items:
+        names = (item.path.name, item.path.parent.name)
+        groups.append(next((TOGETHER[name] for name in names if name in TOGETHER), names[0]))
+        item.add_marker(pytest.mark.xdist_group(groups[-1]))
+    order = dict(zip(items, groups, strict=True))
+    items.sort(key=lambda item: FIRST.index(order[item]) if order[item] in FIRST else len(FIRST))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def private_machine() -> Iterator[None]:
@@ -31,6 +68,9 @@ def private_machine() -> Iterator[None]:
         os.environ["XDG_CONFIG_HOME"] = f"{runtime}/config"
         os.environ["HF_HUB_OFFLINE"] = "1"
         for name in ("WORKBENCH_HOME", "TMUX", "SSH_CONNECTION", "NO_COLOR"):
+            os.environ.pop(name, None)
+        # xdist exports them.
+        for name in ("COLUMNS", "LINES"):
             os.environ.pop(name, None)
         yield
         os.environ.clear()

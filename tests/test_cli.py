@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -136,3 +137,23 @@ def _assert_refused(workspace: Path, reason: str) -> None:
         assert ended.returncode == 2
         assert reason in ended.stderr
         assert "Traceback" not in ended.stderr
+
+
+def _verbs(parser: argparse.ArgumentParser) -> list[str]:
+    (group,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return list(group.choices)
+
+
+def test_a_verb_comes_without_the_modules_of_the_others() -> None:
+    assert _verbs(command._parser_of_verbs()) == list(command._MODULES)
+    for verb, module in command._MODULES.items():
+        assert verb in _verbs(command._parser_of(module))
+    jobs = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "workbench", "jobs", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert jobs.stdout.startswith("usage: workbench jobs")
+    assert "workbench.tracking.jobs" in jobs.stderr
+    assert not {"pydantic", "workbench.config", "workbench.data"} & set(jobs.stderr.split())

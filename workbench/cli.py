@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from workbench import __version__
@@ -21,6 +22,30 @@ from workbench.verbs.common import OpenApp, add_app_options, add_workspace, open
 from workbench.workspace import Workspace
 
 _DESCRIPTION = "Fine-tune language models from a terminal. Without a verb it opens the app."
+_MODULES = {
+    "demo": "demo",
+    "data": "data",
+    "config": "config",
+    "model": "model",
+    "train": "train",
+    "attach": "train",
+    "queue": "queue",
+    "stop": "commands",
+    "pause": "commands",
+    "resume": "commands",
+    "save": "commands",
+    "evaluate-now": "commands",
+    "log-every": "commands",
+    "stacks": "commands",
+    "status": "status",
+    "jobs": "jobs",
+    "runs": "runs",
+    "eval": "evaluate",
+    "review": "review",
+    "export": "export",
+    "doctor": "doctor",
+}
+"""Where each verb is, in the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,12 +121,13 @@ def _open_app(request: OpenApp) -> NoReturn:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    # The app and the status bar come without the verbs' modules, which take 150 ms to import.
+    # The app comes without the verbs' modules, and a verb with its own alone: all of them take
+    # 300 ms to import.
     args, more = _parser(add_help=False).parse_known_args(arguments)
     if not more:
         return args
-    parser = _parser_of_status() if more[0] == "status" else _parser_of_verbs()
-    return parser.parse_args(arguments)
+    module = _MODULES.get(more[0])
+    return (_parser_of(module) if module else _parser_of_verbs()).parse_args(arguments)
 
 
 def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
@@ -118,52 +144,17 @@ def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser_of_status() -> argparse.ArgumentParser:
-    from workbench.verbs import status
-
-    parser = _parser()
-    status.add_parser(parser.add_subparsers(metavar="VERB"))
-    return parser
-
-
 def _parser_of_verbs() -> argparse.ArgumentParser:
-    from workbench.verbs import (
-        commands,
-        config,
-        data,
-        demo,
-        doctor,
-        evaluate,
-        export,
-        jobs,
-        model,
-        queue,
-        review,
-        runs,
-        status,
-        train,
-    )
+    return _parser_of(*dict.fromkeys(_MODULES.values()))
 
+
+def _parser_of(*modules: str) -> argparse.ArgumentParser:
+    """The verbs of these modules, in their order."""
     parser = _parser()
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
     verbs = parser.add_subparsers(metavar="VERB")
-    for module in (
-        demo,
-        data,
-        config,
-        model,
-        train,
-        queue,
-        commands,
-        status,
-        jobs,
-        runs,
-        evaluate,
-        review,
-        export,
-        doctor,
-    ):
-        module.add_parser(verbs)
+    for name in modules:
+        import_module(f"workbench.verbs.{name}").add_parser(verbs)
     return parser
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.trained import let_it_be_sure
+from workbench.tracking import runs
 
 PATIENCE = 60.0
 """Seconds that something may take to show on a screen of a busy machine."""
@@ -30,9 +31,10 @@ class Terminal:
         self._size = ["-x", str(columns), "-y", str(rows)]
         self._name = f"workbench-test-{uuid.uuid4().hex[:12]}"
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, **environment: str) -> None:
         """Start the program; the shell that it runs in stays when it has ended."""
-        program = shlex.join([sys.executable, "-m", "workbench", *arguments])
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        program = shlex.join(["env", *variables, sys.executable, "-m", "workbench", *arguments])
         self._tmux("-f", os.devnull, "new-session", "-d", *self._size, f"{program}; exec sh")
         self._tmux("set", "-g", "status", "off")
 
@@ -131,6 +133,11 @@ class Journey:
         )
         assert ended.returncode == 0, f"{arguments}: {ended.stderr}"
         return json.loads(ended.stdout)
+
+    def step(self, run: str) -> int:
+        """The newest step of a run. For tests that wait for one: `workbench status` would take
+        from the run half of the time that it needs."""
+        return runs.summarise(self.workspace / "runs" / run).step
 
 
 def _rows() -> list[dict[str, str]]:

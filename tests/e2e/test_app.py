@@ -181,6 +181,24 @@ def test_the_app_says_what_to_do_in_an_empty_workspace(
     app.wait("Detached. No training is running.")
 
 
+def test_the_app_has_the_terminal_s_size_whatever_a_shell_has_exported(
+    tmp_path: Path, terminals: list[Terminal]
+) -> None:
+    app = Terminal(tmp_path / "ws", 100, 12)
+    terminals.append(app)
+    app.start(COLUMNS="80", LINES="24")
+    for columns, rows in ((100, 12), (60, 20)):
+        app.tell("resize-window", "-x", str(columns), "-y", str(rows))
+
+        def drawn(rows: int = rows) -> bool:
+            lines = app.screen().splitlines()
+            return len(lines) == rows and "1 Datasets" in lines[0] and "Detach" in lines[-1]
+
+        eventually(drawn)
+    app.press("q")
+    app.wait("Detached. No training is running.")
+
+
 def test_a_terminated_app_gives_the_terminal_back(
     tmp_path: Path, terminals: list[Terminal]
 ) -> None:

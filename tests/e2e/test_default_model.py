@@ -30,10 +30,11 @@ def test_the_default_model_and_data_train_for_a_few_steps(cli: Cli, workspace: W
         "data.too_long": "drop",
         "data.train_rows": 24,
         "data.validation_rows": 8,
-        "training.batch_size": 4,
+        "training.batch_size": 2,
         "training.accumulation": 1,
         "training.max_steps": 4,
         "training.learning_rate": "1e-3",
+        "evaluation.max_new_tokens": 8,
     }
     flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
     assert cli("config", "new", "few", *flags).returncode == 0

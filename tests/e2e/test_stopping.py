@@ -23,7 +23,7 @@ def trip(journey: Journey, workspace: Workspace) -> Journey:
 def begin(trip: Journey) -> Path:
     """A run of many steps that has taken some."""
     run = trip.run("train", "tiny", "--set", "training.max_steps=100000")["id"]
-    eventually(lambda: trip.run("status", run)["step"] > 3)
+    eventually(lambda: trip.step(run) > 3)
     return trip.workspace / "runs" / str(run)
 
 
@@ -36,7 +36,7 @@ def test_a_run_stopped_on_its_way_is_evaluated_exported_and_resumed(trip: Journe
     exported = trip.run("export", "adapter", run.name, "--to", trip.home / "half-way")
     assert (Path(exported["path"]) / "adapter_model.safetensors").exists()
     trip.run("train", "--resume", run.name)
-    eventually(lambda: trip.run("status", run.name)["step"] > stopped["step"])
+    eventually(lambda: trip.step(run.name) > stopped["step"])
     trip.run("stop", "--now", run.name)
     eventually(lambda: describe(run)[0] == "stopped")
 
@@ -66,7 +66,7 @@ def test_a_preempted_run_goes_on_where_it_was(trip: Journey) -> None:
     step = trip.run("status", run.name)["step"]
     assert (run / "checkpoints" / f"step-{step}" / "trainer.json").exists()
     trip.run("train", "--resume", run.name)
-    eventually(lambda: trip.run("status", run.name)["step"] > step)
+    eventually(lambda: trip.step(run.name) > step)
     trip.run("stop", "--now", run.name)
     eventually(lambda: describe(run)[0] == "stopped")
 

@@ -45,7 +45,7 @@ def test_at_a_runs_end_the_bell_rings_and_the_title_says_so_in_every_terminal(
         assert terminal.first_window("window_bell_flag") == "0"
     os.kill(frozen.program(), signal.SIGSTOP)
     before = journey.run("status", running)["step"]
-    eventually(lambda: journey.run("status", running)["step"] > before)
+    eventually(lambda: journey.step(running) > before)
     journey.run("stop", running)
     for terminal in (small, plain):
         eventually(lambda t=terminal: t.first_window("window_bell_flag") == "1")

@@ -260,3 +260,15 @@ def test_what_cannot_be_evaluated_is_refused(
     result = trained_run.cli("eval", *arguments, check=False)
     assert result.returncode == 2 and words in result.stderr
     assert sorted((trained_run.run / "evaluations").iterdir()) == before
+
+
+def test_neither_a_run_nor_its_evaluation_loads_torch_s_compiler(trained_run: Trained) -> None:
+    """It would take a second of each start."""
+    for folder in (trained_run.run, trained_run.evaluation):
+        loaded = {
+            line.rpartition("|")[2].strip()
+            for line in (folder / "stderr.log").read_text().splitlines()
+            if line.startswith("import time:")
+        }
+        assert {"bitsandbytes", "peft"} <= loaded
+        assert "torch._inductor.compile_fx" not in loaded

@@ -67,6 +67,20 @@ def test_steps_that_take_twice_their_time_are_slow(log: LogWriter) -> None:
     assert watchdog.look(2).word == ""
 
 
+def test_short_steps_are_slow_when_they_are_so_for_a_while(log: LogWriter) -> None:
+    watchdog = Watchdog(log.path, 0)
+    for number in range(1, 101):
+        log.write(step(number, 0.02))
+    for number in range(101, 110):
+        log.write(step(number, 0.1))
+    assert watchdog.look(1).word == ""
+    for number in range(110, 112):
+        log.write(step(number, 0.1))
+    verdict = watchdog.look(2)
+    assert verdict.word == "slow"
+    assert verdict.text == "Its last 11 steps took 0.10 s each; 0.02 s is usual."
+
+
 def test_one_line_of_many_steps_is_waited_for_as_long_as_such_lines_take(log: LogWriter) -> None:
     watchdog = Watchdog(log.path, 0)
     for number in range(100, 1100, 100):

@@ -138,6 +138,30 @@ def test_a_paused_job_has_no_rate(workspace: Workspace) -> None:
     assert job.rate is None and job.seconds_left is None
 
 
+def test_a_job_that_ends_while_it_is_looked_at_is_of_one_moment(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_job(workspace, "tasks/import-0001", (1.0, progress(7)))
+    state = JobState.read(folder)
+    assert state is not None
+    replace(state, condition="paused", condition_text="It waits.").write(folder)
+
+    class Ends(JobState):
+        @classmethod
+        def read(cls, folder: Path) -> JobState | None:
+            found = JobState.read(folder)
+            replace(state, status="stopped", ended=9.0).write(folder)
+            return found
+
+    monkeypatch.setattr("workbench.jobs.state.JobState", Ends)
+    monkeypatch.setattr("workbench.tracking.jobs.JobState", Ends, raising=False)
+    jobs_before_and_after = [jobs.summarise(workspace, folder) for _ in range(2)]
+    assert [(job.status, job.ended) for job in jobs_before_and_after] == [
+        ("paused", None),
+        ("stopped", 9.0),
+    ]
+
+
 def test_how_a_job_failed_is_told_whole_and_where_it_was(workspace: Workspace) -> None:
     words = "5 of 9 rows can't be used:\n" + "\n".join(f"  rows.jsonl:{n}: no" for n in range(99))
     folder = make_job(

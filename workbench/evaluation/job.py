@@ -6,6 +6,10 @@ The base and what the run made of it answer the same held-out rows. The folder e
 
 from __future__ import annotations
 
+from workbench.training import start_up  # noqa: F401 (before anything that imports torch)
+
+# isort: split
+
 import json
 import sys
 from dataclasses import replace

@@ -8,6 +8,10 @@ copied.
 
 from __future__ import annotations
 
+from workbench.training import start_up  # noqa: F401 (before anything that imports torch)
+
+# isort: split
+
 import sys
 from collections.abc import Iterable, Iterator
 from inspect import signature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ def run_job(work: Work, arguments: list[str]) -> int:
     else; the last line of the log says which, and a traceback goes to stderr.log alone. Where
     nothing can be written any more, a code of its own says why.
     """
+    # What the imports have made stays to the end: the collector needn't go over it, not even
+    # when the process ends, which takes a second with torch in it.
+    gc.freeze()
     folder = Path(arguments[0])
     rank = int(os.environ.get("RANK", "0"))
     # One writer a log: what another rank has to say goes into one of its own.

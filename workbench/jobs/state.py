@@ -133,18 +133,33 @@ def describe(folder: Path) -> tuple[str, str]:
     The word is NOT_STARTED, one of GOING_ON, or one of ENDED: `dead` (its processes are gone and
     nothing recorded how it ended) and `damaged` (`state.json` can't be read) among them.
     """
+    _, word, text = look(folder)
+    return word, text
+
+
+def look(folder: Path) -> tuple[JobState | None, str, str]:
+    """The state as it is in the folder, and what `describe` says of it: of one reading, where
+    two would be of two moments. None where there is none, or none that can be read."""
     try:
         state = JobState.read(folder)
     except WorkbenchError as error:
-        return "damaged", str(error)
+        return None, "damaged", str(error)
     if state is None:
-        return NOT_STARTED, "It has not started."
+        return None, NOT_STARTED, "It has not started."
     if state.status in ENDED:
-        return state.status, state.text
+        return state, state.status, state.text
     if not state.is_here():
-        return _elsewhere(folder, state)
+        return state, *_elsewhere(folder, state)
     if not state.supervisor_alive():
-        return _without_supervisor(folder)
+        # Read again: a supervisor that is gone now has written the ending before it went.
+        state = JobState.read(folder)
+        if state is None or state.status in ENDED:
+            return look(folder)
+        return state, *_without_supervisor(folder, state)
+    return state, *_guarded(folder, state)
+
+
+def _guarded(folder: Path, state: JobState) -> tuple[str, str]:
     # One from the future: the clock was set back, and no supervisor has beaten since.
     age = abs(_heartbeat_age(folder))
     if age > STALLED_AFTER:
@@ -181,11 +196,7 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     )
 
 
-def _without_supervisor(folder: Path) -> tuple[str, str]:
-    # Read again: a supervisor that is gone now has written the ending before it went.
-    state = JobState.read(folder)
-    if state is None or state.status in ENDED:
-        return describe(folder)
+def _without_supervisor(folder: Path, state: JobState) -> tuple[str, str]:
     if state.job_alive():
         return "running", _UNGUARDED
     said, _ = own_words(folder / state.log, state.first_event)

@@ -21,6 +21,9 @@ file system that is waited for."""
 _SLOW = 2.0
 """Steps that take so many times their usual time are slow."""
 _RECENT = 3
+"""Steps that are slow in a row before a job is."""
+_A_WHILE = 1.0
+"""Seconds that they must have taken together: a busy machine holds up a few steps of 10 ms."""
 _ENOUGH = 10
 """Steps that make a history."""
 _TAIL = 1 << 16
@@ -84,13 +87,17 @@ class Watchdog:
             return Verdict()
         if silent > max(5.0, _TIMES / 2 * usual):
             return Verdict("slow", f"Not a word for {silent:.0f} s; {usual:.1f} s is usual.")
-        recent = list(self._steps)[-_RECENT:]
+        recent: list[float] = []
+        for seconds in reversed(self._steps):
+            if len(recent) >= _RECENT and sum(recent) * self._interval >= _A_WHILE:
+                break
+            recent.append(seconds)
         median = statistics.median(self._steps)
         if min(recent) > _SLOW * median:
             took = statistics.mean(recent)
             return Verdict(
                 "slow",
-                f"Its last {_RECENT} steps took {took:.2f} s each; {median:.2f} s is usual.",
+                f"Its last {len(recent)} steps took {took:.2f} s each; {median:.2f} s is usual.",
             )
         return Verdict()
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
-from workbench.errors import WorkbenchError
-from workbench.jobs.state import GOING_ON, JobState, boot_id, describe
+from workbench.jobs.state import GOING_ON, JobState, boot_id, look
 from workbench.queue.entries import Entry
 from workbench.tracking.finding import MANIFEST
 from workbench.workspace import Workspace
@@ -36,19 +34,15 @@ def of(workspace: Workspace, entry: Entry) -> Standing:
     folder = workspace.runs / entry.run
     if not (folder / MANIFEST).exists():
         return Standing(entry, BROKEN, "", f"There is no run {entry.run} in {workspace.runs}.")
-    state, text = describe(folder)
-    return Standing(entry, _word(folder, entry, state), state, text)
+    start, state, text = look(folder)
+    return Standing(entry, _word(entry, start, state), state, text)
 
 
-def _word(folder: Path, entry: Entry, state: str) -> str:
+def _word(entry: Entry, start: JobState | None, state: str) -> str:
     if state == "damaged":
         return BROKEN
     if state in GOING_ON:
         return RUNNING
-    try:
-        start = JobState.read(folder)
-    except WorkbenchError:
-        return BROKEN
     if start is None or start.started == entry.last_start:
         return WAITING
     if state == "pre-empted" or (state == "dead" and _was_before_a_reboot(start)):

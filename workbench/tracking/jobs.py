@@ -11,7 +11,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.jobs import launch, tasks
 from workbench.jobs.events import Progress, Record, Started, Step
-from workbench.jobs.state import ENDED, STATE, JobState, describe
+from workbench.jobs.state import ENDED, STATE, look
 from workbench.tracking import finding
 from workbench.tracking.glance import glance
 from workbench.tracking.view import RunView
@@ -134,8 +134,7 @@ def _stamp(folder: Path) -> int:
 
 def _read(reference: str, kind: str, folder: Path) -> JobSummary:
     # Before the log: what a job wrote before it ended is then in what is read of it.
-    status, text = describe(folder)
-    state = JobState.read(folder)
+    state, status, text = look(folder)
     if state is None:
         return JobSummary(reference, kind, status, text, folder)
     records = _records(folder / state.log, ended=status in ENDED)

@@ -233,9 +233,10 @@ def _listed(folder: Path) -> RunSummary:
 def summarise(folder: Path) -> RunSummary:
     """A run's line, from its manifest, its state and both ends of its log."""
     made = manifest.read(folder)
+    # Before the log: what a run wrote before it ended is then in what is read of it.
+    status, text = describe(folder)
     view = RunView()
     view.feed(ends(folder / LOG, always=(Started, Evaluated)))
-    status, text = describe(folder)
     losses = [e.loss for e in view.evaluations]
     best = view.best_evaluation
     return RunSummary(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from workbench.training import start_up  # noqa: F401 (before anything that imports torch)
+
+# isort: split
+
 import shutil
 import sys
 from itertools import islice

@@ -7,6 +7,10 @@ launcher.
 
 from __future__ import annotations
 
+from workbench.training import start_up  # noqa: F401 (before anything that imports torch)
+
+# isort: split
+
 import sys
 from pathlib import Path
 from typing import NoReturn
