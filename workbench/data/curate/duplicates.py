@@ -66,8 +66,8 @@ def annotate(
     Rows are read twice, and those that have candidates once more: `rows` need not be in
     memory. Takes some 400 bytes a row. The same rows give the same findings.
     """
-    keys = _band_keys(rows, tell)
-    shared = _shared_only(keys, tell)
+    keys = band_keys(rows, tell)
+    shared = shared_only(keys, tell)
     index: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
 
     @lru_cache(maxsize=_KEPT)
@@ -119,7 +119,7 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     return common / (len(first) + len(second) - common)
 
 
-def _band_keys(rows: Sequence[Example], tell: Tell) -> Any:
+def band_keys(rows: Sequence[Example], tell: Tell) -> Any:
     """A number for each band of each row's signature, shape (rows, BANDS), uint64, never 0."""
     import numpy as np
     from rensa import RMinHash
@@ -138,7 +138,7 @@ def _band_keys(rows: Sequence[Example], tell: Tell) -> Any:
     return keys
 
 
-def _shared_only(keys: Any, tell: Tell) -> list[int]:
+def shared_only(keys: Any, tell: Tell) -> list[int]:
     """Put 0 for every key that no other row has; returns the rows that share one."""
     import numpy as np
 
