@@ -29,9 +29,10 @@ WITHIN = "near-duplicates-in-train"
 OF_VALIDATION = "contamination-of-validation"
 OF_EVALUATION = "contamination-of-evaluation"
 WITHIN_SHARE = 0.05
-"""Of the training rows: as many may be near-duplicates of earlier ones before it is said. They
-are learnt twice an epoch, which harms nobody up to there: of the 7,473 questions that GSM8K trains
-on 0.2 % are, of AG News's prompts, which share their instruction, none."""
+"""Of the training rows: so many may be near-duplicates of earlier ones before it is said, since
+each counts twice in an epoch. Sets that nobody would mend have fewer: GSM8K none in 6,757, Python's
+documentation 15 in 5,690, AG News 2 in 180; adversarial QA, each passage of which stands there
+several times, 126 in 178."""
 CONTAMINATED_SHARE = 0.02
 """Of an evaluation set's rows: with more of them in the training rows its score isn't to be
 trusted (the share above which Tülu 3 takes a set out, Lambert et al. 2024, arXiv:2411.15124)."""
@@ -153,10 +154,11 @@ def _contamination(
     first: dict[str, list[Finding]] = {name: [] for name in held}
     for finding in found.read():
         other = finding.other
-        if other is None or other.dataset not in held:
+        if other is None or other.dataset not in held or other.row in held[other.dataset]:
             continue
         held[other.dataset].add(other.row)
         if len(first[other.dataset]) < LISTED:
+            # Of each evaluation row the first training row that holds it.
             first[other.dataset].append(finding)
     if names:
         total = version.splits[VALIDATION]
