@@ -1,6 +1,6 @@
 """The `workbench` command: thin verbs over the engine.
 
-Exit codes: 0 done, 1 a fault of workbench's own or a job that failed, 2 something a
+Exit codes: 0 done, 1 a fault of workbench's own, a job that failed or a red verdict, 2 something a
 person can mend, 130 interrupted.
 """
 
@@ -85,7 +85,8 @@ def _run(args: argparse.Namespace) -> int:
         _print_json(result)
     else:
         args.show(result)
-    return 0
+    status: int = args.status_of(result) if "status_of" in args else 0
+    return status
 
 
 def _print_json(value: object) -> None:

@@ -16,6 +16,7 @@ Written = Callable[[str], Path]
 
 OTHER_THAN_DEFAULT: dict[str, Any] = {
     "name": "2024-10",
+    "accept": ["responses-lost", "mask-refused"],
     "model": {
         "base": "/models/a folder: #1/Größe",
         "dtype": "float32",
@@ -73,6 +74,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "generate_rows": 8,
         "max_new_tokens": 64,
         "batch_size": 2,
+        "against": ["held-out@0123456789ab", "other"],
     },
     "checkpoints": {"every": 100, "keep": 5, "result": "best"},
     "logging": {"every": 10},

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workbench.data import split, stdlib_docs, versions
+from workbench.data.curate import across
 from workbench.data.example import Example
 from workbench.data.versions import Version
 from workbench.workspace import Workspace
@@ -44,14 +45,15 @@ def test_it_is_the_same_wherever_it_is_built(built: Version, tmp_path: Path) -> 
     versions.verify(again)
 
 
-def test_train_and_validation_share_no_object_group_prompt_or_response(
+def test_train_and_validation_share_no_object_module_prompt_or_response(
     examples: list[Example],
 ) -> None:
     train, held_out = of(examples, "train"), of(examples, "validation")
-    for field in ("object", "group"):
+    for field in ("object", "group", "module"):
         assert not {e.extra[field] for e in train} & {e.extra[field] for e in held_out}
     assert not set(plain(e.response for e in train)) & set(plain(e.response for e in held_out))
     assert split.leaking(examples) == []
+    assert list(across.annotate(examples)) == [], "a run over them would be refused"
 
 
 def test_no_prompt_and_no_response_comes_twice(examples: list[Example]) -> None:

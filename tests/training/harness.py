@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def encode(base: Path, count: int, **data: Any) -> list[Row]:
     return [replace(row, number=line) for line, row in enumerate(rows, start=1)]
 
 
-def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:
+def configure(base: Path, accept: Sequence[str] = (), **sections: dict[str, Any]) -> RunConfig:
     """A config for the tiny model: small, fast, and learning at once."""
     body: dict[str, dict[str, Any]] = {
         "model": {"base": str(base), "dtype": "float32"},
@@ -66,7 +66,7 @@ def configure(base: Path, **sections: dict[str, Any]) -> RunConfig:
     }
     for name, values in sections.items():
         body[name] = {**body.get(name, {}), **values}
-    return RunConfig.model_validate(body)
+    return RunConfig.model_validate({**body, "accept": list(accept)})
 
 
 class OnStep(LogWriter):

@@ -78,6 +78,7 @@ WITH: dict[str, dict[str, Any]] = {
 }
 ELSEWHERE = {
     "name": "tests/tracking/test_runs.py",
+    "accept": "tests/training/test_gate.py",
     "model.base": "tests/tracking/test_inputs.py",
     "model.double_quantization": "tests/training/test_qlora.py",
     "model.compute_dtype": "tests/training/test_qlora.py",
@@ -90,6 +91,7 @@ ELSEWHERE = {
     "training.compile": "below",
     "evaluation.patience": "tests/training/test_best.py",
     "evaluation.samples": "below",
+    "evaluation.against": "tests/training/test_gate.py",
     "evaluation.generate_rows": "tests/training/test_results.py",
     "evaluation.max_new_tokens": "tests/evaluation/test_evaluation_job.py",
     "checkpoints.result": "tests/training/test_best.py",

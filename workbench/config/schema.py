@@ -38,6 +38,17 @@ Method = Literal["lora", "full"]
 Initialisation = Literal[
     "default", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_4", "pissa_niter_16"
 ]
+Acceptable = Literal[
+    "nothing-trained",
+    "end-marker-untrained",
+    "prefix-not-kept",
+    "mask-refused",
+    "responses-lost",
+    "near-duplicates-across-splits",
+    "contamination-of-validation",
+    "contamination-of-evaluation",
+]
+"""Red findings of the gate that a run may start with."""
 _BARE_NAMES = re.compile(r"\s*[\w.]+(\s*,\s*[\w.]+)*\s*")
 _NAMES_WANTED = f"give {', '.join(TARGET_PRESETS)}, or names such as [q_proj, v_proj]"
 
@@ -327,6 +338,16 @@ class Evaluation(Section):
     )
     max_new_tokens: int = _field(128, "Longest answer.", unit="tokens", ge=1, le=1 << 16)
     batch_size: int = _field(8, "Rows evaluated at once.", unit="rows", ge=1, le=4096)
+    against: list[str] = _field(
+        [],
+        "Datasets that the model is going to be judged by, NAME or NAME@VERSION: a run whose "
+        "training rows hold theirs doesn't start.",
+    )
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _datasets(cls, value: Any) -> Any:
+        return _listed(value)
 
 
 class Checkpoints(Section):
@@ -411,6 +432,10 @@ class RunConfig(Section):
         "Name of the run; its id adds a number.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$",
     )
+    accept: list[Acceptable] = _field(
+        [],
+        "Red findings of the data's checks that the run starts with all the same, by their names.",
+    )
     model: Model = Model()
     data: Data = Data()
     lora: Lora = Lora()
@@ -419,6 +444,11 @@ class RunConfig(Section):
     checkpoints: Checkpoints = Checkpoints()
     logging: Logging = Logging()
     job: Job = Job()
+
+    @field_validator("accept", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return _listed(value)
 
     @model_validator(mode="after")
     def _go_together(self) -> RunConfig:

@@ -14,8 +14,23 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 
+REFUSED = "mask-refused"
+"""Why a row can't be trained on: its trained tokens can't be told from the others."""
+CHANGED = "prefix-not-kept"
+"""The template changes what came before once turns follow it."""
+NOTHING = "nothing-trained"
+"""It has no response."""
+NO_END = "end-marker-untrained"
+"""Nothing says where its response ends."""
+
+
 class MaskError(WorkbenchError):
     """A row whose trained tokens can't be proved; the message says why."""
+
+    def __init__(self, message: str, hint: str = "", kind: str = REFUSED) -> None:
+        """`kind` is REFUSED, CHANGED, NOTHING or NO_END."""
+        super().__init__(message, hint)
+        self.kind = kind
 
 
 Span = tuple[int, int]

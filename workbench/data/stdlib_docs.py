@@ -65,11 +65,12 @@ def build(workspace: Workspace) -> Version:
             "Use a Python that has them.",
         )
     kept, removed = _clean(found)
-    divided = split.assign(kept, _SHARE, key=lambda e: str(e.extra["group"]))
+    # Methods and functions of a module often say almost the same: they stay on one side.
+    divided = split.assign(kept, _SHARE, key=lambda e: str(e.extra["module"]))
     steps = [
         Step("read", len(found), len(found), {"longest": _LONGEST, "shortest": _SHORTEST}),
         Step("said twice", len(found), len(kept), {}),
-        Step("split", len(kept), len(kept), {"share": _SHARE, "seed": 0, "by": "group"}),
+        Step("split", len(kept), len(kept), {"share": _SHARE, "seed": 0, "by": "module"}),
     ]
     source = {"python": platform.python_version(), "what": "documentation strings"}
     workspace.ensure()
@@ -175,7 +176,7 @@ def _example(found: _Documented, task: str, question: str, response: str) -> Exa
         messages=(Message("user", question), Message("assistant", response)),
         task=task,
         source=found.name,
-        extra={"object": found.name, "group": found.group},
+        extra={"object": found.name, "group": found.group, "module": found.module},
     )
 
 

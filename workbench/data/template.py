@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 from workbench.data import added_tokens
 from workbench.data.example import Example, Message
 from workbench.data.jinja import DATE, compile_template, find_source
-from workbench.data.masking import Encoded, Masker, MaskError, Span, Token
+from workbench.data.masking import (
+    CHANGED,
+    NO_END,
+    NOTHING,
+    Encoded,
+    Masker,
+    MaskError,
+    Span,
+    Token,
+)
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
 
@@ -151,7 +160,12 @@ class ChatTemplate:
 
         Of a conversation: plain text asks nothing.
         """
-        return self.prompt_ids(example.prompt, thinking=_thinks(example.messages))
+        return self.prompt_ids(example.prompt, thinking=thinks(example.messages))
+
+    def tokenize(self, text: str) -> tuple[list[int], list[Span]]:
+        """The tokens of a rendered text, and where each stands in it; none is added."""
+        encoded = self._masker.encode(text, [])
+        return encoded.ids, encoded.offsets
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of tokens."""
@@ -166,11 +180,11 @@ class ChatTemplate:
         """
         if example.text:
             return self._masker.encode_document(example.text, self._prefix, self._end)
-        thinking = _thinks(example.messages)
+        thinking = thinks(example.messages)
         text = self.render(example.messages, thinking=thinking)
         spans = self._trained_spans(example.messages, text, thinking)
         if not spans:
-            raise MaskError("it has no response to learn")
+            raise MaskError("it has no response to learn", kind=NOTHING)
         self._check_kept(example.messages, text, thinking)
         return self._masker.encode(text, spans)
 
@@ -225,7 +239,9 @@ class ChatTemplate:
     def _end(self) -> int:
         end = self._token_id("eos_token")
         if end is None:
-            raise MaskError("the tokenizer has no eos_token, by which the end of a text is learnt")
+            raise MaskError(
+                "the tokenizer has no eos_token, by which the end of a text is learnt", kind=NO_END
+            )
         return end
 
     @cached_property
@@ -265,14 +281,19 @@ class ChatTemplate:
             before = self.render(messages[:place], add_generation_prompt=True, thinking=thinking)
             after = self.render(messages[: place + 1], thinking=thinking)
             if not after.startswith(before):
-                raise MaskError("the chat template does not keep what stands before a response")
+                raise MaskError(
+                    "the chat template does not keep what stands before a response", kind=CHANGED
+                )
             end = self._response_end(after, len(before), message.content)
             if not text.startswith(before):
                 raise MaskError(
-                    "the chat template changes what stands before a response once turns follow it"
+                    "the chat template changes what stands before a response once turns follow it",
+                    kind=CHANGED,
                 )
             if not text.startswith(after[:end]):
-                raise MaskError("the chat template changes a response once turns follow it")
+                raise MaskError(
+                    "the chat template changes a response once turns follow it", kind=CHANGED
+                )
             spans.append((len(before), end))
         return spans
 
@@ -286,7 +307,9 @@ class ChatTemplate:
             if text.startswith(wanted, begin):
                 marker = self._marker.match(text, begin + len(wanted))
                 if marker is None:
-                    raise MaskError("the chat template puts no end marker after a response")
+                    raise MaskError(
+                        "the chat template puts no end marker after a response", kind=NO_END
+                    )
                 return marker.end()
         raise MaskError("the chat template rewrites the response")
 
@@ -302,7 +325,8 @@ class ChatTemplate:
                 raise MaskError(f"the chat template leaves out the {message.role} turn")
 
 
-def _thinks(messages: Sequence[Message]) -> bool:
+def thinks(messages: Sequence[Message]) -> bool:
+    """Whether a response thinks before it answers: then all of it is rendered that way."""
     return any(_THOUGHT in m.content for m in messages if m.role == "assistant")
 
 

@@ -61,7 +61,9 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     systems = Systems(config, base_folder, made, device, template.new_ids)
     tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
-    split = encoding.encode(examples, template, config.data, config.data.validation_rows)
+    accepted = encoding.unproved_accepted(config)
+    limit = config.data.validation_rows
+    split = encoding.encode(examples, template, config.data, limit, accepted)
     rows = split.rows
     if not rows:
         raise WorkbenchError(

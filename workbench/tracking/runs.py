@@ -70,7 +70,7 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
     workspace.ensure()
     base_folder = base_models.prepare(workspace, config.model.base, say)
     _refuse_quantised(base_folder)
-    pinned = _pinned(config, dataset.reference, base_folder)
+    pinned = _pinned(workspace, config, dataset.reference, base_folder)
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
         folder = workspace.runs / run_id
@@ -97,9 +97,10 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
 def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
     """The dataset version that a config names.
 
-    Raises WorkbenchError when there is none, or no such base model in a local folder, for one
-    that is quantised, for processes that can't be had, and for settings that can't be read, which
-    a start needs; `default` and a hub's model are fetched when a run is created.
+    Raises WorkbenchError when there is none, or none that evaluation.against names, or no such
+    base model in a local folder, for one that is quantised, for processes that can't be had, and
+    for settings that can't be read, which a start needs; `default` and a hub's model are fetched
+    when a run is created.
     """
     settings.read()
     processes.check(config)
@@ -110,6 +111,8 @@ def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
         )
     if not base_models.can_be_fetched(config.model.base):
         _refuse_quantised(base_models.resolve(workspace, config.model.base))
+    for name in config.evaluation.against:
+        versions.resolve(workspace, name)
     return versions.resolve(workspace, config.data.dataset)
 
 
@@ -137,14 +140,16 @@ def repeating(folder: Path) -> str:
     return shlex.join(map(str, parts))
 
 
-def _pinned(config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
+def _pinned(workspace: Workspace, config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
     """The config with what means something else tomorrow, or in another folder, spelt out."""
     data = config.data.model_copy(update={"dataset": dataset})
     base = config.model.base
     if base != base_models.DEFAULT and user_path(base).absolute() == base_folder:
         base = str(base_folder)
     model = config.model.model_copy(update={"base": base})
-    return config.model_copy(update={"data": data, "model": model})
+    against = [versions.resolve(workspace, name).reference for name in config.evaluation.against]
+    evaluation = config.evaluation.model_copy(update={"against": against})
+    return config.model_copy(update={"data": data, "model": model, "evaluation": evaluation})
 
 
 def _with_own_launcher(config: RunConfig, folder: Path) -> RunConfig:

@@ -16,6 +16,7 @@ import torch
 from workbench.config.schema import Data, RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
+from workbench.data.masking import CHANGED, NO_END, NOTHING, REFUSED
 from workbench.data.template import ChatTemplate
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
@@ -49,12 +50,17 @@ class EncodedSplit:
 
 
 def encode(
-    examples: Iterable[Example], template: ChatTemplate, data: Data, limit: int | None = None
+    examples: Iterable[Example],
+    template: ChatTemplate,
+    data: Data,
+    limit: int | None = None,
+    accepted: frozenset[str] = frozenset(),
 ) -> EncodedSplit:
     """Encode a few examples in memory, until `limit` rows are kept.
 
-    Raises WorkbenchError listing the rows whose trained tokens can't be proved, and those
-    over max_length if they are to be refused: nothing is ever cut in silence.
+    Raises WorkbenchError listing the rows whose trained tokens can't be proved, unless the kinds
+    of all of them are `accepted`, and those over max_length if they are to be refused: nothing is
+    ever cut in silence.
     """
     encoder = RowEncoder(template, data)
     split = EncodedSplit([], [], encoder.account)
@@ -64,7 +70,7 @@ def encode(
         if row := encoder.encode(example):
             split.rows.append(_tensors(row))
             split.places.append(place)
-    _refuse(encoder.account, data)
+    _refuse(encoder.account, data, accepted)
     return split
 
 
@@ -153,7 +159,7 @@ class _Rows:
         """SHA-256 over everything that decides the tokens, and over no name."""
         data = self.config.data
         chosen_by = self.config.training.seed if self.split == "train" else None
-        decisive = {
+        decisive: dict[str, object] = {
             "rows": self.version.sha256,
             "split": self.split,
             "wanted": self.wanted and [self.wanted, chosen_by],
@@ -163,6 +169,8 @@ class _Rows:
             "masking": MASKING,
             "code": [CODE, tokenizers.__version__, jinja2.__version__],
         }
+        if accepted := unproved_accepted(self.config):
+            decisive["accepted"] = sorted(accepted)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def make(self, folder: Path) -> Batches:
@@ -182,7 +190,7 @@ class _Rows:
             self.tell(self.phase, min(done, self.total), self.total, "rows")
             if kept == limit:
                 break
-        _refuse(account, self.config.data)
+        _refuse(account, self.config.data, unproved_accepted(self.config))
 
     def chosen(self) -> list[int] | None:
         """The lines of the training rows that the seed chooses; None: all."""
@@ -200,9 +208,14 @@ class _Rows:
         return found
 
 
-def _refuse(account: Account, data: Data) -> None:
+def unproved_accepted(config: RunConfig) -> frozenset[str]:
+    """The kinds of rows without a proof that a config has left out, as MaskError has them."""
+    return frozenset(config.accept) & {CHANGED, NO_END, NOTHING, REFUSED}
+
+
+def _refuse(account: Account, data: Data, accepted: frozenset[str]) -> None:
     """Raises WorkbenchError for rows that must not be passed over."""
-    if account.unproved.count:
+    if not account.kinds <= accepted:
         raise _refusal(
             account.unproved,
             "whose trained tokens can't be told from the prompt",
@@ -226,6 +239,12 @@ def _refusal(rows: Listed, what: str, hint: str) -> WorkbenchError:
 def notices(account: Account, name: str, limit: int) -> list[str]:
     """What is to be said of the rows of a split that were cut or left out."""
     said = []
+    if account.unproved.count:
+        text = (
+            f"whose trained tokens can't be proved {_are(account.unproved)} left out, as accepted"
+        )
+        listed = _first(account.unproved)
+        said.append(f"{_counted(account.unproved.count, name)} {text}: {listed}.")
     if account.too_long.count:
         text = f"over {limit} tokens {_are(account.too_long)} left out"
         said.append(f"{_counted(account.too_long.count, name)} {text}: {_first(account.too_long)}.")

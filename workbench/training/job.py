@@ -27,7 +27,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import embeddings, encoding, model, saving
+from workbench.training import embeddings, encoding, gated, model, saving
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
@@ -43,7 +43,8 @@ Splits = tuple[EncodedRows, EncodedRows]
 
 
 def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
-    """The encoded rows of the run in `folder`, its inputs proved those that it began with.
+    """The encoded rows of the run in `folder`, its inputs proved those that it began with, and
+    judged before its first start.
 
     Raises Stopped when that was asked for meanwhile.
     """
@@ -53,6 +54,7 @@ def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
     inputs.pin(folder, template)
     _warn_of_length(config, inputs.base_folder(folder), log)
     control.end_if_asked(log, put_off=True)
+    gated.pass_gate(folder, config, template, log, control)
     splits = _encoded(folder, config, template, log, control)
     control.end_if_asked(log, put_off=True)
     return splits

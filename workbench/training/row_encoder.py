@@ -45,6 +45,8 @@ class Account:
 
     unproved: Listed = field(default_factory=Listed)
     """Those whose trained tokens can't be told from the others."""
+    kinds: set[str] = field(default_factory=set)
+    """Why, as MaskError has it."""
     too_long: Listed = field(default_factory=Listed)
     """Those over the limit that were not to be cut."""
     answerless: Listed = field(default_factory=Listed)
@@ -61,13 +63,14 @@ class Account:
     def merge(self, later: Account) -> None:
         """Add the account of the rows after these."""
         self.unproved.merge(later.unproved)
+        self.kinds |= later.kinds
         self.too_long.merge(later.too_long)
         self.answerless.merge(later.answerless)
         self.cut += later.cut
         self.tokens_lost += later.tokens_lost
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "kinds": sorted(self.kinds)}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Account:
@@ -75,6 +78,7 @@ class Account:
         named = ("unproved", "too_long", "answerless")
         return cls(
             **{name: Listed(**body[name]) for name in named},
+            kinds=set(body.get("kinds", ())),
             cut=int(body["cut"]),
             tokens_lost=int(body["tokens_lost"]),
         )
@@ -108,6 +112,7 @@ class RowEncoder:
             encoded = self._template.encode(example)
         except MaskError as error:
             self.account.unproved.add(f"{where}: {error.message}")
+            self.account.kinds.add(error.kind)
             return None
         ids, trained = encoded.ids, encoded.trained
         if len(ids) > self._limit:

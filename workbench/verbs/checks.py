@@ -22,6 +22,7 @@ _SHOWN = 20
 """Rows that are printed; the files hold the others."""
 _CHECKS = {
     "near-duplicates": "find rows that say almost what an earlier one says",
+    "near-duplicates-across-splits": "find validation rows that say almost what is trained on",
     "contamination": "find training rows that hold what an evaluation row asks",
     "personal-data": "find e-mail addresses, phone and card numbers, keys and the like",
     "quality": "find empty, echoed, refusing, broken-off, repetitive and templated responses",

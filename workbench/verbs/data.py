@@ -12,7 +12,7 @@ from workbench.data import revising, split, versions
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import checks, draft, find, recipes
+from workbench.verbs import checks, draft, find, recipes, xray
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -39,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     recipes.add_parsers(verbs)
     find.add_parser(verbs)
     draft.add_parser(verbs)
+    xray.add_parsers(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )

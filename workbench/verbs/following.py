@@ -15,10 +15,11 @@ from typing import Any
 from workbench.base_models import Say
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
-from workbench.jobs.events import CheckpointSaved, Notice, Paused, Record
+from workbench.jobs.events import CheckpointSaved, Notice, Paused, Record, Started, Step
 from workbench.jobs.state import ENDED, describe
-from workbench.jobs.waiting import wait
+from workbench.jobs.waiting import follow, wait
 from workbench.terminal import BELL, Title
+from workbench.tracking import manifest
 from workbench.tracking.finding import job_reference
 from workbench.tracking.view import RunView
 from workbench.tracking.words import words
@@ -87,6 +88,27 @@ def follow_run(folder: Path, say: Say) -> str:
     except KeyboardInterrupt:
         say(f"{folder.name} goes on without this terminal; `workbench attach` shows it again.")
         raise
+
+
+def follow_gate(folder: Path, say: Say) -> None:
+    """Print a run's progress until its data has been judged: then it goes on by itself.
+
+    Ctrl-C leaves it running. Raises JobFailed in the run's own words when it failed, as one does
+    whose data is refused.
+    """
+    reporter = Reporter(say, folder.name, "its data is looked through before it trains")
+    judged = False
+    try:
+        for records in follow(folder):
+            reporter(records)
+            # Where nothing is judged, as at a resume, it trains.
+            judged |= any(isinstance(record.event, Started | Step) for record in records)
+            if judged or manifest.read(folder).get("gate", {}).get("passed"):
+                return
+    except KeyboardInterrupt:
+        say(f"{folder.name} goes on without this terminal; `workbench attach` shows it again.")
+        raise
+    wait(folder)
 
 
 @contextmanager

@@ -74,6 +74,9 @@ def _show_run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_run(result: dict[str, Any]) -> None:
     for section, content in {**result["manifest"], **result["summary"]}.items():
+        if section == "gate":
+            _print_gate(content)
+            continue
         values = _numbered(content)
         if not isinstance(values, dict):
             print(visible(f"{section:22} {values}"))
@@ -81,6 +84,16 @@ def _print_run(result: dict[str, Any]) -> None:
         print(visible(section))
         for name, value in _flat(values):
             print(visible(f"  {name:40} {value}"))
+
+
+def _print_gate(gate: dict[str, Any]) -> None:
+    """What was said of the run's data before it started, a line a finding."""
+    print("gate" if gate["passed"] else "gate: refused")
+    for finding in gate["findings"]:
+        level = "accepted" if finding["name"] in gate["accepted"] else finding["level"]
+        print(visible(f"  {level:8} {finding['name']}: {finding['text']}", one_line=True))
+    for name in gate["unneeded"]:
+        print(visible(f"  {'unneeded':8} {name}", one_line=True))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
 from workbench.tracking import finding, runs
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
-from workbench.verbs.following import follow_run
+from workbench.verbs.following import follow_gate, follow_run
 from workbench.workspace import Workspace
 
 
@@ -74,6 +74,8 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
     say(f"{folder.name} has started{how}; it outlives this terminal.")
     if args.wait:
         follow_run(folder, say)
+    else:
+        follow_gate(folder, say)
     return runs.summarise(folder).to_json()
 
 

@@ -14,6 +14,7 @@ from workbench.jobs.progress import Tell
 
 _MODULES = {
     "near-duplicates": "duplicates",
+    "near-duplicates-across-splits": "across",
     "quality": "quality",
     "content": "content",
     "personal-data": "pii",

@@ -74,8 +74,8 @@ class Candidates:
 
     def __init__(self, rows: Sequence[Example], tell: Tell = untold) -> None:
         self._tell = tell
-        self._keys = _band_keys(rows, tell)
-        self._shared = _shared_only(self._keys, tell)
+        self._keys = band_keys(rows, tell)
+        self._shared = shared_only(self._keys, tell)
         self._held = lru_cache(maxsize=_KEPT)(lambda row: shingles(text_of(rows[row])))
 
     def alike(self, threshold: float, phase: str = "comparing") -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     return common / (len(first) + len(second) - common)
 
 
-def _band_keys(rows: Sequence[Example], tell: Tell) -> Any:
+def band_keys(rows: Sequence[Example], tell: Tell) -> Any:
     """A number for each band of each row's signature, shape (rows, BANDS), uint64, never 0."""
     import numpy as np
     from rensa import RMinHash
@@ -146,7 +146,7 @@ def _band_keys(rows: Sequence[Example], tell: Tell) -> Any:
     return keys
 
 
-def _shared_only(keys: Any, tell: Tell) -> list[int]:
+def shared_only(keys: Any, tell: Tell) -> list[int]:
     """Put 0 for every key that no other row has; returns the rows that share one."""
     import numpy as np
 

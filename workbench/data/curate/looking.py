@@ -13,6 +13,7 @@ from workbench.data.curate.store import Findings
 from workbench.data.example import Example
 from workbench.data.table import Table
 from workbench.data.versions import Version
+from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell
 from workbench.workspace import Workspace
 
@@ -37,4 +38,11 @@ def look(
     if known is not None:
         return known
     found = annotate(workspace, Table(version.data_path), check, options, tell)
-    return store.write(version, check, options, found)
+    try:
+        return store.write(version, check, options, found)
+    except WorkbenchError:
+        # Two runs may be started at once: somebody else was faster.
+        known = store.find(version, check, options)
+        if known is None:
+            raise
+        return known

@@ -1,0 +1,172 @@
+"""The lines of a dataset version -> how long each row is and where it is trained, on all cores.
+
+A worker is `python -m workbench.data.measure_worker REQUEST PLACE`. Chunks of lines are dealt to
+the workers in turn, and each writes a line of JSON a chunk: who reads them in turn has the rows in
+their order, and a worker that is ahead waits at a full pipe.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from workbench.data.example import Example
+from workbench.data.masking import NO_END
+from workbench.data.table import spoilt
+from workbench.data.template import ChatTemplate, MaskError
+from workbench.errors import WorkbenchError
+from workbench.files import write_json
+
+_ROWS = 256
+_BYTES = 1 << 20
+"""Lines and bytes after which a chunk ends: long documents make small chunks."""
+_A_WORKER = 4 << 20
+"""Bytes of rows that are worth a process more, as for encoding."""
+_REQUEST = "request.json"
+
+Measured = dict[str, Any]
+"""A row: `split`, `task`, and either `tokens`, `runs` (start and end of each stretch of trained
+tokens, flat) and `ended` (whether each stretch ends with a token that ends an answer), or
+`refused`: the kind of a MaskError, the row's source and the reason."""
+
+
+def measure(path: Path, template: ChatTemplate, folder: Path) -> Iterator[list[Measured]]:
+    """The rows of a file of canonical lines, in order, some at a time.
+
+    In this process if one is enough, else by workers, which end with the iterator; `folder` is a
+    place for what they are told. Raises WorkbenchError for a line that workbench can't have
+    written, and when a worker ends before its work is done.
+    """
+    workers = min(len(os.sched_getaffinity(0)), 1 + path.stat().st_size // _A_WORKER)
+    if workers == 1:
+        return _here(path, template, template.stop_ids)
+    return _beside(path, template, workers, folder)
+
+
+def _here(
+    path: Path, template: ChatTemplate, ends: frozenset[int], place: int = 0, workers: int = 1
+) -> Iterator[list[Measured]]:
+    for chunk in itertools.islice(_chunks(path), place, None, workers):
+        yield [_measured(_row(path, line), template, ends) for line in chunk]
+
+
+def _row(path: Path, line: bytes) -> Example:
+    try:
+        return Example.from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise spoilt(path) from error
+
+
+def _measured(example: Example, template: ChatTemplate, ends: frozenset[int]) -> Measured:
+    about = {"split": example.split, "task": example.task}
+    try:
+        encoded = template.encode(example)
+    except MaskError as error:
+        return {**about, "refused": [error.kind, example.source, error.message]}
+    runs = runs_of(encoded.trained)
+    ended = all(encoded.ids[end - 1] in ends for end in runs[1::2])
+    measured = {**about, "tokens": len(encoded.ids), "runs": runs, "ended": ended}
+    return measured if ended else {**measured, "refused": [NO_END, example.source, _UNENDED]}
+
+
+_UNENDED = "its last trained token is none that ends an answer"
+
+
+def runs_of(trained: list[bool]) -> list[int]:
+    """Start and end of each stretch of trained tokens, flat."""
+    # Found in bytes: ten times as fast as token by token.
+    marks = bytes(trained)
+    runs = []
+    start = marks.find(1)
+    while start >= 0:
+        end = marks.find(0, start)
+        end = len(marks) if end < 0 else end
+        runs += [start, end]
+        start = marks.find(1, end)
+    return runs
+
+
+def _chunks(path: Path) -> Iterator[list[bytes]]:
+    """The lines, some at a time; the same for every worker."""
+    chunk: list[bytes] = []
+    size = 0
+    with path.open("rb") as stream:
+        for line in stream:
+            chunk.append(line)
+            size += len(line)
+            if len(chunk) >= _ROWS or size >= _BYTES:
+                yield chunk
+                chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _beside(
+    path: Path, template: ChatTemplate, workers: int, folder: Path
+) -> Iterator[list[Measured]]:
+    request = folder / _REQUEST
+    body = {"path": os.fspath(path), "template": template.to_json(), "workers": workers}
+    write_json(request, {**body, "ends": sorted(template.stop_ids)})
+    with ExitStack() as ending:
+        ending.callback(request.unlink, missing_ok=True)
+        started = [_start(request, place) for place in range(workers)]
+        for worker in started:
+            ending.callback(_end, worker)
+        for worker in itertools.cycle(started):
+            assert worker.stdout is not None  # noqa: S101
+            line = worker.stdout.readline()
+            if not line.endswith(b"\n"):
+                _check_ended(worker)
+                break  # the lines end here, for all of them
+            yield json.loads(line)
+        for worker in started:
+            _check_ended(worker)
+
+
+def _start(request: Path, place: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "workbench.data.measure_worker", os.fspath(request)]
+    return subprocess.Popen(
+        [*command, str(place)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+
+
+def _check_ended(worker: subprocess.Popen[bytes]) -> None:
+    """Wait for its end, which is near. Raises WorkbenchError when it died."""
+    if status := worker.wait():
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        raise WorkbenchError(
+            f"A process that measures rows ended before its work was done ({how}).",
+            "stderr.log has what it said; signal 9 is mostly a lack of memory.",
+            "error",
+        )
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End it, whatever it does."""
+    worker.kill()
+    worker.wait()
+    if worker.stdout is not None:
+        worker.stdout.close()
+
+
+def _work(request: Path, place: int) -> None:
+    """What a worker does: measure every so many-th chunk, and send its rows."""
+    body = json.loads(request.read_text(encoding="utf-8"))
+    template, ends = ChatTemplate.from_json(body["template"]), frozenset(body["ends"])
+    for rows in _here(Path(body["path"]), template, ends, place, body["workers"]):
+        print(json.dumps(rows), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        _work(Path(sys.argv[1]), int(sys.argv[2]))
+    except BrokenPipeError:
+        # Nobody wants the rows any more; there is no one to tell, either.
+        os._exit(0)
