@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from workbench.data.curate import checks
+from workbench.data.curate import checks, duplicates
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.workspace import check_name
@@ -76,6 +76,10 @@ class ExactDuplicates(_Step):
     step: Literal["exact-duplicates"] = "exact-duplicates"
 
 
+Similarity = Annotated[float, Field(ge=duplicates.LOWEST, le=1)]
+"""A Jaccard similarity of rows, as the check `near-duplicates` counts it."""
+
+
 class Split(_Step):
     """Hold out some rows for validation."""
 
@@ -85,16 +89,22 @@ class Split(_Step):
     by: str = "prompt"
     """What is never on both sides: rows with the same `prompt`, or with the same value of an
     extra field, given by its name."""
+    near_duplicates: Similarity | None = None
+    """Rows that are alike to this degree are never on both sides either; None: they may be."""
+    stratify: Literal["task"] | None = None
+    """Hold the share in each task."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"step", "off"})
+        return self.model_dump(mode="json", exclude={"step", "off"}, exclude_none=True)
 
 
 class Leakage(_Step):
     """Leave out training rows that ask what a validation row asks."""
 
     step: Literal["leakage"] = "leakage"
+    near_duplicates: Similarity | None = None
+    """And those that are alike to a validation row to this degree; None: they stay."""
 
 
 class Drop(_Step):

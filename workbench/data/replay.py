@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data import readers, split, steps, versions
+from workbench.data import grouped_split, readers, split, steps, versions
 from workbench.data.curate import checks, looking
 from workbench.data.making import Change, making
 from workbench.data.reading import Reading
@@ -98,9 +98,21 @@ def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Itera
             return steps.exact_duplicates(rows, tell)
         case Split():
             key = split.key_by(step.by)
+            if step.share:
+                split.check_key(rows, step.by)
+            if step.near_duplicates is not None or step.stratify:
+                return grouped_split.assign(
+                    rows,
+                    share=step.share,
+                    seed=step.seed,
+                    key=key,
+                    near_duplicates=step.near_duplicates,
+                    by_task=step.stratify == "task",
+                    tell=tell,
+                )
             return steps.assign_splits(rows, step.share, step.seed, key, tell)
         case Leakage():
-            return steps.leaks(rows, tell)
+            return steps.leaks(rows, tell, near_duplicates=step.near_duplicates)
         case Drop():
             check = checks.get(step.check)
             options = checks.options_of(check, step.options)

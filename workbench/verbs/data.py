@@ -74,11 +74,31 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the validation split, instead of a share; may be given several times",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    add_split_options(parser)
     parser.add_argument("--task", default="", help="the task of every row, such as summarise")
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
     )
     add_detach(parser)
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which rows may be on which side of a split."""
+    parser.add_argument(
+        "--split-by",
+        default="prompt",
+        metavar="FIELD",
+        help="rows with the same value of it stay together (default: the prompt)",
+    )
+    parser.add_argument(
+        "--stratify", choices=("task",), help="hold out the share of each task, not of all rows"
+    )
+    parser.add_argument(
+        "--near-duplicates-together",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="rows that say almost the same stay on one side (the default)",
+    )
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:
@@ -89,6 +109,9 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         validation_share=args.validation,
         validation_files=tuple(args.validation_file),
         seed=args.seed,
+        split_by=args.split_by,
+        stratify=args.stratify or "",
+        near_duplicates_together=args.near_duplicates_together,
         task=args.task,
         skip_bad=args.skip_bad,
     )
