@@ -261,6 +261,7 @@ def test_it_is_told_how_far_each_phase_is(
         "splitting",
         "grouping",
         "shingles",
+        "candidates",
         "comparing",
         "looking for leaks",
         "hashing the files",
@@ -273,6 +274,9 @@ def test_it_is_told_how_far_each_phase_is(
         written = version.data_path.stat().st_size
         expected = {
             "reading": (total, "bytes"),
+            # All of these rows say other things.
+            "candidates": (0, "shingles"),
+            "comparing": (0, "frequent shingles"),
             "hashing the files": (2, "files"),
             "writing": (written, "bytes"),
         }

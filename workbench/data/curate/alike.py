@@ -98,7 +98,7 @@ class Join:
         gathered: list[Any] = []
         total = 0
         for start in range(0, len(tokens), _BATCH):
-            self._tell("comparing", start, len(tokens), "shingles")
+            self._tell("candidates", start, len(tokens), "shingles")
             # Those of a shingle that begins in this part and ends in the next are here, too.
             part = tokens[start : start + _BATCH + _FEW]
             for distance in range(1, min(_FEW, len(part))):
@@ -111,7 +111,7 @@ class Join:
                 gathered, total = [], 0
         if total:
             yield from self._alike(np.unique(np.concatenate(gathered)), worth)
-        self._tell("comparing", len(tokens), len(tokens), "shingles")
+        self._tell("candidates", len(tokens), len(tokens), "shingles")
 
     def _among_many(self, rows: Any, ranks: Any, worth: Worth) -> Iterator[tuple[Any, Any]]:
         import numpy as np
