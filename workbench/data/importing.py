@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from workbench.data import readers, split
 from workbench.data.curate import duplicates
@@ -42,6 +44,9 @@ class Options:
     """Rows that say almost the same are never on both sides."""
     task: str = ""
     """The task of every row; empty: the row's own `task` field."""
+    licenses: dict[str, str] = field(default_factory=dict)
+    """Of each file, by its path as given, the licence that a person declares; under an empty path
+    that of all the others."""
     skip_bad: bool = False
     """Leave out rows that can't be examples, and keep them aside with their reasons."""
 
@@ -65,8 +70,8 @@ def recipe_of(paths: Sequence[Path], name: str, options: Options) -> Recipe:
     _check(paths, name, options)
     held_out = options.validation_files
     sources = [
-        *(_source(path, split.TRAIN, options.task) for path in paths),
-        *(_source(path, split.VALIDATION, options.task) for path in held_out),
+        *(_source(path, split.TRAIN, options) for path in paths),
+        *(_source(path, split.VALIDATION, options) for path in held_out),
     ]
     alike = duplicates.THRESHOLD if options.near_duplicates_together else None
     steps: list[Step] = [StripEndMarkers(), ExactDuplicates()]
@@ -104,5 +109,11 @@ def _check(paths: Sequence[Path], name: str, options: Options) -> None:
         readers.check_there(path)
 
 
-def _source(path: Path, side: str, task: str) -> FileSource:
-    return FileSource.model_validate({"path": path, "split": side, "task": task})
+def _source(path: Path, side: str, options: Options) -> FileSource:
+    licence = options.licenses.get(str(path), options.licenses.get("", ""))
+    body = {"path": path, "split": side, "task": options.task, "license": licence}
+    try:
+        return FileSource.model_validate(body)
+    except ValidationError as error:
+        told = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise WorkbenchError(f"{licence!a} is no licence: {told}.") from error

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data import grouped_split, readers, split, steps, versions
+from workbench.data import grouped_split, mix, readers, split, steps, versions
 from workbench.data.curate import checks, looking
-from workbench.data.making import Change, making
+from workbench.data.making import Change, Making, making
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
@@ -18,12 +18,12 @@ from workbench.data.recipe import (
     Edit,
     ExactDuplicates,
     Leakage,
+    Mix,
     Recipe,
     Redact,
     Remove,
     Source,
     Split,
-    Step,
     StripEndMarkers,
 )
 from workbench.data.table import Table
@@ -32,6 +32,8 @@ from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
 from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace
+
+Changing = StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact
 
 
 def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
@@ -45,7 +47,12 @@ def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
     with making(workspace, recipe.name, tell) as rows:
         Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
         for step in recipe.steps:
-            if not step.off:
+            if step.off:
+                continue
+            if isinstance(step, Mix):
+                mixture = mix.mixture(rows.table, _names(recipe, step, rows), step, tell)
+                rows.step(step.title, mixture.changes(), **step.parameters, parts=mixture.to_json())
+            else:
                 changes = _changes(workspace, step, rows.table, tell)
                 rows.step(step.title, changes, **step.parameters)
         known = watched(recipe.sources, "hashing the files", tell, "files")
@@ -90,7 +97,15 @@ def _about(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude_defaults=True)
 
 
-def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Iterator[Change]:
+def _names(recipe: Recipe, step: Mix, rows: Making) -> Iterator[str]:
+    """The task, or the source, of each row."""
+    if step.by == "task":
+        return (example.task for example in rows.table)
+    labels = mix.labels(recipe.sources)
+    return (labels[origin] for origin in rows.origins)
+
+
+def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> Iterator[Change]:
     match step:
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)

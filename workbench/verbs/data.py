@@ -12,7 +12,7 @@ from workbench.data import revising, split, versions
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import checks, find, recipes
+from workbench.verbs import card, checks, find, mix, recipes
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -38,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     checks.add_parsers(verbs)
     recipes.add_parsers(verbs)
     find.add_parser(verbs)
+    card.add_parser(verbs)
+    mix.add_parser(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )
@@ -75,6 +77,13 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     add_split_options(parser)
+    parser.add_argument(
+        "--license",
+        action="append",
+        default=[],
+        metavar="[FILE=]ID",
+        help="the licence that the rows are under, such as mit; of one file, or of all",
+    )
     parser.add_argument("--task", default="", help="the task of every row, such as summarise")
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
@@ -113,6 +122,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         stratify=args.stratify or "",
         near_duplicates_together=args.near_duplicates_together,
         task=args.task,
+        licenses=_licences(args),
         skip_bad=args.skip_bad,
     )
     workspace = Workspace.find(args.workspace)
@@ -122,6 +132,24 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         return recipes.made(versions.resolve(workspace, tasks.result(folder)))
 
     return do_job(args, lambda: start(workspace, args.files, name, options), result)
+
+
+def _licences(args: argparse.Namespace) -> dict[str, str]:
+    """The licence of each file; under an empty name that of the others."""
+    files = {str(path) for path in (*args.files, *args.validation_file)}
+    found: dict[str, str] = {}
+    for text in args.license:
+        name, equals, licence = text.rpartition("=")
+        if equals and name not in files:
+            raise WorkbenchError(
+                f"--license {text}: {name} is none of the files that are imported.",
+                f"Write it as one of {', '.join(sorted(files))}.",
+            )
+        if not licence.strip():
+            raise WorkbenchError(f"--license {text!r} names no licence.")
+        if found.setdefault(name, licence) != licence:
+            raise WorkbenchError(f"Two licences are given for {name or 'all files'}.")
+    return found
 
 
 def _name_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.data import versions
+from workbench.data import data_card, versions
 from workbench.data.curate import store
 from workbench.data.curate.checks import Check
 from workbench.data.curate.findings import Finding
@@ -37,4 +37,6 @@ def look(
     if known is not None:
         return known
     found = annotate(workspace, Table(version.data_path), check, options, tell)
-    return store.write(version, check, options, found)
+    findings = store.write(version, check, options, found)
+    data_card.write(version)
+    return findings
