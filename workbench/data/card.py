@@ -23,7 +23,7 @@ _SIZES = (
 )
 _LONGEST = 20_000
 """Characters of a recipe that a card shows: one that names thousands of rows is no reading."""
-_MARKUP = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#|~!$&@:"})
+_MARKUP = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]<>()#|~!&:"})
 _LENGTHS = ("min", "median", "p95", "p99", "max")
 
 

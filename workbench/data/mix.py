@@ -51,6 +51,12 @@ class Part:
         """How often each row that is there is seen in a pass over the mixture, on average."""
         return self.taken / self.rows
 
+    @property
+    def repeats(self) -> float:
+        """How often each row that is taken is seen in a pass, on average: more than `epochs` under
+        a cap."""
+        return self.taken / self.used
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -58,6 +64,7 @@ class Part:
             "used": self.used,
             "taken": self.taken,
             "epochs": round(self.epochs, 4),
+            "repeats": round(self.repeats, 4),
         }
 
 

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.data import statistics
+from workbench.data import licences, statistics
 from workbench.data.example import Example
 from workbench.data.statistics import Statistics
 from workbench.data.table import spoilt
@@ -165,6 +165,9 @@ def keep(
         "recipe": recipe,
     }
     held = {**counting.to_json(), "removed": statistics.reasons(folder / REMOVED)}
+    # It stands on this module.
+    from workbench.data import data_card
+
     with workspace.lock("datasets"):
         if not final.exists():
             with building_folder(final) as building:
@@ -172,10 +175,9 @@ def keep(
                     (folder / file).rename(building / file)
                 write_json(building / _VERSION, about)
                 write_json(building / statistics.NAME, held)
-                # It stands on this module.
-                from workbench.data import data_card
-
                 data_card.write(_read(building))
+        elif licences.declare(final / _VERSION, sources):
+            data_card.write(_read(final))
     return _read(final)
 
 

@@ -270,13 +270,15 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         "rows": len(examples),
         "sha256": version.sha256,
         "exact_duplicates": repeats,
+        "mixed": any(step["name"] == "mix" for step in versions.describe(version)["steps"]),
         "leaking_rows": [{"train": a.source, "validation": b.source} for a, b in leaks],
     }
 
 
 def _show_check(result: dict[str, Any]) -> None:
     print(f"{result['reference']}: {result['rows']:,} rows, SHA-256 as it should be")
-    print(f"exact duplicates: {result['exact_duplicates']:,}")
+    why = " (a mixture repeats rows)" if result["mixed"] and result["exact_duplicates"] else ""
+    print(f"exact duplicates: {result['exact_duplicates']:,}{why}")
     leaks = result["leaking_rows"]
     print(f"training rows with a prompt of a validation row: {len(leaks):,}")
     for leak in leaks[:20]:

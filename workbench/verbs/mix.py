@@ -35,7 +35,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--by",
         choices=("task", "source"),
-        help="what has a share (default: source; of a single REF, task)",
+        help="what has a share (default: source; of a single REF, and with --weight, task)",
     )
     parser.add_argument(
         "--weight",
@@ -67,8 +67,8 @@ def _mix(args: argparse.Namespace) -> dict[str, Any]:
         raise WorkbenchError("--model counts tokens for --preview; the mixture needs none.")
     named = [_weighted(text) for text in args.references]
     found = [versions.resolve(workspace, reference) for reference, _ in named]
-    by = args.by or ("source" if len(found) > 1 else "task")
     weights = {v.reference: w for v, (_, w) in zip(found, named, strict=True) if w is not None}
+    by = args.by or ("source" if weights or (len(found) > 1 and not args.weight) else "task")
     if weights and by == "task":
         raise WorkbenchError(
             "REF=WEIGHT is the share of a source.", "Leave out --by task, or use --weight TASK=W."
@@ -166,10 +166,10 @@ def _show_parts(parts: list[dict[str, Any]]) -> None:
     columns = ["of", "rows there", "share", "rows taken", "epochs", *["tokens"] * counted]
     print(table(columns, rows))
     for part in parts:
-        if part["epochs"] > MOST_EPOCHS:
+        if part["repeats"] > MOST_EPOCHS:
             print(
                 visible(
-                    f"{part['name'] or '–'} is seen {part['epochs']:.1f} times in one pass: past "
+                    f"{part['name'] or '–'} is seen {part['repeats']:.1f} times in one pass: past "
                     f"{MOST_EPOCHS} epochs repeats teach less and less (Muennighoff et al., 2023).",
                     one_line=True,
                 )
