@@ -43,8 +43,10 @@ def test_the_version_is_the_checksum_of_the_rows(workspace: Workspace) -> None:
     assert version.reference == f"made@{digest[:12]}"
     assert version.folder == workspace.datasets / "made" / digest[:12]
     assert {path.name for path in version.folder.iterdir()} == {
+        "README.md",
         "data.jsonl",
         "removed.jsonl",
+        "statistics.json",
         "version.json",
     }
 

@@ -6,6 +6,7 @@ gigabyte of rows needs no more memory than 8 bytes for each.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,14 @@ class Gone:
     reason: str
 
 
-Change = tuple[int, Example | Gone]
+@dataclass(frozen=True, slots=True)
+class Times:
+    """That a row is there several times, one after another."""
+
+    count: int
+
+
+Change = tuple[int, Example | Gone | Times]
 """The place of a row in the table, and what becomes of it."""
 
 
@@ -46,6 +54,8 @@ class Making:
         self.tell = tell
         self.steps: list[Step] = []
         self.removed = 0
+        self.origins = array("I")
+        """Of each row the number of its source, from 0; empty where nobody said."""
         self._removed = (folder / versions.REMOVED).open("wb")
         with self._writing():
             pass
@@ -62,19 +72,26 @@ class Making:
     def step(self, name: str, changes: Iterable[Change], **parameters: Any) -> None:
         """Make the changes, which come in the order of the rows."""
         old, done, changed = self.table, 0, 0
+        origins = array("I")
         first = next(changes := iter(changes), None)
         if first is not None:
             with self._writing() as stream:
                 for place, becomes in chain([first], changes):
                     _copy(old, done, place, stream)
+                    origins += self.origins[done:place]
                     done = place + 1
+                    times = _times(becomes)
+                    origins += self.origins[place:done] * times
                     if isinstance(becomes, Gone):
                         row = old[place]
                         self._remove(Removed(name, row.source, becomes.reason, row.to_json()))
+                    elif isinstance(becomes, Times):
+                        stream.write(old.lines(place, done) * times)
                     else:
                         stream.write(_line(becomes))
                         changed += 1
                 _copy(old, done, len(old), stream)
+            self.origins = origins + self.origins[done:]
         self.steps.append(Step(name, len(old), len(self.table), parameters, changed))
 
     def keep(
@@ -105,6 +122,13 @@ class Making:
             yield stream
         path.replace(self._folder / versions.DATA)
         self.table = Table(self._folder / versions.DATA)
+
+
+def _times(becomes: Example | Gone | Times) -> int:
+    """How often a row is there after the step."""
+    if isinstance(becomes, Times):
+        return becomes.count
+    return not isinstance(becomes, Gone)
 
 
 def _line(example: Example) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -35,6 +36,8 @@ class Reading:
         self._count = 0
         self._kept: Counter[Source] = Counter()
         self._bad = 0
+        self._origins = array("I")
+        """Of each row the place of its source."""
         self._listed: list[Removed] = []
         """The first bad rows."""
 
@@ -42,6 +45,7 @@ class Reading:
         """Raises WorkbenchError when a source can't be read, for rows that can't be examples
         (unless they may be skipped), and for a split without rows."""
         rows.read(self._rows())
+        rows.origins = self._origins
         rows.steps.append(Step("read", self._count, len(rows.table), {}))
         if self._bad and (not self._skip_bad or not self._kept):
             names = _names(self._sources)
@@ -55,16 +59,23 @@ class Reading:
         sizes = [self._size(source) for source in self._sources]
         behind, total = 0, sum(sizes)
         self._tell("reading", 0, total, "bytes")
-        for source, size in zip(self._sources, sizes, strict=True):
+        for number, (source, size) in enumerate(zip(self._sources, sizes, strict=True)):
             if isinstance(source, DatasetSource):
-                yield from self._rows_of(source)
+                yield from self._from(number, self._rows_of(source))
             else:
                 for raw in readers.read(source.path):
                     self._count += 1
-                    yield from self._convert(raw, source)
+                    yield from self._from(number, self._convert(raw, source))
                     self._tell("reading", min(behind + raw.reached, total), total, "bytes")
             behind += size
             self._tell("reading", behind, total, "bytes")
+
+    def _from(self, number: int, rows: Iterable[Example | Removed]) -> Iterator[Example | Removed]:
+        """The rows, noted down as those of source `number`."""
+        for row in rows:
+            if isinstance(row, Example):
+                self._origins.append(number)
+            yield row
 
     def _size(self, source: Source) -> int:
         if isinstance(source, FileSource):

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from workbench.data.curate import checks
+from workbench.data.curate import checks, duplicates
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.workspace import check_name
@@ -27,6 +35,15 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _licence(text: str) -> str:
+    if text != text.strip() or not text.isprintable() or len(text) > 200:
+        raise ValueError("a licence is an identifier on one line, such as apache-2.0")
+    return text
+
+
+Licence = Annotated[str, AfterValidator(_licence)]
+
+
 class FileSource(_Model):
     """A file, or a folder that `datasets` saved."""
 
@@ -37,6 +54,8 @@ class FileSource(_Model):
     split: Literal["train", "validation"] = "train"
     task: str = ""
     """The task of every row; empty: the row's own."""
+    license: Licence = ""
+    """As whoever imported it declared, such as `mit`; empty: not declared."""
 
 
 class DatasetSource(_Model):
@@ -76,6 +95,10 @@ class ExactDuplicates(_Step):
     step: Literal["exact-duplicates"] = "exact-duplicates"
 
 
+Similarity = Annotated[float, Field(ge=duplicates.LOWEST, le=1)]
+"""A Jaccard similarity of rows, as the check `near-duplicates` counts it."""
+
+
 class Split(_Step):
     """Hold out some rows for validation."""
 
@@ -85,16 +108,22 @@ class Split(_Step):
     by: str = "prompt"
     """What is never on both sides: rows with the same `prompt`, or with the same value of an
     extra field, given by its name."""
+    near_duplicates: Similarity | None = None
+    """Rows that are alike to this degree are never on both sides either; None: they may be."""
+    stratify: Literal["task"] | None = None
+    """Hold the share in each task."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"step", "off"})
+        return self.model_dump(mode="json", exclude={"step", "off"}, exclude_none=True)
 
 
 class Leakage(_Step):
     """Leave out training rows that ask what a validation row asks."""
 
     step: Literal["leakage"] = "leakage"
+    near_duplicates: Similarity | None = None
+    """And those that are alike to a validation row to this degree; None: they stay."""
 
 
 class Drop(_Step):
@@ -140,8 +169,33 @@ class Redact(_Step):
     """Of the check `personal-data`."""
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Mix(_Step):
+    """Take so many training rows of each task or source; `mix.plan` says how many."""
+
+    step: Literal["mix"] = "mix"
+    by: Literal["task", "source"] = "task"
+    weights: dict[str, Positive] = {}
+    """Of each task or source its share, in any unit. A source is named by its dataset, with or
+    without the version, or its file."""
+    temperature: Positive = 1.0
+    cap: Annotated[int, Field(ge=1)] | None = None
+    """Rows of a task or source that count, and that are taken, at most."""
+    rows: Annotated[int, Field(ge=1)] | None = None
+    """Training rows of the mixture; None: as many as count."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Mix:
+        if self.weights and (self.temperature != 1 or self.cap is not None):
+            raise ValueError("weights are the shares themselves: give no temperature and no cap")
+        return self
+
+
 Step = Annotated[
-    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact,
+    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact | Mix,
     Field(discriminator="step"),
 ]
 

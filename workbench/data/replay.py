@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data import readers, split, steps, versions
+from workbench.data import grouped_split, mix, readers, split, steps, versions
 from workbench.data.curate import checks, looking
-from workbench.data.making import Change, making
+from workbench.data.making import Change, Making, making
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
@@ -18,12 +18,12 @@ from workbench.data.recipe import (
     Edit,
     ExactDuplicates,
     Leakage,
+    Mix,
     Recipe,
     Redact,
     Remove,
     Source,
     Split,
-    Step,
     StripEndMarkers,
 )
 from workbench.data.table import Table
@@ -32,6 +32,8 @@ from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
 from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace
+
+Changing = StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact
 
 
 def make(
@@ -51,7 +53,12 @@ def make(
     with making(workspace, recipe.name, tell) as rows:
         Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
         for step in recipe.steps:
-            if not step.off:
+            if step.off:
+                continue
+            if isinstance(step, Mix):
+                mixture = mix.mixture(rows.table, _names(recipe, step, rows), step, tell)
+                rows.step(step.title, mixture.changes(), **step.parameters, parts=mixture.to_json())
+            else:
                 changes = _changes(workspace, step, rows.table, tell)
                 rows.step(step.title, changes, **step.parameters)
         known = watched(recipe.sources, "hashing the files", tell, "files")
@@ -98,7 +105,15 @@ def _about(source: Source) -> dict[str, Any]:
     return source.model_dump(mode="json", exclude_defaults=True)
 
 
-def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Iterator[Change]:
+def _names(recipe: Recipe, step: Mix, rows: Making) -> Iterator[str]:
+    """The task, or the source, of each row."""
+    if step.by == "task":
+        return (example.task for example in rows.table)
+    labels = mix.labels(recipe.sources)
+    return (labels[origin] for origin in rows.origins)
+
+
+def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> Iterator[Change]:
     match step:
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)
@@ -106,9 +121,21 @@ def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Itera
             return steps.exact_duplicates(rows, tell)
         case Split():
             key = split.key_by(step.by)
+            if step.share:
+                split.check_key(rows, step.by)
+            if step.near_duplicates is not None or step.stratify:
+                return grouped_split.assign(
+                    rows,
+                    share=step.share,
+                    seed=step.seed,
+                    key=key,
+                    near_duplicates=step.near_duplicates,
+                    by_task=step.stratify == "task",
+                    tell=tell,
+                )
             return steps.assign_splits(rows, step.share, step.seed, key, tell)
         case Leakage():
-            return steps.leaks(rows, tell)
+            return steps.leaks(rows, tell, near_duplicates=step.near_duplicates)
         case Drop():
             check = checks.get(step.check)
             options = checks.options_of(check, step.options)

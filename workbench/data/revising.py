@@ -6,7 +6,7 @@ from workbench.data import versions
 from workbench.data.draft import Draft
 from workbench.data.example import Example
 from workbench.data.formats import RowError, to_examples
-from workbench.data.recipe import DatasetSource, Drop, Edit, Recipe, Remove, Step, parse
+from workbench.data.recipe import DatasetSource, Drop, Edit, Mix, Recipe, Remove, Step, parse
 from workbench.data.table import Table
 from workbench.data.versions import Removed, Version
 from workbench.errors import WorkbenchError
@@ -28,7 +28,8 @@ def with_step(version: Version, step: Step) -> Recipe:
     """A recipe that does one thing more.
 
     What was imported stays as it is: steps after an import begin with its version, and can all
-    be switched off without reading the files again.
+    be switched off without reading the files again. A mixture stays the last step: the rows that
+    it repeats are changed, and looked through for duplicates, once.
     """
     source = DatasetSource(dataset=version.reference)
     fresh = Recipe(name=version.name, sources=(source,))
@@ -36,7 +37,11 @@ def with_step(version: Version, step: Step) -> Recipe:
     if versions.describe(version).get("recipe") is not None:
         own = recipe_of(version)
         recipe = own if all(isinstance(s, DatasetSource) for s in own.sources) else fresh
-    return recipe.model_copy(update={"steps": (*recipe.steps, step)})
+    before = len(recipe.steps)
+    while before and isinstance(recipe.steps[before - 1], Mix):
+        before -= 1
+    steps = (*recipe.steps[:before], step, *recipe.steps[before:])
+    return recipe.model_copy(update={"steps": steps})
 
 
 def drafted(version: Version, draft: Draft) -> Recipe:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from workbench.data.example import Example, Message
+from workbench.errors import WorkbenchError
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -34,6 +35,25 @@ def key_by(name: str) -> Key:
     if name == "prompt":
         return opening_key
     return lambda example: json.dumps(example.extra.get(name), sort_keys=True)
+
+
+def check_key(rows: Iterable[Example], name: str) -> None:
+    """Raises WorkbenchError when no row has the extra field of that name: all rows would be one
+    group, and none could be held out."""
+    if name == "prompt":
+        return
+    known: set[str] = set()
+    for example in rows:
+        if name in example.extra:
+            return
+        known |= example.extra.keys()
+    listed = ", ".join(sorted(known)[:10])
+    raise WorkbenchError(
+        f"No row has the field {name} that the split is to go by.",
+        f"The rows' other fields are {listed}."
+        if known
+        else "The rows have no other fields than those that are learnt from.",
+    )
 
 
 def _prompt_keys(example: Example) -> Iterator[bytes]:

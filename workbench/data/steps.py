@@ -15,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from workbench.data import split
+from workbench.data.curate.alike import Join
 from workbench.data.curate.findings import Finding
 from workbench.data.curate.redaction import Placeholders, redact
 from workbench.data.example import Example
@@ -81,22 +82,51 @@ def assign_splits(
             yield place, replace(rows[place], split=side)
 
 
-def leaks(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
-    """Remove training rows that ask what a validation row asks: they would inflate it.
+def leaks(
+    rows: Sequence[Example], tell: Tell, *, near_duplicates: float | None = None
+) -> Iterator[Change]:
+    """Remove training rows that ask what a validation row asks: they would inflate it; and those
+    whose Jaccard similarity to one is at least `near_duplicates`.
 
     Raises WorkbenchError when no training row would be left.
     """
     asked = split.asked(rows)
+    alike = {} if near_duplicates is None else alike_across(rows, near_duplicates, tell)
     left = 0
     for place, example in enumerate(watched(rows, "looking for leaks", tell)):
         found = split.leak(example, asked)
-        if found is None:
+        if found is not None:
+            yield place, Gone(f"it has the prompt of the validation row {rows[found].source}")
+        elif place in alike:
+            other, similarity = alike[place]
+            share = f"{100 * similarity:.0f} % of its threes of words"
+            yield place, Gone(f"{share} are those of the validation row {rows[other].source}")
+        else:
             left += example.split == split.TRAIN
-            continue
-        reason = f"it has the prompt of the validation row {rows[found].source}"
-        yield place, Gone(reason)
     if not left:
         raise WorkbenchError("No training row is left: every prompt is in the validation files.")
+
+
+def alike_across(
+    rows: Sequence[Example], threshold: float, tell: Tell
+) -> dict[int, tuple[int, float]]:
+    """The training rows whose Jaccard similarity to a validation row is at least `threshold`,
+    each with such a row and the similarity."""
+    import numpy as np
+
+    held_out = np.array([example.split == split.VALIDATION for example in rows], bool)
+    found: dict[int, tuple[int, float]] = {}
+    open_ = ~held_out
+
+    def across(first: Any, second: Any) -> Any:
+        return (held_out[first] & open_[second]) | (held_out[second] & open_[first])
+
+    if held_out.any():
+        for first, second, similarity in Join(rows, threshold, tell).pairs(across):
+            row, other = (second, first) if held_out[first] else (first, second)
+            found.setdefault(row, (other, similarity))
+            open_[row] = False
+    return found
 
 
 def drop(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
-from workbench.data import tokens, versions
+from workbench.data import data_card, tokens, versions
 from workbench.data.template import ChatTemplate
 from workbench.fetching import fetch
 from workbench.files import read_json_object, write_json
@@ -57,7 +57,9 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
         "revision": base_models.revision(base, model),
         "template": template.fingerprint(),
     }
-    write_json(folder / _COUNTS, {"v": 1, **made_of, **counts})
+    found = {"v": 1, **made_of, **counts}
+    write_json(folder / _COUNTS, found)
+    data_card.keep_tokens(version, found)
     return Finished(stopped=False, result=_COUNTS)
 
 

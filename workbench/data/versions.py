@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.data import licences, statistics
 from workbench.data.example import Example
+from workbench.data.statistics import Statistics
 from workbench.data.table import spoilt
 from workbench.errors import WorkbenchError
 from workbench.files import (
@@ -147,7 +149,8 @@ def keep(
 
     Raises WorkbenchError when there is no row or it can't be written.
     """
-    counted = _count(folder / DATA, tell)
+    counting = statistics.Statistics()
+    counted = _count(folder / DATA, counting, tell)
     if not counted["rows"]:
         raise _no_rows()
     final = workspace.datasets / name / counted["sha256"][:_DIGITS]
@@ -161,12 +164,20 @@ def keep(
         "steps": [asdict(step) for step in steps],
         "recipe": recipe,
     }
+    held = {**counting.to_json(), "removed": statistics.reasons(folder / REMOVED)}
+    # It stands on this module.
+    from workbench.data import data_card
+
     with workspace.lock("datasets"):
         if not final.exists():
             with building_folder(final) as building:
                 for file in (DATA, REMOVED):
                     (folder / file).rename(building / file)
                 write_json(building / _VERSION, about)
+                write_json(building / statistics.NAME, held)
+                data_card.write(_read(building))
+        elif licences.declare(final / _VERSION, sources):
+            data_card.write(_read(final))
     return _read(final)
 
 
@@ -174,7 +185,7 @@ def _no_rows() -> WorkbenchError:
     return WorkbenchError("There are no rows to make a dataset version of.")
 
 
-def _count(path: Path, tell: Tell) -> dict[str, Any]:
+def _count(path: Path, counting: Statistics, tell: Tell) -> dict[str, Any]:
     """The rows of a file in figures, with its SHA-256, in one pass."""
     digest = hashlib.sha256()
     splits: Counter[str] = Counter()
@@ -187,6 +198,7 @@ def _count(path: Path, tell: Tell) -> dict[str, Any]:
             row = json.loads(line)
             splits[row["split"]] += 1
             tasks[row.get("task", "")] += 1
+            counting.add(row)
             done += len(line)
             tell("writing", done, whole, "bytes")
     return {
@@ -246,6 +258,11 @@ def list_versions(workspace: Workspace) -> list[Version]:
             with suppress(WorkbenchError):
                 found.append(_read(path.parent))
     return sorted(found, key=lambda v: v.created, reverse=True)
+
+
+def figures(version: Version) -> dict[str, Any]:
+    """What a version holds, as `statistics.of` counts it. Raises WorkbenchError as that does."""
+    return statistics.of(version.folder, DATA, REMOVED)
 
 
 def describe(version: Version) -> dict[str, Any]:

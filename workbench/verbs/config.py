@@ -10,6 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
+from workbench.verbs import exposures
 from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -68,8 +69,9 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
     """Every problem of the config itself, else the first of what it names."""
     result = _show(args)
     config = loading.parse(result["config"], origin=result["path"])
-    runs.check_inputs(Workspace.find(args.workspace), config)
-    return result
+    workspace = Workspace.find(args.workspace)
+    runs.check_inputs(workspace, config)
+    return {**result, "exposure": exposures.of(workspace, config)}
 
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:
@@ -84,3 +86,4 @@ def _show_yaml(result: dict[str, Any]) -> None:
 
 def _show_checked(result: dict[str, Any]) -> None:
     print(f"{result['path']} is in order.")
+    print(exposures.text(result["exposure"]))

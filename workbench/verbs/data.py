@@ -12,7 +12,7 @@ from workbench.data import revising, split, versions
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import checks, draft, find, recipes, xray
+from workbench.verbs import card, checks, draft, find, mix, recipes, xray
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -40,6 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     find.add_parser(verbs)
     draft.add_parser(verbs)
     xray.add_parsers(verbs)
+    card.add_parser(verbs)
+    mix.add_parser(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )
@@ -76,11 +78,38 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the validation split, instead of a share; may be given several times",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    add_split_options(parser)
+    parser.add_argument(
+        "--license",
+        action="append",
+        default=[],
+        metavar="[FILE=]ID",
+        help="the licence that the rows are under, such as mit; of one file, or of all",
+    )
     parser.add_argument("--task", default="", help="the task of every row, such as summarise")
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
     )
     add_detach(parser)
+
+
+def add_split_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which rows may be on which side of a split."""
+    parser.add_argument(
+        "--split-by",
+        default="prompt",
+        metavar="FIELD",
+        help="rows with the same value of it stay together (default: the prompt)",
+    )
+    parser.add_argument(
+        "--stratify", choices=("task",), help="hold out the share of each task, not of all rows"
+    )
+    parser.add_argument(
+        "--near-duplicates-together",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="rows that say almost the same stay on one side (the default)",
+    )
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +120,11 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         validation_share=args.validation,
         validation_files=tuple(args.validation_file),
         seed=args.seed,
+        split_by=args.split_by,
+        stratify=args.stratify or "",
+        near_duplicates_together=args.near_duplicates_together,
         task=args.task,
+        licenses=_licences(args),
         skip_bad=args.skip_bad,
     )
     workspace = Workspace.find(args.workspace)
@@ -101,6 +134,24 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         return recipes.made(versions.resolve(workspace, tasks.result(folder)))
 
     return do_job(args, lambda: start(workspace, args.files, name, options), result)
+
+
+def _licences(args: argparse.Namespace) -> dict[str, str]:
+    """The licence of each file; under an empty name that of the others."""
+    files = {str(path) for path in (*args.files, *args.validation_file)}
+    found: dict[str, str] = {}
+    for text in args.license:
+        name, equals, licence = text.rpartition("=")
+        if equals and name not in files:
+            raise WorkbenchError(
+                f"--license {text}: {name} is none of the files that are imported.",
+                f"Write it as one of {', '.join(sorted(files))}.",
+            )
+        if not licence.strip():
+            raise WorkbenchError(f"--license {text!r} names no licence.")
+        if found.setdefault(name, licence) != licence:
+            raise WorkbenchError(f"Two licences are given for {name or 'all files'}.")
+    return found
 
 
 def _name_of(path: Path) -> str:
@@ -221,13 +272,15 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         "rows": len(examples),
         "sha256": version.sha256,
         "exact_duplicates": repeats,
+        "mixed": any(step["name"] == "mix" for step in versions.describe(version)["steps"]),
         "leaking_rows": [{"train": a.source, "validation": b.source} for a, b in leaks],
     }
 
 
 def _show_check(result: dict[str, Any]) -> None:
     print(f"{result['reference']}: {result['rows']:,} rows, SHA-256 as it should be")
-    print(f"exact duplicates: {result['exact_duplicates']:,}")
+    why = " (a mixture repeats rows)" if result["mixed"] and result["exact_duplicates"] else ""
+    print(f"exact duplicates: {result['exact_duplicates']:,}{why}")
     leaks = result["leaking_rows"]
     print(f"training rows with a prompt of a validation row: {len(leaks):,}")
     for leak in leaks[:20]:

@@ -15,6 +15,7 @@ from workbench.queue import attendance, changes, overview, unit
 from workbench.queue.runner import QueueRunner
 from workbench.text import visible
 from workbench.tracking import runs
+from workbench.verbs import exposures
 from workbench.verbs.common import add_settings, group, leaf, say
 from workbench.workspace import Workspace
 
@@ -88,13 +89,16 @@ def _add(args: argparse.Namespace) -> dict[str, Any]:
     if args.settings and not args.configs:
         raise WorkbenchError("--resume goes on with the run's own config; leave --set out.")
     paths = [loading.config_path(workspace, reference) for reference in args.configs]
+    configs = [loading.load(path, args.settings) for path in paths]
     added = changes.add(
         workspace,
-        [loading.load(path, args.settings) for path in paths],
+        configs,
         [runs.find(workspace, reference) for reference in args.resume],
         command=shlex.join(sys.argv),
         say=say,
     )
+    for config in configs:
+        say(exposures.text(exposures.of(workspace, config)))
     if not args.no_start and attendance.current(workspace) is None:
         attendance.start(workspace)
     return {"runs": [entry.run for entry in added], **_look(workspace)}

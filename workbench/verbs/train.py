@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
 from workbench.tracking import finding, runs
+from workbench.verbs import exposures
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_gate, follow_run
 from workbench.workspace import Workspace
@@ -67,6 +68,8 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
             )
         path = loading.config_path(workspace, args.config)
         config = loading.load(path, args.settings)
+        runs.check_inputs(workspace, config)
+        say(exposures.text(exposures.of(workspace, config)))
         folder = runs.create(workspace, config, command=shlex.join(sys.argv), say=say)
     runs.start(folder)
     count = runs.load_config(folder).job.processes

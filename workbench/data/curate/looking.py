@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workbench.data import versions
+from workbench.data import data_card, versions
 from workbench.data.curate import store
 from workbench.data.curate.checks import Check
 from workbench.data.curate.findings import Finding
@@ -39,10 +39,12 @@ def look(
         return known
     found = annotate(workspace, Table(version.data_path), check, options, tell)
     try:
-        return store.write(version, check, options, found)
+        findings = store.write(version, check, options, found)
     except WorkbenchError:
         # Two runs may be started at once: somebody else was faster.
         known = store.find(version, check, options)
         if known is None:
             raise
         return known
+    data_card.write(version)
+    return findings

@@ -1,0 +1,35 @@
+"""The table of how often a run sees the rows of each task, for verbs that start or check one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.config.schema import RunConfig
+from workbench.data import versions
+from workbench.text import visible
+from workbench.tracking import exposure
+from workbench.verbs.common import table
+from workbench.workspace import Workspace
+
+
+def of(workspace: Workspace, config: RunConfig) -> dict[str, Any]:
+    """For `--json`: `tasks`, and `warnings` in words. Raises WorkbenchError when the config's
+    dataset version isn't there, or can't be read."""
+    version = versions.resolve(workspace, config.data.dataset)
+    found = exposure.by_task(version, config)
+    return {
+        "dataset": version.reference,
+        "tasks": [entry.to_json() for entry in found],
+        "warnings": exposure.warnings(found),
+    }
+
+
+def text(result: dict[str, Any]) -> str:
+    """The same for a person."""
+    rows = [
+        [entry["task"] or "–", entry["rows"], entry["different_rows"], f"{entry['epochs']:.2f}"]
+        for entry in result["tasks"]
+    ]
+    columns = ("task", "training rows", "different", "epochs of each")
+    lines = [result["dataset"], table(columns, rows), *result["warnings"]]
+    return visible("\n".join(lines))
