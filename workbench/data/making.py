@@ -32,8 +32,8 @@ class Gone:
     reason: str
 
 
-Change = tuple[int, Example | Gone]
-"""The place of a row in the table, and what becomes of it."""
+Change = tuple[int, Example | tuple[Example, ...] | Gone]
+"""The place of a row in the table, and what becomes of it: another one, several, or none."""
 
 
 class Making:
@@ -72,7 +72,8 @@ class Making:
                         row = old[place]
                         self._remove(Removed(name, row.source, becomes.reason, row.to_json()))
                     else:
-                        stream.write(_line(becomes))
+                        several = becomes if isinstance(becomes, tuple) else (becomes,)
+                        stream.writelines(map(_line, several))
                         changed += 1
                 _copy(old, done, len(old), stream)
         self.steps.append(Step(name, len(old), len(self.table), parameters, changed))

@@ -7,20 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data import readers, split, steps, versions
+from workbench.data import documents, split, steps, versions
 from workbench.data.curate import checks, looking
 from workbench.data.making import Change, making
+from workbench.data.raw import check_there
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
+    Cut,
     DatasetSource,
     Drop,
     Edit,
     ExactDuplicates,
+    FileSource,
     Leakage,
     Recipe,
     Redact,
     Remove,
+    Repair,
     Source,
     Split,
     Step,
@@ -43,12 +47,15 @@ def make(workspace: Workspace, recipe: Recipe, tell: Tell = untold) -> Version:
     """
     check_sources(workspace, recipe)
     with making(workspace, recipe.name, tell) as rows:
-        Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
+        repairs = [step for step in recipe.steps if isinstance(step, Repair) and not step.off]
+        kinds = repairs[0].kinds if repairs else ()
+        reading = Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad, kinds=kinds)
+        reading.into(rows)
         for step in recipe.steps:
-            if not step.off:
+            if not (step.off or isinstance(step, Repair)):
                 changes = _changes(workspace, step, rows.table, tell)
                 rows.step(step.title, changes, **step.parameters)
-        known = watched(recipe.sources, "hashing the files", tell, "files")
+        known = watched(reading.sources, "hashing the files", tell, "files")
         sources = tuple(_as_found(workspace, source) for source in known)
         final = recipe.model_copy(update={"sources": sources})
         return rows.keep(sources=[_about(source) for source in sources], recipe=final.to_json())
@@ -63,9 +70,10 @@ def check_sources(workspace: Workspace, recipe: Recipe) -> None:
 def _check_source(workspace: Workspace, source: Source) -> None:
     if isinstance(source, DatasetSource):
         versions.resolve(workspace, source.dataset)
+    if not isinstance(source, FileSource):
         return
     path = source.path
-    readers.check_there(path)
+    check_there(path)
     if source.sha256 and path.is_file() and sha256_file(path) != source.sha256:
         raise WorkbenchError(
             f"{path} is no longer what it was when the recipe was written.",
@@ -78,6 +86,8 @@ def _as_found(workspace: Workspace, source: Source) -> Source:
     if isinstance(source, DatasetSource):
         reference = versions.resolve(workspace, source.dataset).reference
         return source.model_copy(update={"dataset": reference})
+    if not isinstance(source, FileSource):
+        return source
     path = source.path
     # Its name may hold bytes that are no UTF-8, which a recipe can't.
     found: dict[str, Any] = {"path": Path(os.fsencode(path.absolute()).decode("utf-8", "replace"))}
@@ -92,6 +102,8 @@ def _about(source: Source) -> dict[str, Any]:
 
 def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Iterator[Change]:
     match step:
+        case Cut():
+            return documents.cut(rows, step.most, _measure(workspace, step.model), tell)
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)
         case ExactDuplicates():
@@ -115,3 +127,15 @@ def _changes(workspace: Workspace, step: Step, rows: Table, tell: Tell) -> Itera
             return steps.remove(rows, step.rows, step.reason, tell)
         case Edit():
             return steps.edit(rows, step.rows, tell)
+        case Repair():
+            raise AssertionError("rows are mended as they are read")
+
+
+def _measure(workspace: Workspace, model: str) -> documents.Measure:
+    """How long a text is: in characters, or in the tokens of a base model with those around."""
+    if not model:
+        return len
+    from workbench import base_models
+    from workbench.data.template import ChatTemplate
+
+    return ChatTemplate.load(base_models.prepare(workspace, model)).text_tokens

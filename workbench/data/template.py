@@ -153,6 +153,13 @@ class ChatTemplate:
         """
         return self.prompt_ids(example.prompt, thinking=_thinks(example.messages))
 
+    def text_tokens(self, text: str) -> int:
+        """How many tokens a plain text is to train on, with those around it.
+
+        Raises MaskError where the tokenizer has no token for the end of a text.
+        """
+        return len(self._prefix) + len(self._masker.ids(text)) + len([self._end])
+
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of tokens."""
         return self._masker.decode(ids, skip_special=skip_special)
