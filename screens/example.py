@@ -35,9 +35,12 @@ def turns(looked: Looked) -> Text:
         if example.text:
             out.append("plain text\n", Style(bold=True, color="cyan"))
             out.append(visible(_cut(example.text)) + "\n\n")
+        if example.tools:
+            out.append("tools\n", Style(bold=True, color="cyan"))
+            out.append(visible(_cut(example.tools)) + "\n\n")
         for message in example.messages:
             out.append(f"{message.role}\n", Style(bold=True, color="cyan"))
-            out.append(visible(_cut(message.content)) + "\n\n")
+            out.append(visible(_cut(message.written)) + "\n\n")
         out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
     return out
 
@@ -49,7 +52,7 @@ def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
         return turns(looked)
     out = Text()
     for example in looked.examples:
-        size = len(example.text) + sum(len(message.content) for message in example.messages)
+        size = len(example.text) + sum(len(message.written) for message in example.messages)
         if size > _LONGEST * 4:
             out.append(f"{size:,} characters are too many to show as tokens here.\n\n")
             continue

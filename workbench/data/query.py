@@ -36,7 +36,7 @@ TOKENS = "tokens"
 FLAG = "flag"
 _NUMBERS: dict[str, Callable[[Example], int]] = {
     "turns": lambda e: len(e.messages),
-    "chars": lambda e: len(e.text) + sum(len(m.content) for m in e.messages),
+    "chars": lambda e: len(e.text) + sum(len(m.written) for m in e.messages),
     "prompt": lambda e: len(e.instruction),
     "response": lambda e: len(e.text or e.response),
 }
@@ -139,7 +139,7 @@ def _holds(text: str) -> Fits:
     wanted = text.casefold()
 
     def fits(number: int, example: Example, known: Known) -> bool:
-        texts = (example.text, *(message.content for message in example.messages))
+        texts = (example.text, *(message.written for message in example.messages))
         return any(wanted in part.casefold() for part in texts)
 
     return fits

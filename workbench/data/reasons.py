@@ -14,6 +14,8 @@ from workbench.data.versions import Removed
 _MOST = 200
 """Groups that are told apart; rows of further ones are counted together."""
 _OTHER = "other reasons"
+READ = "read"
+"""The step that rows are missing since that could not be examples."""
 
 
 @dataclass
@@ -22,7 +24,8 @@ class Group:
 
     step: str
     reason: str
-    """With `N` where the rows have numbers of their own: `messages[N].content`."""
+    """With `N` where the rows have numbers of their own: `messages[N].content`; of a step after
+    the reading the first row's, as an instance."""
     count: int = 0
     first: str = ""
     """Where the first of them stood."""
@@ -46,10 +49,12 @@ class Reasons:
             self.add(row)
 
     def add(self, row: Removed) -> None:
-        key = (row.step, re.sub(r"\d+", "N", row.reason))
+        # A step's reasons name other rows: what they have in common is the step.
+        key = (row.step, re.sub(r"\d+", "N", row.reason) if row.step == READ else "")
         if key not in self._groups and len(self._groups) >= _MOST:
             key = (row.step, _OTHER)
         group = self._groups.setdefault(key, Group(*key))
+        group.reason = group.reason or f"such as: {row.reason}"
         group.count += 1
         group.first = group.first or row.source
         if row.repairs:

@@ -45,7 +45,7 @@ def exact_duplicates(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
 
 
 def _content_key(example: Example) -> int:
-    content = example.text or [(m.role, m.content) for m in example.messages]
+    content = example.text or [(m.role, m.written) for m in example.messages]
     return _number(json.dumps([example.split, content]).encode())
 
 
@@ -137,7 +137,13 @@ def edit(
             raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
         yield (
             place,
-            replace(edited, split=example.split, source=example.source, extra=example.extra),
+            replace(
+                edited,
+                split=example.split,
+                source=example.source,
+                extra=example.extra,
+                tools=edited.tools or example.tools,
+            ),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data import revising, split, versions
+from workbench.data.example import Message
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
@@ -201,9 +202,11 @@ def _show_rows(result: list[dict[str, Any]]) -> None:
             print(visible("  ".join(part for part in about if part)))
             if "text" in example:
                 print(textwrap.indent(visible(example["text"]), "  "))
+            if "tools" in example:
+                print(f"tools:\n{textwrap.indent(visible(example['tools']), '  ')}")
             for message in example.get("messages", ()):
                 print(f"{message['role']}:")
-                print(textwrap.indent(visible(message["content"]), "  "))
+                print(textwrap.indent(visible(Message.from_json(message).written), "  "))
 
 
 def _show_tokens(encoded: dict[str, Any]) -> None:

@@ -190,8 +190,8 @@ def show_made(result: dict[str, Any]) -> None:
 def _show_reasons(result: dict[str, Any]) -> None:
     """Print how many rows came in, how many didn't, and why."""
     print(
-        f"\nOf {result['rows_in']:,} rows {result['removed']:,} were left out; `workbench data "
-        f"removed {result['reference']}` has each:"
+        f"\n{result['rows_in']:,} rows came in, {result['removed']:,} rows were left out; "
+        f"`workbench data removed {result['reference']}` has each:"
     )
     groups = result["reasons"]
     for group in groups[:_REASONS]:
