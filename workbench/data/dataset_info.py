@@ -3,6 +3,7 @@ what."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from workbench.data import hub
 from workbench.data.mapping import Mapping, mapping
 from workbench.errors import WorkbenchError
-from workbench.files import read_json_object
+from workbench.files import read_json_object, write_json
 
 _NAME = "dataset_info.json"
 _ALPACA = {"prompt": "instruction", "query": "input", "response": "output"}
@@ -31,6 +32,25 @@ _ROLES = {
     "function_tag": "function_call",
     "system_tag": "system",
 }
+_OPENAI_TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "observation_tag": "tool",
+    "function_tag": "function_call",
+    "system_tag": "system",
+}
+_COLUMNS: dict[str, dict[str, str]] = {
+    "rows": {"messages": "messages", "prompt": "text", "tools": "tools"},
+    "openai": {"messages": "messages", "tools": "tools"},
+    "sharegpt": {"messages": "conversations", "tools": "tools"},
+    "alpaca": {**_ALPACA, "system": "system", "history": "history"},
+    "prompt-completion": {"prompt": "prompt", "response": "completion"},
+    "question-answer": {"prompt": "question", "response": "answer"},
+    "text": {"prompt": "text"},
+}
+"""Of the formats that are written."""
 _PREFERENCES = ("chosen", "rejected", "kto_tag")
 _MEDIA = ("images", "videos", "audios")
 _ELSEWHERE = ("script_url", "cloud_file_name", "ms_hub_url", "om_hub_url")
@@ -131,3 +151,29 @@ def _object(body: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise WorkbenchError(f"{where} has {name} that are no object.")
     return found
+
+
+def check_addition(file: Path, name: str) -> None:
+    """Raises WorkbenchError when the `dataset_info.json` beside a file has such an entry, or can't
+    be read."""
+    path = file.parent / _NAME
+    if path.exists() and name in read_json_object(path):
+        raise WorkbenchError(f"{path} has a data set {name} already.", "Choose another name.")
+
+
+def add(file: Path, name: str, schema: str, present: Collection[str]) -> None:
+    """Name a file of the format `schema` in the `dataset_info.json` beside it. `present` are the
+    fields of its rows.
+
+    Raises WorkbenchError when it can't be written.
+    """
+    path = file.parent / _NAME
+    entries = read_json_object(path) if path.exists() else {}
+    body: dict[str, Any] = {"file_name": file.name}
+    if "conversations" in present or "messages" in present:
+        body["formatting"] = "sharegpt"
+        body["tags"] = _TAGS if "conversations" in present else _OPENAI_TAGS
+    body["columns"] = {
+        column: field for column, field in _COLUMNS[schema].items() if field in present
+    }
+    write_json(path, {**entries, name: body})

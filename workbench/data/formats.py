@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.data import repairs
 from workbench.data.example import Example, Message
 from workbench.data.tool_calls import tools_of
-from workbench.data.turn_reading import Names, history_turns, read_turns
+from workbench.data.turn_reading import Names, from_json_text, history_turns, read_turns
 from workbench.data.turns import (
     BARE_LIST,
     END_MARKERS,
@@ -80,11 +80,12 @@ def convert(
         raise RowError(f"it is {kind(row)}, not an object with fields")
     read = _Read(source, kinds, used)
     if mapping is not None:
-        return _mapped(row, mapping, task or mapping.task_of(row), read)
+        return _mapped(row, mapping, task, read)
     named = row.get("task", "")
     chosen = task or (named if isinstance(named, str) else "")
     if _is_plain(row):
-        extra = {k: v for k, v in row.items() if k not in _own("text", named=named)}
+        own = _own("text", *_TURN_FIELDS, named=named)
+        extra = {k: v for k, v in row.items() if k not in own}
         return read.text(_plain(row), chosen, extra)
     fields, turns_of = _recognise(row)
     tools = tools_of(row.get("tools") or row.get("functions"))
@@ -118,7 +119,9 @@ class _Read:
 
 
 def _mapped(row: Row, mapping: Mapping, task: str, read: _Read) -> Converted:
-    extra = {k: v for k, v in mapping.rest_of(row).items() if k != "split"}
+    task = task or mapping.task_of(row)
+    own = ["split"] if mapping.task or not isinstance(row.get("task"), str) else ["split", "task"]
+    extra = {k: v for k, v in mapping.rest_of(row).items() if k not in own}
     if mapping.text:
         return read.text(_not_empty(mapping.text_of(row), mapping.text), task, extra)
     return read.talks([mapping.turns_of(row)], task, extra, mapping.tools_of(row))
@@ -144,8 +147,16 @@ def _bare(message: Message) -> Message:
 
 
 def _is_plain(row: Row) -> bool:
-    """Whether a row is plain text: it has `text`, and no field of a conversation."""
-    return "text" in row and not _CONVERSATION.intersection(row)
+    """Whether a row is plain text: it has `text`, and no field of a conversation; a list of turns
+    that is empty beside it is what tables have where a row lacks a field."""
+    if "text" not in row:
+        return False
+    fields = _CONVERSATION.intersection(row)
+    return not fields or (
+        bool(row["text"])
+        and fields.issubset(_TURN_FIELDS)
+        and all(row[field] in (None, "") for field in fields)
+    )
 
 
 def _plain(row: Row) -> str:
@@ -197,9 +208,14 @@ _CONVERSATION = frozenset(
 
 def _is_history(value: Any) -> bool:
     """Whether it is what Alpaca's rows with several turns have: pairs of texts."""
-    return isinstance(value, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
-        for pair in value
+    value = from_json_text(value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
+            for pair in value
+        )
     )
 
 

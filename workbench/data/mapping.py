@@ -51,7 +51,7 @@ class Mapping(BaseModel):
     tools: str = ""
     """May be absent."""
     task: str = ""
-    """May be absent."""
+    """Empty: `task`. May be absent."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Mapping:
@@ -79,7 +79,10 @@ class Mapping(BaseModel):
 
     def task_of(self, row: dict[str, Any]) -> str:
         """The task of a row; empty where it has none."""
-        found = _find(row, self.task) if self.task else _ABSENT
+        if not self.task:
+            named = row.get("task", "")
+            return named if isinstance(named, str) else ""
+        found = _find(row, self.task)
         return "" if found in (_ABSENT, None) else as_text(found, self.task)
 
     def tools_of(self, row: dict[str, Any]) -> str:

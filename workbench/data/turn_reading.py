@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ class Names:
 
 def read_turns(turns: Any, where: str, names: Names) -> list[Turn]:
     """The turns of a list. Raises RowError for what is none."""
+    turns = from_json_text(turns)
     if not isinstance(turns, list) or not turns:
         raise RowError(f"`{where}` is not a list of turns with something in it")
     return [_turn(turn, f"{where}[{number}]", names) for number, turn in enumerate(turns)]
@@ -33,6 +35,7 @@ def read_turns(turns: Any, where: str, names: Names) -> list[Turn]:
 
 def history_turns(history: Any, where: str) -> list[Turn]:
     """The turns of Alpaca's `history`: a list of pairs of prompt and response."""
+    history = from_json_text(history)
     if not isinstance(history, list):
         raise RowError(f"`{where}` is {kind(history)}, not a list of pairs")
     turns = []
@@ -43,6 +46,16 @@ def history_turns(history: Any, where: str) -> list[Turn]:
         for side, (role, text) in enumerate(zip(("user", "assistant"), pair, strict=True)):
             turns.append(Turn(f"{place}[{side}]", role, as_text(text, f"{place}[{side}]")))
     return turns
+
+
+def from_json_text(value: Any) -> Any:
+    """A list that a file without lists, such as CSV, has as JSON text; others as they are."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _turn(turn: Any, where: str, names: Names) -> Turn:

@@ -14,7 +14,7 @@ from workbench.data.example import Message
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import checks, find, import_options, recipes, repair
+from workbench.verbs import checks, data_export, find, import_options, recipes, repair
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -40,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     checks.add_parsers(verbs)
     recipes.add_parsers(verbs)
     repair.add_parser(verbs)
+    data_export.add_parser(verbs)
     find.add_parser(verbs)
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
