@@ -159,7 +159,7 @@ def test_the_verbs_show_repairs_and_do_them(
 ) -> None:
     path = write_rows(*(json.dumps(r) if not isinstance(r, str) else r for r in ROWS))
     place = ["--workspace", str(workspace.root)]
-    options = ["--repair", "merge-turns", "--skip-bad", "--json"]
+    options = ["--repair", "--kinds", "merge-turns", "--skip-bad", "--json"]
     assert main([*place, "data", "import", str(path), *options]) == 0
     made = json.loads(capsys.readouterr().out)
     assert (made["rows_in"], made["removed"]) == (7, 5)

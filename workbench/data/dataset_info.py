@@ -70,7 +70,7 @@ class Entry:
 
 def is_one(path: Path) -> bool:
     """Whether a path names such a file."""
-    return path.name.endswith(_NAME) and path.is_file()
+    return path.name == _NAME and path.is_file()
 
 
 def entry(path: Path, name: str) -> Entry:

@@ -53,6 +53,8 @@ class Message:
     @property
     def written(self) -> str:
         """All that the turn says, with its calls as JSON: what a person or a metric compares."""
+        if not self.calls:
+            return self.content
         calls = (json.dumps(call.function, ensure_ascii=False) for call in self.calls)
         return "\n".join(text for text in (self.content, *calls) if text)
 
@@ -70,6 +72,8 @@ class Message:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Message:
         """The inverse of `to_json`."""
+        if len(body) == 2:  # nearly all are: millions of rows come by here
+            return cls(body["role"], body["content"])
         calls = tuple(map(ToolCall.from_json, body.get("tool_calls", ())))
         named = (body.get("tool_call_id", ""), body.get("name", ""))
         return cls(body["role"], body["content"], calls, *named)
@@ -99,7 +103,9 @@ class Example:
     @property
     def content(self) -> tuple[Message | str, ...] | str:
         """What is learnt from, the turns or the text: the same for exact duplicates."""
-        return self.text or (*self.messages, *([self.tools] if self.tools else []))
+        if self.tools:
+            return (*self.messages, self.tools)
+        return self.text or self.messages
 
     @property
     def id(self) -> str:

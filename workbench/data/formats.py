@@ -143,7 +143,8 @@ def without_end_markers(example: Example) -> Example:
 
 
 def _bare(message: Message) -> Message:
-    return replace(message, content=stripped(message.content))
+    bare = stripped(message.content)
+    return message if bare == message.content else replace(message, content=bare)
 
 
 def _is_plain(row: Row) -> bool:

@@ -13,13 +13,9 @@ from workbench.workspace import Workspace
 def add(parser: argparse.ArgumentParser) -> None:
     """Add them."""
     parser.add_argument(
-        "--repair",
-        nargs="?",
-        const="all",
-        metavar="KINDS",
-        help="mend rows by these repairs, with commas between, or by all: "
-        + ", ".join(repairs.NAMES),
+        "--repair", action="store_true", help="mend rows with the usual faults, by every repair"
     )
+    add_kinds(parser, "only by these")
     parser.add_argument(
         "--map",
         action="append",
@@ -47,6 +43,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", metavar="BASE", help="of --cut-tokens")
 
 
+def add_kinds(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--kinds`, which names repairs."""
+    names = ", ".join(repairs.NAMES)
+    parser.add_argument("--kinds", metavar="KINDS", help=f"{help}, with commas between: {names}")
+
+
 def read(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
     """What they say, by the names of `importing.Options`. Raises WorkbenchError."""
     from workbench.data import mapping
@@ -61,7 +63,7 @@ def read(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
         version = versions.resolve(workspace, args.map_like)
         mapped = revising.mapping_of(version)
     return {
-        "repairs": kinds(args.repair),
+        "repairs": kinds(args.kinds) if args.repair or args.kinds else (),
         "mapping": mapped,
         "encoding": args.encoding,
         "cut": args.cut_chars or args.cut_tokens or 0,
@@ -70,10 +72,8 @@ def read(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
 
 
 def kinds(text: str | None) -> tuple[str, ...]:
-    """The repairs that a text names; none for None."""
+    """The repairs that a text names; all for None. Raises WorkbenchError for others."""
     if text is None:
-        return ()
-    if text == "all":
         return repairs.NAMES
     names = tuple(name.strip() for name in text.split(","))
     if unknown := [name for name in names if name not in repairs.NAMES]:

@@ -30,12 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         show=_show,
     )
     parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
-    parser.add_argument(
-        "--kinds",
-        default="all",
-        metavar="KINDS",
-        help="with commas between (default: all): " + ", ".join(repairs.NAMES),
-    )
+    import_options.add_kinds(parser, "only by these repairs")
     parser.add_argument(
         "--show", action="store_true", help="only show the rows before and after", dest="only_show"
     )
