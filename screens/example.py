@@ -54,9 +54,12 @@ def turns(looked: Looked) -> Text:
         if example.text:
             out.append("plain text\n", _ROLE)
             out.append(visible(_cut(example.text)) + "\n\n")
+        if example.tools:
+            out.append("tools\n", _ROLE)
+            out.append(visible(_cut(example.tools)) + "\n\n")
         for message in example.messages:
             out.append(f"{message.role}\n", _ROLE)
-            out.append(visible(_cut(message.content)) + "\n\n")
+            out.append(visible(_cut(message.written)) + "\n\n")
         out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
     return out
 
@@ -123,7 +126,7 @@ def markdown(looked: Looked) -> RenderableType:
         return turns(looked)
     shown: list[RenderableType] = []
     for example in looked.examples:
-        texts = [(message.role, message.content) for message in example.messages]
+        texts = [(message.role, message.written) for message in example.messages]
         for role, text in texts or [("plain text", example.text)]:
             shown.append(Text(role, _ROLE))
             shown.append(Markdown(visible(_cut(text, _LONGEST_SET)), hyperlinks=False))
@@ -138,7 +141,7 @@ def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
         return turns(looked)
     out = Text()
     for example in looked.examples:
-        size = len(example.text) + sum(len(message.content) for message in example.messages)
+        size = len(example.text) + sum(len(message.written) for message in example.messages)
         if size > _LONGEST * 4:
             out.append(f"{size:,} characters are too many to show as tokens here.\n\n")
             continue

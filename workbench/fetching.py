@@ -15,7 +15,7 @@ from typing import Any
 
 from workbench import base_models
 from workbench.base_models import Say
-from workbench.data.readers import size
+from workbench.data.raw import size
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.jobs.control import Control

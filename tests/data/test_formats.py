@@ -176,11 +176,11 @@ REFUSED: list[tuple[Any, str]] = [
     ),
     (
         {"messages": [*turns(HI), {"role": "assistant", "content": "", "tool_calls": [{}]}]},
-        "`messages[1].tool_calls`: turns that call tools can't be imported yet",
+        "`messages[1].tool_calls[0]` is no call of a tool",
     ),
     (
         {"messages": [*turns(HI), {"role": "assistant", "content": "See", "tool_calls": [{}]}]},
-        "`messages[1].tool_calls`",
+        "`messages[1].tool_calls[0]` is no call of a tool",
     ),
     (
         {

@@ -122,7 +122,7 @@ def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
         (b'[{"a": 1}, {"a": 2', "is not JSON after row 1: "),
         (b'[{"a": 1} {"a": 2}]', "is not JSON after row 1: Expecting ',' or ']'"),
         (b'[{"a": 1},, 5]', "is not JSON after row 1: Expecting value"),
-        (b'[{"a": 1}, "caf\xe9"]', "is not UTF-8 after row "),
+        (b'[{"a": 1}, "caf\xe9"]', "is not UTF-8: line 1, byte 16 of the file."),
         (b"[1, " + b"[" * 200_000, "can't be read after row 1: it has lists or objects more than"),
     ],
 )
@@ -180,7 +180,7 @@ def test_a_csv_row_with_another_count_of_columns_comes_with_the_reason(put: Put)
     ("content", "reason"),
     [
         (b"", "no header with at least two columns"),
-        (b"text\nHi\n", "no header with at least two columns"),
+        (b"body\nHi\n", "no header with at least two columns"),
         (b"a,b,a\n1,2,3\n", "names the column 'a' twice"),
         (b'a,b\n1,2\n3,"x"y\n', "rows.csv:3 is not CSV"),
         (b'a,b\n1,2\n3,"x\ny\nz\n', "the row begins on line 3"),
@@ -245,9 +245,9 @@ def test_what_is_no_parquet_is_refused(put: Put, content: bytes) -> None:
         (b"PAR1\x15\x04\x15", "holds binary data"),
         (b"\x1f\x8b\x08rest of gzip", "holds binary data"),
         (bytes(range(256)), "holds binary data"),
-        ('{"a": 1}\n'.encode("utf-16"), "is UTF-16"),
+        ('{"a": 1}\n'.encode("utf-16-le"), "--encoding, such as utf-16-le"),
     ],
-    ids=["parquet", "gzip", "bytes", "utf-16"],
+    ids=["parquet", "gzip", "bytes", "utf-16 without a mark"],
 )
 def test_a_binary_file_is_refused_as_a_whole(put: Put, content: bytes, reason: str) -> None:
     message = refusal(put(content))

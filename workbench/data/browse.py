@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,17 @@ def look_at(number: int, line: bytes) -> Looked:
     try:
         examples = to_examples(raw.value, source=raw.place)
         if _is_own(raw.value):
-            examples = [Example.from_json(raw.value)]
+            examples = [_as_kept(raw.value, examples)]
         return Looked(number, text, tuple(examples))
     except RowError as error:
         return Looked(number, text, (), str(error))
+
+
+def _as_kept(value: dict[str, Any], read: list[Example]) -> Example:
+    """The row as workbench wrote it."""
+    (example,) = read
+    about = {name: value[name] for name in ("split", "source", "extra") if name in value}
+    return replace(example, extra={}, **{"source": "", **about})
 
 
 def _is_own(value: dict[str, Any]) -> bool:
@@ -88,7 +95,7 @@ def _is_own(value: dict[str, Any]) -> bool:
     carrier = "messages" if "messages" in value else "text"
     return (
         carrier in value
-        and value.keys() <= {carrier, "task", "split", "source", "extra"}
+        and value.keys() <= {carrier, "task", "split", "source", "extra", "tools"}
         and value.get("split") in versions.SPLITS
         and all(isinstance(text, str) for text in texts)
         and isinstance(value.get("extra", {}), dict)

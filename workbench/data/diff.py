@@ -94,4 +94,4 @@ def _paired(gone: list[Example], came: list[Example]) -> Iterator[Change]:
 
 
 def _text(example: Example) -> str:
-    return example.text or "\n".join(f"{m.role}: {m.content}" for m in example.messages)
+    return example.text or "\n".join(f"{m.role}: {m.written}" for m in example.messages)

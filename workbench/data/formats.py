@@ -1,71 +1,130 @@
 """Alpaca, ShareGPT, OpenAI messages, prompt/completion, question/answer, plain text -> Example.
 
-A row is recognised by its fields. What can't be an example is refused with the reason
-and the field: nothing is guessed into shape. `text` alone is plain text; beside a
-conversation's fields it is what some data sets hold the same turns in once more, and is kept
-among the extra ones.
+A row is recognised by its fields, or read as a mapping says. What can't be an example is refused
+with the reason and the field: nothing is guessed into shape, and mended only by repairs that were
+asked for. `text` alone is plain text; beside a conversation's fields it is what some data sets
+hold the same turns in once more, and is kept among the extra ones.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.data.example import ROLES, Example, Message
+from workbench.data import repairs
+from workbench.data.example import Example, Message
+from workbench.data.tool_calls import tools_of
+from workbench.data.turn_reading import Names, from_json_text, history_turns, read_turns
+from workbench.data.turns import (
+    BARE_LIST,
+    END_MARKERS,
+    UNRECOGNISED,
+    RowError,
+    Turn,
+    as_text,
+    kind,
+    stripped,
+)
+
+if TYPE_CHECKING:
+    from workbench.data.mapping import Mapping
+
+__all__ = ["END_MARKERS", "Converted", "RowError", "convert", "to_examples", "without_end_markers"]
 
 Row = dict[str, Any]
-
-_ROLE_NAMES = {
-    "human": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "observation": "tool",
-    "function_response": "tool",
-    "developer": "system",
-    **{role: role for role in ROLES},
-}
-"""What ShareGPT's descendants and OpenAI call the roles."""
-
-END_MARKERS = (
-    "<|endoftext|>",
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "</s>",
-    "<eos>",
-)
-"""Another template's end of a response, left in the data. The run's own template adds the
-right one; this one would be learnt as text."""
+Turns = list[Turn]
+Convert = Callable[[Row], Iterable[Turns]]
 
 
-class RowError(Exception):
-    """A row that can't be an example; the message says which field and why."""
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What was made of a row."""
+
+    examples: list[Example]
+    repairs: tuple[str, ...] = ()
+    """The names of those that it took, each once, in the order in which they were done."""
 
 
-def to_examples(row: Any, *, task: str = "", source: str = "") -> list[Example]:
+def to_examples(
+    row: Any, *, task: str = "", source: str = "", mapping: Mapping | None = None
+) -> list[Example]:
     """The examples of one row; only self-instruct's rows hold several.
 
     Raises RowError with the field and the reason.
     """
+    return convert(row, task=task, source=source, mapping=mapping).examples
+
+
+def convert(
+    row: Any,
+    *,
+    task: str = "",
+    source: str = "",
+    mapping: Mapping | None = None,
+    kinds: Collection[str] = (),
+) -> Converted:
+    """The examples of one row, read as `mapping` says or else as its fields do, and mended by
+    the repairs `kinds` where it takes some.
+
+    Raises RowError with the field and the reason.
+    """
+    used: list[str] = []
+    if isinstance(row, list) and row and all(isinstance(turn, dict) for turn in row):
+        if repairs.WRAP_LIST not in kinds:
+            raise RowError("it is a bare list, not an object with fields", BARE_LIST)
+        row = {mapping.messages if mapping and mapping.messages else "messages": row}
+        used.append(repairs.WRAP_LIST)
     if not isinstance(row, dict):
-        raise RowError(f"it is {_kind(row)}, not an object with fields")
+        raise RowError(f"it is {kind(row)}, not an object with fields")
+    read = _Read(source, kinds, used)
+    if mapping is not None:
+        return _mapped(row, mapping, task, read)
     named = row.get("task", "")
     chosen = task or (named if isinstance(named, str) else "")
     if _is_plain(row):
-        extra = {k: v for k, v in row.items() if k not in _own("text", named=named)}
-        return [Example(text=_plain(row), task=chosen, source=source, extra=extra)]
-    fields, convert = _recognise(row)
+        own = _own("text", *_TURN_FIELDS, named=named)
+        extra = {k: v for k, v in row.items() if k not in own}
+        return read.text(_plain(row), chosen, extra)
+    fields, turns_of = _recognise(row)
+    tools = tools_of(row.get("tools") or row.get("functions"))
+    if tools:
+        fields = (*fields, "tools" if row.get("tools") else "functions")
     extra = {k: v for k, v in row.items() if k not in _own(*fields, named=named)}
-    return [
-        Example(messages=_checked(turns), task=chosen, source=source, extra=extra)
-        for turns in convert(row)
-    ]
+    return read.talks(turns_of(row), chosen, extra, tools)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """How a row's turns become examples."""
+
+    source: str
+    kinds: Collection[str]
+    used: list[str]
+
+    def text(self, text: str, task: str, extra: Row) -> Converted:
+        example = Example(text=text, task=task, source=self.source, extra=extra)
+        return Converted([example], tuple(self.used))
+
+    def talks(self, talks: Iterable[Turns], task: str, extra: Row, tools: str) -> Converted:
+        examples = []
+        for turns in talks:
+            messages, used = repairs.mend(turns, self.kinds)
+            self.used.extend(used)
+            examples.append(
+                Example(messages, task=task, source=self.source, extra=extra, tools=tools)
+            )
+        return Converted(examples, tuple(dict.fromkeys(self.used)))
+
+
+def _mapped(row: Row, mapping: Mapping, task: str, read: _Read) -> Converted:
+    task = task or mapping.task_of(row)
+    own = ["split"] if mapping.task or not isinstance(row.get("task"), str) else ["split", "task"]
+    extra = {k: v for k, v in mapping.rest_of(row).items() if k not in own}
+    if mapping.text:
+        return read.text(_not_empty(mapping.text_of(row), mapping.text), task, extra)
+    return read.talks([mapping.turns_of(row)], task, extra, mapping.tools_of(row))
 
 
 def _own(*fields: str, named: Any) -> tuple[str, ...]:
@@ -76,47 +135,40 @@ def _own(*fields: str, named: Any) -> tuple[str, ...]:
 def without_end_markers(example: Example) -> Example:
     """The example with its responses, or its text, rid of a trailing end marker; itself if
     none has one."""
-    messages = tuple(
-        Message(m.role, _stripped(m.content)) if m.role == "assistant" else m
-        for m in example.messages
-    )
-    text = _stripped(example.text)
+    messages = tuple(_bare(m) if m.role == "assistant" else m for m in example.messages)
+    text = stripped(example.text)
     if (messages, text) == (example.messages, example.text):
         return example
     return replace(example, messages=messages, text=text)
 
 
-def _stripped(text: str) -> str:
-    while (bare := text.rstrip()).endswith(END_MARKERS):
-        marker = next(marker for marker in END_MARKERS if bare.endswith(marker))
-        text = bare.removesuffix(marker).rstrip()
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A turn with the field that it was read from."""
-
-    where: str
-    role: str
-    content: str
-
-
-Turns = list[_Turn]
-Convert = Callable[[Row], Iterable[Turns]]
+def _bare(message: Message) -> Message:
+    bare = stripped(message.content)
+    return message if bare == message.content else replace(message, content=bare)
 
 
 def _is_plain(row: Row) -> bool:
-    """Whether a row is plain text: it has `text`, and no field of a conversation."""
-    return "text" in row and not _CONVERSATION.intersection(row)
+    """Whether a row is plain text: it has `text`, and no field of a conversation; a list of turns
+    that is empty beside it is what tables have where a row lacks a field."""
+    if "text" not in row:
+        return False
+    fields = _CONVERSATION.intersection(row)
+    return not fields or (
+        bool(row["text"])
+        and fields.issubset(_TURN_FIELDS)
+        and all(row[field] in (None, "") for field in fields)
+    )
 
 
 def _plain(row: Row) -> str:
     if row.get("system") not in (None, ""):
         raise RowError("`system`: plain text has no system turn")
-    text = _text(row, "text")
-    if not _stripped(text).strip():
-        raise RowError("`text`: the text is empty")
+    return _not_empty(_text(row, "text"), "text")
+
+
+def _not_empty(text: str, where: str) -> str:
+    if not stripped(text).strip():
+        raise RowError(f"`{where}`: the text is empty")
     return text
 
 
@@ -129,11 +181,14 @@ def _recognise(row: Row) -> tuple[tuple[str, ...], Convert]:
         return ("instruction", "instances"), _from_instances
     fitting = [pair for pair in _PAIRS if pair[0] in row and pair[2] in row]
     if not fitting:
-        raise RowError(_unrecognised(row))
+        raise RowError(_unrecognised(row), UNRECOGNISED)
     # `input` and `context` go with the same fields: the one that is there counts.
     prompt, context, response = next((pair for pair in fitting if pair[1] in row), fitting[0])
-    fields = tuple(name for name in (prompt, context, response) if name)
-    return fields, partial(_from_pair, prompt=prompt, context=context, response=response)
+    history = "history" if _is_history(row.get("history")) else ""
+    fields = tuple(name for name in (prompt, context, response, history) if name)
+    return fields, partial(
+        _from_pair, prompt=prompt, context=context, response=response, history=history
+    )
 
 
 _PAIRS = (
@@ -152,6 +207,19 @@ _CONVERSATION = frozenset(
 ) - {"context"}
 
 
+def _is_history(value: Any) -> bool:
+    """Whether it is what Alpaca's rows with several turns have: pairs of texts."""
+    value = from_json_text(value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
+            for pair in value
+        )
+    )
+
+
 def _unrecognised(row: Row) -> str:
     present = ", ".join(map(str, list(row)[:8])) or "none"
     for prompt, _, response in _PAIRS:
@@ -167,16 +235,18 @@ def _unrecognised(row: Row) -> str:
     )
 
 
-def _from_pair(row: Row, prompt: str, context: str, response: str) -> Iterable[Turns]:
-    yield _pair(row, row[response], prompt, context, response)
+def _from_pair(row: Row, prompt: str, context: str, response: str, history: str) -> Iterable[Turns]:
+    earlier = history_turns(row[history], history) if history else []
+    *system, asked, answer = _pair(row, row[response], prompt, context, response)
+    yield [*system, *earlier, asked, answer]
 
 
 def _pair(row: Row, answer: Any, prompt: str, context: str, where: str) -> Turns:
     text = _text(row, prompt)
     if context and row.get(context) not in (None, ""):
         text = f"{text}\n\n{_text(row, context)}"
-    response = _Turn(where, "assistant", _as_text(answer, where))
-    return [*_system(row), _Turn(prompt, "user", text), response]
+    response = Turn(where, "assistant", as_text(answer, where))
+    return [*_system(row), Turn(prompt, "user", text), response]
 
 
 def _from_instances(row: Row) -> Iterable[Turns]:
@@ -193,10 +263,7 @@ def _from_instances(row: Row) -> Iterable[Turns]:
 
 
 def _from_turns(row: Row, field: str) -> Iterable[Turns]:
-    turns = row[field]
-    if not isinstance(turns, list) or not turns:
-        raise RowError(f"`{field}` is not a list of turns with something in it")
-    read = [_turn(turn, f"{field}[{number}]") for number, turn in enumerate(turns)]
+    read = read_turns(row[field], field, Names())
     system = _system(row)
     if system and read[0].role == "system":
         if system[0].content != read[0].content:
@@ -205,70 +272,11 @@ def _from_turns(row: Row, field: str) -> Iterable[Turns]:
     yield [*system, *read]
 
 
-def _turn(turn: Any, where: str) -> _Turn:
-    if not isinstance(turn, dict):
-        raise RowError(f"`{where}` is {_kind(turn)}, not a turn with role and content")
-    role_field = "from" if "from" in turn else "role"
-    text_field = "value" if "value" in turn else "content"
-    role = turn.get(role_field)
-    if not isinstance(role, str) or role not in _ROLE_NAMES:
-        shown = f"{role!r}" if isinstance(role, str) else _kind(role)
-        raise RowError(f"`{where}.{role_field}` is {shown}, which is no known role")
-    for calls in ("tool_calls", "function_call"):
-        if turn.get(calls):
-            raise RowError(f"`{where}.{calls}`: turns that call tools can't be imported yet")
-    if text_field not in turn:
-        raise RowError(f"`{where}` has no content")
-    place = f"{where}.{text_field}"
-    return _Turn(place, _ROLE_NAMES[role], _as_text(turn[text_field], place))
-
-
 def _system(row: Row) -> Turns:
     if row.get("system") in (None, ""):
         return []
-    return [_Turn("system", "system", _text(row, "system"))]
+    return [Turn("system", "system", _text(row, "system"))]
 
 
 def _text(row: Row, field: str) -> str:
-    return _as_text(row[field], field)
-
-
-def _as_text(value: Any, where: str) -> str:
-    if isinstance(value, list) and all(
-        isinstance(p, dict) and p.get("type") == "text" and isinstance(p.get("text"), str)
-        for p in value
-    ):
-        # OpenAI's content parts.
-        return "".join(part["text"] for part in value)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise RowError(f"`{where}` is {_kind(value)}, not text")
-    return str(value)
-
-
-def _checked(turns: Turns) -> tuple[Message, ...]:
-    """The turns, if one can learn from them."""
-    spoken = [turn for turn in turns if turn.role != "tool"]
-    for number, turn in enumerate(spoken):
-        if turn.role == "system" and number > 0:
-            raise RowError(f"`{turn.where}`: a system turn stands inside the conversation")
-        if turn.role == "assistant" and not _stripped(turn.content).strip():
-            raise RowError(f"`{turn.where}`: the response is empty")
-    talk = [turn for turn in spoken if turn.role != "system"]
-    where = turns[-1].where
-    if not any(turn.role == "assistant" for turn in talk):
-        raise RowError(f"`{where}`: there is no response")
-    if talk[0].role != "user" or turns[0].role == "tool":
-        raise RowError(f"`{talk[0].where}`: the conversation doesn't begin with the user")
-    if not any(turn.role == "user" and turn.content.strip() for turn in talk):
-        raise RowError(f"`{talk[0].where}`: the prompt is empty")
-    if turns[-1].role != "assistant":
-        raise RowError(f"`{where}`: the conversation ends without a response")
-    for before, turn in itertools.pairwise(turns):
-        if before.role == turn.role and turn.role in ("user", "assistant"):
-            raise RowError(f"`{turn.where}`: two {turn.role} turns follow each other")
-    return tuple(Message(turn.role, turn.content) for turn in turns)
-
-
-def _kind(value: Any) -> str:
-    names = {type(None): "null", list: "a list", str: "text", bool: "true or false"}
-    return names.get(type(value), "an object" if isinstance(value, dict) else "a number")
+    return as_text(row[field], field)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-from workbench.data.importing import Options, import_files, recipe_of
+from workbench.data.importing import Options, Origin, import_files, recipe_of
 from workbench.jobs import tasks
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished
@@ -18,20 +17,17 @@ from workbench.jobs.runner import run_job
 from workbench.workspace import Workspace
 
 
-def start(workspace: Workspace, paths: Sequence[Path], name: str, options: Options) -> Path:
+def start(workspace: Workspace, origins: Sequence[Origin], name: str, options: Options) -> Path:
     """Start importing files as a task; returns the task's folder.
 
     The version's reference is what the task gives as its result. Raises WorkbenchError for
     what can be told before a file is read, and when the task can't be started.
     """
-    recipe_of(paths, name, options)
+    recipe_of(origins, name, options)
     request = {
-        "files": [str(path) for path in paths],
+        "files": [str(origin) for origin in origins],
         "name": name,
-        "options": {
-            **asdict(options),
-            "validation_files": [str(path) for path in options.validation_files],
-        },
+        "options": options.to_json(),
         # The paths stay as they were typed, so that messages name them so.
         "directory": str(Path.cwd()),
     }
@@ -45,13 +41,11 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
     """
     request = tasks.read_request(folder)
     os.chdir(request["directory"])
-    options = request["options"]
-    held_out = tuple(map(Path, options["validation_files"]))
     version = import_files(
         tasks.workspace_of(folder),
-        [Path(path) for path in request["files"]],
+        request["files"],
         request["name"],
-        Options(**{**options, "validation_files": held_out}),
+        Options.from_json(request["options"]),
         ProgressLog(log, control),
     )
     return Finished(stopped=False, result=version.reference)

@@ -40,8 +40,9 @@ class Times:
     count: int
 
 
-Change = tuple[int, Example | Gone | Times]
-"""The place of a row in the table, and what becomes of it."""
+Change = tuple[int, Example | tuple[Example, ...] | Gone | Times]
+"""The place of a row in the table, and what becomes of it: another one, several, none, or itself
+several times."""
 
 
 class Making:
@@ -88,7 +89,8 @@ class Making:
                     elif isinstance(becomes, Times):
                         stream.write(old.lines(place, done) * times)
                     else:
-                        stream.write(_line(becomes))
+                        several = becomes if isinstance(becomes, tuple) else (becomes,)
+                        stream.writelines(map(_line, several))
                         changed += 1
                 _copy(old, done, len(old), stream)
             self.origins = origins + self.origins[done:]
@@ -124,10 +126,12 @@ class Making:
         self.table = Table(self._folder / versions.DATA)
 
 
-def _times(becomes: Example | Gone | Times) -> int:
-    """How often a row is there after the step."""
+def _times(becomes: Example | tuple[Example, ...] | Gone | Times) -> int:
+    """How many rows there are of one after the step."""
     if isinstance(becomes, Times):
         return becomes.count
+    if isinstance(becomes, tuple):
+        return len(becomes)
     return not isinstance(becomes, Gone)
 
 

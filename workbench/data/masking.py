@@ -111,6 +111,12 @@ class Masker:
         return {id: token.content for id, token in found.items()}
 
     @cached_property
+    def special(self) -> set[str]:
+        """The special tokens, which stand for no text."""
+        found = self.tokenizer.get_added_tokens_decoder().values()
+        return {token.content for token in found if token.special}
+
+    @cached_property
     def prefix(self) -> list[int]:
         """What the tokenizer itself puts in front of a text: mostly its bos token, or nothing."""
         plain = self.ids("a")

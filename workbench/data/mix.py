@@ -25,7 +25,7 @@ from typing import Any
 from workbench.data import split
 from workbench.data.example import Example
 from workbench.data.making import Change, Gone, Times
-from workbench.data.recipe import DatasetSource, Mix, Source
+from workbench.data.recipe import FileSource, HubSource, Mix, Source
 from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, watched
 
@@ -187,13 +187,13 @@ def mixture(rows: Sequence[Example], names: Iterable[str], step: Mix, tell: Tell
 
 
 def labels(sources: Sequence[Source]) -> list[str]:
-    """What each source is called in a mixture: its dataset version, or its file's name; the path
-    where two files have one name."""
-    files = [source for source in sources if not isinstance(source, DatasetSource)]
-    named = Counter(source.path.name for source in files)
-    return [
-        source.dataset
-        if isinstance(source, DatasetSource)
-        else (source.path.name if named[source.path.name] == 1 else str(source.path))
-        for source in sources
-    ]
+    """What each source is called in a mixture: its dataset version, its id of the hub, or its
+    file's name; the path where two files have one name."""
+    named = Counter(source.path.name for source in sources if isinstance(source, FileSource))
+    return [_label(source, named) for source in sources]
+
+
+def _label(source: Source, named: Counter[str]) -> str:
+    if isinstance(source, FileSource):
+        return source.path.name if named[source.path.name] == 1 else str(source.path)
+    return source.hub if isinstance(source, HubSource) else source.dataset

@@ -39,7 +39,7 @@ BAD = "bad"
 """The flag of lines that no row can be made of, in files that workbench hasn't written."""
 NUMBERS: dict[str, Callable[[Example], int]] = {
     "turns": lambda e: len(e.messages),
-    "chars": lambda e: len(e.text) + sum(len(m.content) for m in e.messages),
+    "chars": lambda e: len(e.text) + sum(len(m.written) for m in e.messages),
     "prompt": lambda e: len(e.instruction),
     "response": lambda e: len(e.text or e.response),
 }
@@ -193,7 +193,7 @@ def _holds(text: str) -> Fits:
         if written is not None and plain and written not in row.line.lower():
             return False
         example = row.example
-        texts = (example.text, *(message.content for message in example.messages))
+        texts = (example.text, *(message.written for message in example.messages))
         return any(wanted in part.casefold() for part in texts)
 
     return fits

@@ -19,7 +19,10 @@ from pydantic import (
     model_validator,
 )
 
+from workbench.data import repairs
 from workbench.data.curate import checks, duplicates
+from workbench.data.mapping import Mapping
+from workbench.data.opening import check_encoding
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.workspace import check_name
@@ -56,6 +59,27 @@ class FileSource(_Model):
     """The task of every row; empty: the row's own."""
     license: Licence = ""
     """As whoever imported it declared, such as `mit`; empty: not declared."""
+    encoding: str = ""
+    """Of a file of text; empty: UTF-8, or what its byte-order mark says."""
+    mapping: Mapping | None = None
+    """Which fields are what; None: as they are recognised."""
+
+
+class HubSource(_Model):
+    """A split of a data set of the Hugging Face hub."""
+
+    hub: str
+    """`OWNER/NAME`."""
+    config: str = ""
+    """Empty: the only one, or the one that the data set has as its default."""
+    part: str = ""
+    """The split of the data set; empty: `train`, or the only one."""
+    revision: str | None = None
+    """The commit; None: the newest, whose commit the version's recipe then names."""
+    split: Literal["train", "validation"] = "train"
+    task: str = ""
+    license: Licence = ""
+    mapping: Mapping | None = None
 
 
 class DatasetSource(_Model):
@@ -65,7 +89,9 @@ class DatasetSource(_Model):
     """`NAME@VERSION`."""
 
 
-Source = FileSource | DatasetSource
+Source = FileSource | HubSource | DatasetSource
+RowSource = FileSource | HubSource
+"""Sources of rows that have yet to become examples."""
 
 
 class _Step(_Model):
@@ -81,6 +107,25 @@ class _Step(_Model):
     def parameters(self) -> dict[str, Any]:
         """How it is done."""
         return self.model_dump(mode="json", exclude={"step", "off"}, exclude_defaults=True)
+
+
+class Repair(_Step):
+    """Mend rows that can't be examples as they are. It stands before all other steps, since the
+    rows are mended as they are read."""
+
+    step: Literal["repair"] = "repair"
+    kinds: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of repairs; each is named, so that one that is new changes no recipe."""
+
+
+class Cut(_Step):
+    """Cut plain texts at the ends of paragraphs."""
+
+    step: Literal["cut"] = "cut"
+    most: Annotated[int, Field(gt=0)]
+    """Characters or tokens of a piece."""
+    model: str = ""
+    """The base model whose tokens are counted; empty: characters are."""
 
 
 class StripEndMarkers(_Step):
@@ -195,7 +240,17 @@ class Mix(_Step):
 
 
 Step = Annotated[
-    StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact | Mix,
+    Repair
+    | Cut
+    | StripEndMarkers
+    | ExactDuplicates
+    | Split
+    | Leakage
+    | Drop
+    | Remove
+    | Edit
+    | Redact
+    | Mix,
     Field(discriminator="step"),
 ]
 
@@ -237,12 +292,30 @@ def parse(body: Any, origin: str) -> Recipe:
         problems = "\n".join(f"  {_where(e['loc'])}: {e['msg']}" for e in error.errors())
         raise WorkbenchError(f"{origin} is no recipe:\n{problems}") from error
     check_name(recipe.name, "dataset")
-    for step in recipe.steps:
+    for source in recipe.sources:
+        if isinstance(source, FileSource):
+            check_encoding(source.encoding)
+    for number, step in enumerate(recipe.steps):
+        if isinstance(step, Repair):
+            _check_repair(step, number, origin)
         if isinstance(step, Drop):
             checks.options_of(checks.get(step.check), step.options)
         if isinstance(step, Redact):
             checks.options_of(checks.get(PERSONAL), step.options)
     return recipe
+
+
+def _check_repair(step: Repair, number: int, origin: str) -> None:
+    unknown = [name for name in step.kinds if name not in repairs.NAMES]
+    if unknown:
+        raise WorkbenchError(
+            f"There is no repair {unknown[0]!a}.", f"There are {', '.join(repairs.NAMES)}."
+        )
+    if number:
+        raise WorkbenchError(
+            f"{origin} repairs rows in step {number + 1}.",
+            "Rows are mended as they are read: `repair` is the first step.",
+        )
 
 
 def load(path: Path) -> Recipe:
@@ -262,6 +335,6 @@ def _where(place: tuple[int | str, ...]) -> str:
     parts = [
         f"[{part + 1}]" if isinstance(part, int) else f".{part}"
         for part in place
-        if part not in ("FileSource", "DatasetSource")
+        if part not in ("FileSource", "HubSource", "DatasetSource")
     ]
     return "".join(parts).removeprefix(".") or "it"

@@ -7,21 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.data import grouped_split, mix, readers, split, steps, versions
+from workbench.data import documents, grouped_split, mix, split, steps, versions
 from workbench.data.curate import checks, looking
 from workbench.data.making import Change, Making, making
+from workbench.data.raw import check_there
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
+    Cut,
     DatasetSource,
     Drop,
     Edit,
     ExactDuplicates,
+    FileSource,
     Leakage,
     Mix,
     Recipe,
     Redact,
     Remove,
+    Repair,
     Source,
     Split,
     StripEndMarkers,
@@ -33,7 +37,7 @@ from workbench.files import sha256_file
 from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace
 
-Changing = StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact
+Changing = Cut | StripEndMarkers | ExactDuplicates | Split | Leakage | Drop | Remove | Edit | Redact
 
 
 def make(
@@ -51,9 +55,12 @@ def make(
     """
     check_sources(workspace, recipe)
     with making(workspace, recipe.name, tell) as rows:
-        Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad).into(rows)
+        repairs = [step for step in recipe.steps if isinstance(step, Repair) and not step.off]
+        kinds = repairs[0].kinds if repairs else ()
+        reading = Reading(workspace, recipe.sources, tell, skip_bad=recipe.skip_bad, kinds=kinds)
+        reading.into(rows)
         for step in recipe.steps:
-            if step.off:
+            if step.off or isinstance(step, Repair):
                 continue
             if isinstance(step, Mix):
                 mixture = mix.mixture(rows.table, _names(recipe, step, rows), step, tell)
@@ -61,7 +68,7 @@ def make(
             else:
                 changes = _changes(workspace, step, rows.table, tell)
                 rows.step(step.title, changes, **step.parameters)
-        known = watched(recipe.sources, "hashing the files", tell, "files")
+        known = watched(reading.sources, "hashing the files", tell, "files")
         sources = tuple(_as_found(workspace, source) for source in known)
         final = recipe.model_copy(update={"sources": sources})
         if did is not None:
@@ -78,9 +85,10 @@ def check_sources(workspace: Workspace, recipe: Recipe) -> None:
 def _check_source(workspace: Workspace, source: Source) -> None:
     if isinstance(source, DatasetSource):
         versions.resolve(workspace, source.dataset)
+    if not isinstance(source, FileSource):
         return
     path = source.path
-    readers.check_there(path)
+    check_there(path)
     if source.sha256 and path.is_file() and sha256_file(path) != source.sha256:
         raise WorkbenchError(
             f"{path} is no longer what it was when the recipe was written.",
@@ -93,6 +101,8 @@ def _as_found(workspace: Workspace, source: Source) -> Source:
     if isinstance(source, DatasetSource):
         reference = versions.resolve(workspace, source.dataset).reference
         return source.model_copy(update={"dataset": reference})
+    if not isinstance(source, FileSource):
+        return source
     path = source.path
     # Its name may hold bytes that are no UTF-8, which a recipe can't.
     found: dict[str, Any] = {"path": Path(os.fsencode(path.absolute()).decode("utf-8", "replace"))}
@@ -115,6 +125,8 @@ def _names(recipe: Recipe, step: Mix, rows: Making) -> Iterator[str]:
 
 def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> Iterator[Change]:
     match step:
+        case Cut():
+            return documents.cut(rows, step.most, _measure(workspace, step.model), tell)
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)
         case ExactDuplicates():
@@ -150,3 +162,13 @@ def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> I
             return steps.remove(rows, step.rows, step.reason, tell)
         case Edit():
             return steps.edit(rows, step.rows, tell)
+
+
+def _measure(workspace: Workspace, model: str) -> documents.Measure:
+    """How long a text is: in characters, or in the tokens of a base model with those around."""
+    if not model:
+        return len
+    from workbench import base_models
+    from workbench.data.template import ChatTemplate
+
+    return ChatTemplate.load(base_models.prepare(workspace, model)).text_tokens

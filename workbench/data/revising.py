@@ -6,6 +6,7 @@ from workbench.data import versions
 from workbench.data.draft import Draft
 from workbench.data.example import Example
 from workbench.data.formats import RowError, to_examples
+from workbench.data.mapping import Mapping
 from workbench.data.recipe import DatasetSource, Drop, Edit, Mix, Recipe, Remove, Step, parse
 from workbench.data.table import Table
 from workbench.data.versions import Removed, Version
@@ -22,6 +23,15 @@ def recipe_of(version: Version) -> Recipe:
             "`workbench data import` and the verbs that change a version make one with it.",
         )
     return parse(body, f"the recipe of {version.reference}")
+
+
+def mapping_of(version: Version) -> Mapping:
+    """Which fields were what when a version was imported. Raises WorkbenchError when nobody said
+    so."""
+    for source in recipe_of(version).sources:
+        if not isinstance(source, DatasetSource) and source.mapping:
+            return source.mapping
+    raise WorkbenchError(f"{version.reference} was imported without --map.")
 
 
 def with_step(version: Version, step: Step) -> Recipe:

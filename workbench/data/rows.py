@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from workbench.data.readers import refuse_binary
+from workbench.data.raw import refuse_binary
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 

@@ -79,7 +79,7 @@ def _as_message(example: Example) -> Message:
 
 
 def _normal(message: Message) -> str:
-    return " ".join(f"{message.role} {message.content}".casefold().split())
+    return " ".join(f"{message.role} {message.written}".casefold().split())
 
 
 def assign(

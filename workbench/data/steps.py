@@ -46,7 +46,7 @@ def exact_duplicates(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
 
 
 def _content_key(example: Example) -> int:
-    content = example.text or [(m.role, m.content) for m in example.messages]
+    content = example.text or [(m.role, m.written) for m in example.messages]
     return _number(json.dumps([example.split, content]).encode())
 
 
@@ -172,7 +172,13 @@ def rewritten(example: Example, fields: Mapping[str, Any]) -> Example:
         (new,) = to_examples({**fields, "task": fields.get("task", example.task)})
     except (RowError, ValueError) as error:
         raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
-    return replace(new, split=example.split, source=example.source, extra=example.extra)
+    return replace(
+        new,
+        split=example.split,
+        source=example.source,
+        extra=example.extra,
+        tools=new.tools or example.tools,
+    )
 
 
 def redacted(

@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.data import added_tokens
+from workbench.data import added_tokens, tool_rendering
 from workbench.data.example import Example, Message
 from workbench.data.jinja import DATE, compile_template, find_source
 from workbench.data.masking import (
@@ -131,27 +132,32 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = False,
         thinking: bool = False,
+        tools: str = "",
     ) -> str:
         """The text of a conversation. Raises MaskError when the template refuses it.
+
+        `tools` are those that an example offers.
 
         `thinking` is for families that can be told to think before they answer, or not to.
         """
         compiled = self._compiled
         try:
             return compiled.render(
-                messages=[message.to_json() for message in messages],
+                messages=[tool_rendering.shown(message) for message in messages],
                 add_generation_prompt=add_generation_prompt,
                 enable_thinking=thinking,
-                tools=None,
+                tools=json.loads(tools) if tools else None,
                 documents=None,
                 **self._special,
             )
         except Exception as error:  # a template can do whatever an expression can
             raise MaskError(f"the chat template refuses it: {error}") from error
 
-    def prompt_ids(self, messages: Sequence[Message], *, thinking: bool = False) -> list[int]:
+    def prompt_ids(
+        self, messages: Sequence[Message], *, thinking: bool = False, tools: str = ""
+    ) -> list[int]:
         """The tokens that a model is given to answer after `messages`."""
-        prompt = self.render(messages, add_generation_prompt=True, thinking=thinking)
+        prompt = self.render(messages, add_generation_prompt=True, thinking=thinking, tools=tools)
         return self._masker.ids(prompt)
 
     def prompt_of(self, example: Example) -> list[int]:
@@ -160,12 +166,20 @@ class ChatTemplate:
 
         Of a conversation: plain text asks nothing.
         """
-        return self.prompt_ids(example.prompt, thinking=thinks(example.messages))
+        thinking = thinks(example.messages)
+        return self.prompt_ids(example.prompt, thinking=thinking, tools=example.tools)
 
     def tokenize(self, text: str) -> tuple[list[int], list[Span]]:
         """The tokens of a rendered text, and where each stands in it; none is added."""
         encoded = self._masker.encode(text, [])
         return encoded.ids, encoded.offsets
+
+    def text_tokens(self, text: str) -> int:
+        """How many tokens a plain text is to train on, with those around it.
+
+        Raises MaskError where the tokenizer has no token for the end of a text.
+        """
+        return len(self._prefix) + len(self._masker.ids(text)) + len([self._end])
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of tokens."""
@@ -173,19 +187,21 @@ class ChatTemplate:
 
     def encode(self, example: Example) -> Encoded:
         """An example's tokens and which of them are learnt: every response of the
-        assistant with its end marker, and nothing else. Of plain text it is every token and
-        the tokenizer's end, but the bos in front.
+        assistant with its end marker, its calls of tools among it, and nothing else. Of plain
+        text it is every token and the tokenizer's end, but the bos in front.
 
         Raises MaskError when that can't be proved.
         """
         if example.text:
             return self._masker.encode_document(example.text, self._prefix, self._end)
         thinking = thinks(example.messages)
-        text = self.render(example.messages, thinking=thinking)
-        spans = self._trained_spans(example.messages, text, thinking)
+        render = partial(self.render, thinking=thinking, tools=example.tools)
+        text = render(example.messages)
+        spans = self._trained_spans(example.messages, text, render)
         if not spans:
             raise MaskError("it has no response to learn", kind=NOTHING)
-        self._check_kept(example.messages, text, thinking)
+        _check_kept(example.messages, text, render)
+        tool_rendering.check_kept(example, text, partial(self.render, thinking=thinking))
         return self._masker.encode(text, spans)
 
     @cached_property
@@ -196,7 +212,7 @@ class ChatTemplate:
         sample = [Message("user", "Hi"), Message("assistant", "Hello")]
         try:
             text = self.render(sample)
-            ((_, end),) = self._trained_spans(sample, text, thinking=False)
+            ((_, end),) = self._trained_spans(sample, text, self.render)
         except MaskError:
             return frozenset(found)
         marker = self._marker_ending(text[:end])
@@ -272,19 +288,24 @@ class ChatTemplate:
         ending = (id for id, name in added.items() if text.endswith(name))
         return max(ending, key=lambda id: len(added[id]), default=None)
 
-    def _trained_spans(self, messages: Sequence[Message], text: str, thinking: bool) -> list[Span]:
+    def _trained_spans(
+        self, messages: Sequence[Message], text: str, render: Callable[..., str]
+    ) -> list[Span]:
         """Where each response with its end marker stands in `text`. Raises MaskError."""
         spans = []
         for place, message in enumerate(messages):
             if message.role != "assistant":
                 continue
-            before = self.render(messages[:place], add_generation_prompt=True, thinking=thinking)
-            after = self.render(messages[: place + 1], thinking=thinking)
+            before = render(messages[:place], add_generation_prompt=True)
+            after = render(messages[: place + 1])
             if not after.startswith(before):
                 raise MaskError(
                     "the chat template does not keep what stands before a response", kind=CHANGED
                 )
-            end = self._response_end(after, len(before), message.content)
+            if message.calls:
+                end = tool_rendering.call_end(after, len(before), message, self._masker.special)
+            else:
+                end = self._response_end(after, len(before), message.content)
             if not text.startswith(before):
                 raise MaskError(
                     "the chat template changes what stands before a response once turns follow it",
@@ -313,16 +334,17 @@ class ChatTemplate:
                 return marker.end()
         raise MaskError("the chat template rewrites the response")
 
-    def _check_kept(self, messages: Sequence[Message], text: str, thinking: bool) -> None:
-        """Raises MaskError when a system or tool turn is not in `text`: templates that don't
-        know a role pass over it without a word."""
-        for place, message in enumerate(messages):
-            if message.role not in ("system", "tool"):
-                continue
-            other = Message(message.role, f"{message.content}.")
-            changed = [*messages[:place], other, *messages[place + 1 :]]
-            if self.render(changed, thinking=thinking) == text:
-                raise MaskError(f"the chat template leaves out the {message.role} turn")
+
+def _check_kept(messages: Sequence[Message], text: str, render: Callable[..., str]) -> None:
+    """Raises MaskError when a system or tool turn is not in `text`: templates that don't know a
+    role pass over it without a word."""
+    for place, message in enumerate(messages):
+        if message.role not in ("system", "tool"):
+            continue
+        other = replace(message, content=f"{message.content}.")
+        changed = [*messages[:place], other, *messages[place + 1 :]]
+        if render(changed) == text:
+            raise MaskError(f"the chat template leaves out the {message.role} turn")
 
 
 def thinks(messages: Sequence[Message]) -> bool:

@@ -63,9 +63,12 @@ class Removed:
     """Where it stood: `FILE:LINE`."""
     reason: str
     row: Any
+    repairs: tuple[str, ...] = ()
+    """Those that would make an example of a row that could not be one."""
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("step", "source", "reason", "row")}
+        body = {name: getattr(self, name) for name in ("step", "source", "reason", "row")}
+        return {**body, "repairs": list(self.repairs)} if self.repairs else body
 
     def to_line(self) -> str:
         """The line of `removed.jsonl`, without its end."""
@@ -288,8 +291,8 @@ def read_removed(version: Version) -> Iterator[Removed]:
     """The rows that were removed, each with its step and reason."""
     for body in _lines(version.folder / REMOVED):
         try:
-            yield Removed(**body)
-        except TypeError as error:
+            yield Removed(**{**body, "repairs": tuple(body.get("repairs", ()))})
+        except (TypeError, AttributeError) as error:
             raise spoilt(version.folder / REMOVED) from error
 
 

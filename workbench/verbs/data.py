@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from workbench.data import revising, split, versions
+from workbench.data.example import Message
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import card, checks, draft, find, mix, recipes, xray
+from workbench.verbs import (
+    card,
+    checks,
+    data_export,
+    draft,
+    find,
+    import_options,
+    mix,
+    recipes,
+    repair,
+    xray,
+)
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -37,6 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
     checks.add_parsers(verbs)
     recipes.add_parsers(verbs)
+    repair.add_parser(verbs)
+    data_export.add_parser(verbs)
     find.add_parser(verbs)
     draft.add_parser(verbs)
     xray.add_parsers(verbs)
@@ -60,18 +75,18 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = leaf(
         verbs,
         "import",
-        help="make a dataset version from JSONL, JSON, CSV, TSV, Parquet or a datasets folder",
+        help="make a dataset version from files (JSONL, JSON, CSV, TSV, Parquet, text, a "
+        "datasets folder), from hub:OWNER/NAME or from dataset_info.json:NAME",
         run=_import,
         show=show_result(recipes.show_made),
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--name", help="name of the dataset (default: the first file's)")
     parser.add_argument(
         "--validation", type=float, default=0.1, metavar="SHARE", help="held out (default: 0.1)"
     )
     parser.add_argument(
         "--validation-file",
-        type=Path,
         action="append",
         default=[],
         metavar="FILE",
@@ -90,6 +105,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
     )
+    import_options.add(parser)
     add_detach(parser)
 
 
@@ -116,6 +132,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.data.import_job import start
     from workbench.data.importing import Options
 
+    workspace = Workspace.find(args.workspace)
     options = Options(
         validation_share=args.validation,
         validation_files=tuple(args.validation_file),
@@ -126,19 +143,20 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
         task=args.task,
         licenses=_licences(args),
         skip_bad=args.skip_bad,
+        **import_options.read(args, workspace),
     )
-    workspace = Workspace.find(args.workspace)
-    name = args.name or _name_of(args.files[0])
+    origins = import_options.origins(args)
+    name = args.name or _name_of(origins[0])
 
     def result(folder: Path) -> dict[str, Any]:
         return recipes.made(versions.resolve(workspace, tasks.result(folder)))
 
-    return do_job(args, lambda: start(workspace, args.files, name, options), result)
+    return do_job(args, lambda: start(workspace, origins, name, options), result)
 
 
 def _licences(args: argparse.Namespace) -> dict[str, str]:
     """The licence of each file; under an empty name that of the others."""
-    files = {str(path) for path in (*args.files, *args.validation_file)}
+    files = {*import_options.origins(args), *args.validation_file}
     found: dict[str, str] = {}
     for text in args.license:
         name, equals, licence = text.rpartition("=")
@@ -154,8 +172,10 @@ def _licences(args: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def _name_of(path: Path) -> str:
-    name = path.name.partition(".")[0]
+def _name_of(origin: str) -> str:
+    """The name of a dataset for what it is imported from: `gsm8k` for `hub:openai/gsm8k:main`."""
+    last = re.split(r"[:@#]", Path(origin.removeprefix("hub:")).name)
+    name = last[-1] if ".json" in last[0] and len(last) > 1 else last[0].partition(".")[0]
     try:
         return check_name(name, "dataset")
     except WorkbenchError as error:
@@ -247,9 +267,11 @@ def _show_rows(result: list[dict[str, Any]]) -> None:
             print(visible("  ".join(part for part in about if part)))
             if "text" in example:
                 print(textwrap.indent(visible(example["text"]), "  "))
+            if "tools" in example:
+                print(f"tools:\n{textwrap.indent(visible(example['tools']), '  ')}")
             for message in example.get("messages", ()):
                 print(f"{message['role']}:")
-                print(textwrap.indent(visible(message["content"]), "  "))
+                print(textwrap.indent(visible(Message.from_json(message).written), "  "))
 
 
 def _show_tokens(encoded: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from workbench.data import diff, revising, versions
+from workbench.data.reasons import Reasons
 from workbench.data.recipe import Drop, Recipe, Redact, Remove
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
@@ -20,6 +21,8 @@ from workbench.workspace import Workspace
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Revise = Callable[[argparse.Namespace, Version], Recipe]
+_REASONS = 12
+"""Reasons that are printed; --json gives all."""
 _SHOWN = 20
 """Changed rows that are printed; --json gives all."""
 
@@ -70,7 +73,7 @@ def _revision(verbs: Verbs, name: str, help: str, revise: Revise) -> argparse.Ar
     def run(args: argparse.Namespace) -> dict[str, Any]:
         workspace = Workspace.find(args.workspace)
         version = versions.resolve(workspace, args.reference)
-        return _start(args, workspace, revise(args, version))
+        return start(args, workspace, revise(args, version))
 
     parser = leaf(
         verbs, name, help=f"{help}, as another version", run=run, show=show_result(show_made)
@@ -146,10 +149,11 @@ def _make(args: argparse.Namespace) -> dict[str, Any]:
     recipe = recipes.load(user_path(args.recipe))
     if args.name:
         recipe = recipes.parse({**recipe.to_json(), "name": args.name}, str(args.recipe))
-    return _start(args, Workspace.find(args.workspace), recipe)
+    return start(args, Workspace.find(args.workspace), recipe)
 
 
-def _start(args: argparse.Namespace, workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
+def start(args: argparse.Namespace, workspace: Workspace, recipe: Recipe) -> dict[str, Any]:
+    """Make the version that a recipe describes as a job, and return what came of it."""
     from workbench.data import replay_job
 
     def result(folder: Path) -> dict[str, Any]:
@@ -161,7 +165,14 @@ def _start(args: argparse.Namespace, workspace: Workspace, recipe: Recipe) -> di
 def made(version: Version) -> dict[str, Any]:
     """What `--json` says of a version that was made."""
     steps = versions.describe(version)["steps"]
-    return {**version.to_json(), "steps": steps}
+    reasons = Reasons(versions.read_removed(version))
+    return {
+        **version.to_json(),
+        "rows_in": steps[0]["before"] if steps else version.rows,
+        "steps": steps,
+        "reasons": reasons.to_json(),
+        "mendable": dict(reasons.mendable),
+    }
 
 
 def show_made(result: dict[str, Any]) -> None:
@@ -173,9 +184,25 @@ def show_made(result: dict[str, Any]) -> None:
     print(f"\n{result['reference']}: {result['rows']:,} rows ({splits})")
     print(f"in {result['folder']}")
     if result["removed"]:
+        _show_reasons(result)
+
+
+def _show_reasons(result: dict[str, Any]) -> None:
+    """Print how many rows came in, how many didn't, and why."""
+    print(
+        f"\n{result['rows_in']:,} rows came in, {result['removed']:,} rows were left out; "
+        f"`workbench data removed {result['reference']}` has each:"
+    )
+    groups = result["reasons"]
+    for group in groups[:_REASONS]:
+        reason = f"  {group['count']:,} × {group['step']}: {group['reason']}"
+        print(visible(f"{reason} (first {group['first']})", one_line=True))
+    if more := sum(group["count"] for group in groups[_REASONS:]):
+        print(f"  and {more:,} for other reasons; --json gives all")
+    if mendable := sum(result["mendable"].values()):
         print(
-            f"{result['removed']:,} rows were left out; `workbench data removed "
-            f"{result['reference']}` says why."
+            f"{mendable:,} of them can be mended: `workbench data repair {result['reference']} "
+            "--show` says how."
         )
 
 

@@ -99,16 +99,19 @@ class Part:
 
     where: str
     role: str
-    """A turn's role, or `text`."""
+    """A turn's role, `call` for what a tool is called with, or `text`."""
     text: str
 
 
 def parts(example: Example) -> Iterator[Part]:
-    """The texts of a row: each turn's, or the plain text."""
+    """The texts of a row: each turn's, what tools are called with, or the plain text."""
     if example.text:
         yield Part("text", "text", example.text)
     for number, message in enumerate(example.messages):
-        yield Part(f"messages[{number}].content", message.role, message.content)
+        if message.content or not message.calls:
+            yield Part(f"messages[{number}].content", message.role, message.content)
+        for place, call in enumerate(message.calls):
+            yield Part(f"messages[{number}].tool_calls[{place}].arguments", "call", call.arguments)
 
 
 Look = Callable[[int, Example], Iterable[Finding]]

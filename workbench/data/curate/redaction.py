@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -107,7 +108,29 @@ def _joined(places: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
 
 def _with_texts(example: Example, texts: dict[str, str]) -> Example:
     messages = tuple(
-        Message(message.role, texts[f"messages[{number}].content"])
+        _with_turn_texts(message, f"messages[{number}]", texts)
         for number, message in enumerate(example.messages)
     )
     return replace(example, messages=messages, text=texts.get("text", ""))
+
+
+def _with_turn_texts(message: Message, where: str, texts: dict[str, str]) -> Message:
+    calls = tuple(
+        replace(call, arguments=_as_json(texts[f"{where}.tool_calls[{place}].arguments"], where))
+        for place, call in enumerate(message.calls)
+    )
+    content = texts.get(f"{where}.content", message.content)
+    return replace(message, content=content, calls=calls)
+
+
+def _as_json(text: str, where: str) -> str:
+    """The arguments of a call, if they still are JSON. Raises WorkbenchError."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise WorkbenchError(
+            f"What {where} calls a tool with can't be redacted: a finding goes beyond one of its "
+            "values.",
+            "Edit the row by hand, or remove it.",
+        ) from error
+    return text
