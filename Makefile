@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/workbench demo
 
 test: .venv/installed check
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2
 
 # The whole fault matrix, some 45 minutes; its table is in build/faults.md. As root on a Linux
 # machine all of its cases are played.

@@ -40,23 +40,38 @@ TOGETHER = {
     "test_read_only.py": TRAINED,
 }
 """What tests have in common, by their file or else their folder."""
-FIRST = ("e2e", KILLS, TRAINED, "test_two_loops.py")
+FIRST = ("e2e", KILLS, TRAINED, "tests/training/test_two_loops.py")
 """What takes longest comes first: else one process would be at it when the others are done."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def _group(test: str) -> str:
+    """What a test, by its id, has in common with others: at least its file."""
+    file = Path(test.partition("::")[0])
+    return next((TOGETHER[n] for n in (file.name, file.parent.name) if n in TOGETHER), str(file))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, those that have something in common stay together;
-    of the others those of a file."""
     if not hasattr(config, "workerinput"):
-        return
-    groups = []
-    for item in items:
-        names = (item.path.name, item.path.parent.name)
-        groups.append(next((TOGETHER[name] for name in names if name in TOGETHER), names[0]))
-        item.add_marker(pytest.mark.xdist_group(groups[-1]))
-    order = dict(zip(items, groups, strict=True))
-    items.sort(key=lambda item: FIRST.index(order[item]) if order[item] in FIRST else len(FIRST))
+        return  # one process runs them all
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(_group(item.nodeid), len(FIRST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--numprocesses`, one process runs all tests of a group.
+
+    Not by `--dist loadgroup`: xdist 3.8 writes the group into a test's id, which pytest 9.2 keeps
+    elsewhere, and each test then goes its own way without a word of it.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByGroup(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
