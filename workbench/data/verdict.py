@@ -86,8 +86,8 @@ class Verdict:
         return list(findings_of(self, cutoff, too_long, base, listed))
 
     def rows_where(self, cutoff: int, *, lost: bool, most: int) -> list[tuple[int, str, int]]:
-        """The first `most` rows of more than `cutoff` tokens or, of these, that lose a trained token:
-        number from 1, source, tokens."""
+        """The first `most` rows of more than `cutoff` tokens, or of those that lose a trained token
+        then: number from 1, source, tokens."""
         table, found = self.table, []
         for place in range(0, len(table), _COLUMNS):
             tokens, end = table[place], table[place + 3]
