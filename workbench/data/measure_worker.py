@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,13 @@ Measured = dict[str, Any]
 """A row: `split`, `task`, and either `tokens`, `runs` (start and end of each stretch of trained
 tokens, flat) and `ended` (whether each stretch ends with a token that ends an answer), or
 `refused`: the kind of a MaskError, the row's source and the reason."""
+Batches = Generator[list[Measured], None, None]
 
 
-def measure(path: Path, template: ChatTemplate, folder: Path) -> Iterator[list[Measured]]:
+def measure(path: Path, template: ChatTemplate, folder: Path) -> Batches:
     """The rows of a file of canonical lines, in order, some at a time.
 
-    In this process if one is enough, else by workers, which end with the iterator; `folder` is a
+    In this process if one is enough, else by workers, which end with the generator; `folder` is a
     place for what they are told. Raises WorkbenchError for a line that workbench can't have
     written, and when a worker ends before its work is done.
     """
@@ -52,7 +53,7 @@ def measure(path: Path, template: ChatTemplate, folder: Path) -> Iterator[list[M
 
 def _here(
     path: Path, template: ChatTemplate, ends: frozenset[int], place: int = 0, workers: int = 1
-) -> Iterator[list[Measured]]:
+) -> Batches:
     for chunk in itertools.islice(_chunks(path), place, None, workers):
         yield [_measured(_row(path, line), template, ends) for line in chunk]
 
@@ -108,9 +109,7 @@ def _chunks(path: Path) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def _beside(
-    path: Path, template: ChatTemplate, workers: int, folder: Path
-) -> Iterator[list[Measured]]:
+def _beside(path: Path, template: ChatTemplate, workers: int, folder: Path) -> Batches:
     request = folder / _REQUEST
     body = {"path": os.fspath(path), "template": template.to_json(), "workers": workers}
     write_json(request, {**body, "ends": sorted(template.stop_ids)})

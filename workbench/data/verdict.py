@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -36,6 +37,8 @@ PHASE = "measuring rows"
 _VERDICT, _ROWS = "verdict.json", "rows.u32"
 _FOLDER = "verdicts"
 _DIGITS = 12
+_NAMED = 1000
+"""Refused rows of a kind that are named; the others are counted."""
 _COLUMNS = 5
 """Of rows.u32, each 4 bytes, little end first: tokens, trained tokens, the place of the first
 trained one, the place after the last, and the split (0 train, 1 validation); 0 tokens for a row
@@ -67,26 +70,30 @@ class Verdict:
     """By split; of all rows under an empty name. Refused rows are in none."""
 
     def findings(
-        self, cutoff: int | None = None, too_long: str = TRUNCATE, base: str = "default"
+        self,
+        cutoff: int | None = None,
+        too_long: str = TRUNCATE,
+        base: str = "default",
+        listed: int = LISTED,
     ) -> list[GateFinding]:
         """What is to be said of the set, good or bad, where no row may have more than `cutoff`
         tokens (None: any length) and longer ones are handled as `data.too_long` says; `base` is
-        the name that the commands in it have.
+        the name that the commands in it have, and `listed` rows are named of each.
 
         Reads the rows' lengths from disk where some are too long. Raises WorkbenchError when
         these can't be read.
         """
-        return list(findings_of(self, cutoff, too_long, base))
+        return list(findings_of(self, cutoff, too_long, base, listed))
 
-    def rows_where(self, cutoff: int, *, lost: bool) -> list[tuple[int, str, int]]:
-        """The first rows of more than `cutoff` tokens or, of these, that lose a trained token:
-        number from 1, source, tokens."""
+    def rows_where(self, cutoff: int, *, lost: bool, most: int) -> list[tuple[int, str, int]]:
+        """The first `most` rows of more than `cutoff` tokens, or of those that lose a trained token
+        then: number from 1, source, tokens."""
         table, found = self.table, []
         for place in range(0, len(table), _COLUMNS):
             tokens, end = table[place], table[place + 3]
             if (end if lost else tokens) > cutoff:
                 found.append((place // _COLUMNS, tokens))
-                if len(found) == LISTED:
+                if len(found) == most:
                     break
         by = sources(self.folder.parent.parent / DATA, {row for row, _ in found})
         return [(row + 1, by[row], tokens) for row, tokens in found]
@@ -106,6 +113,7 @@ class Verdict:
             "dataset": self.dataset,
             "rows": self.rows,
             "parts": list(self.parts),
+            "refused": {kind: list(of.first) for kind, of in self.refused.items()},
             "lengths": {
                 name or "all": {"rows": of.rows, "tokens": of.tokens, **of.spread()}
                 for name, of in self.lengths.items()
@@ -199,7 +207,7 @@ class _Counts:
             kind, source, why = row["refused"]
             of = self.refused.setdefault(kind, {"count": 0, "first": []})
             of["count"] += 1
-            if len(of["first"]) < LISTED:
+            if len(of["first"]) < _NAMED:
                 of["first"].append([self.rows, source, why])
         if "tokens" not in row:
             part["refused"] += 1
@@ -225,8 +233,12 @@ class _Counts:
 def _write(folder: Path, version: Version, template: ChatTemplate, tell: Tell) -> None:
     counts = _Counts()
     tell(PHASE, 0, version.rows, "rows")
-    with writing(folder / _ROWS) as stream:
-        for rows in measure(version.data_path, template, folder):
+    # Closed at once where `tell` ends the work: no worker goes on.
+    with (
+        writing(folder / _ROWS) as stream,
+        closing(measure(version.data_path, template, folder)) as batches,
+    ):
+        for rows in batches:
             stream.write(_bytes(array("I", (n for row in rows for n in counts.add(row)))))
             tell(PHASE, counts.rows, version.rows, "rows")
     about = {"v": 1, "dataset": version.reference, "template": template.fingerprint()}

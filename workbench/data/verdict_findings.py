@@ -34,13 +34,14 @@ _TEXTS = {
 
 
 def findings_of(
-    verdict: Verdict, cutoff: int | None, too_long: str, base: str
+    verdict: Verdict, cutoff: int | None, too_long: str, base: str, listed: int
 ) -> Iterator[GateFinding]:
-    """What is to be said of a verdict, good or bad; `base` is named in the commands."""
+    """What is to be said of a verdict, good or bad; `base` is named in the commands, and `listed`
+    rows of each finding."""
     of_base = f"{verdict.dataset} --model {shlex.quote(base)}"
     for kind, (text, advice) in _TEXTS.items():
         found = verdict.refused.get(kind)
-        count, rows = (found.count, found.first) if found else (0, ())
+        count, rows = (found.count, found.first[:listed]) if found else (0, ())
         yield GateFinding(
             name=kind,
             level=RED if count else OK,
@@ -53,7 +54,7 @@ def findings_of(
             advice=advice if rows else "",
         )
     if cutoff is not None:
-        yield _at_cutoff(verdict, cutoff, too_long, f"{of_base} --max-length {cutoff}")
+        yield _at_cutoff(verdict, cutoff, too_long, f"{of_base} --max-length {cutoff}", listed)
 
 
 def row_line(row: int, source: str, what: str) -> str:
@@ -61,7 +62,7 @@ def row_line(row: int, source: str, what: str) -> str:
     return f"row {row:,}{f' ({source})' if source else ''}: {what}"
 
 
-def _at_cutoff(verdict: Verdict, cutoff: int, too_long: str, of: str) -> GateFinding:
+def _at_cutoff(verdict: Verdict, cutoff: int, too_long: str, of: str, listed: int) -> GateFinding:
     kept = verdict.lengths[""].at(cutoff, too_long)
     name, count = LOST, kept.cut
     text = f"longer than data.max_length ({cutoff} tokens)"
@@ -77,7 +78,7 @@ def _at_cutoff(verdict: Verdict, cutoff: int, too_long: str, of: str) -> GateFin
         level, advice = YELLOW, "Raise data.max_length to keep them."
     else:
         name = TOO_LONG
-    first = verdict.rows_where(cutoff, lost=too_long == TRUNCATE) if count else []
+    first = verdict.rows_where(cutoff, lost=too_long == TRUNCATE, most=listed) if count else []
     return GateFinding(
         name=name,
         level=level if count else OK,

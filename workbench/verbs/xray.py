@@ -13,6 +13,8 @@ from workbench.verbs.common import leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
+_SHOWN = 20
+"""Rows that are named of a finding."""
 _BARS = 12
 _WIDTH = 40
 """Characters of the longest bar."""
@@ -146,7 +148,8 @@ def _verdict(args: argparse.Namespace) -> dict[str, Any]:
             "base": args.model,
             "max_length": cutoff,
             "findings": [
-                finding.to_json() for finding in found.findings(cutoff, args.too_long, args.model)
+                finding.to_json()
+                for finding in found.findings(cutoff, args.too_long, args.model, _SHOWN)
             ],
             "kept": None
             if cutoff is None
