@@ -269,3 +269,21 @@ def test_the_verb_splits_by_field_and_by_task(cli: Cli, write_rows: WriteRows) -
     }
     documents = {(e.extra["doc"], e.split) for e in read}
     assert len(documents) == 24
+
+
+def test_the_verb_splits_a_version_anew(
+    cli: Cli, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = [
+        replace(e, split="validation") for e in with_variants(unlike(20, task="a"), 1)
+    ] + unlike(10, task="b")
+    versions.create(workspace, "made", examples, sources=[], steps=[])
+    done = cli("data", "split", "made", "--validation", "0.2", "--stratify", "task")
+    assert done.returncode == 0, done.stderr
+    after = list(versions.read(versions.list_versions(workspace)[0]))
+    found = counts_by_task(after)
+    assert (found["a", "validation"], found["b", "validation"]) == (8, 2)
+    assert straddling(after) == 0
+    assert (
+        "must be at least 0 and below 1" in cli("data", "split", "made", "--validation", "1").stderr
+    )

@@ -12,7 +12,7 @@ from workbench.data import revising, split, versions
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.text import visible
-from workbench.verbs import card, checks, find, mix, recipes
+from workbench.verbs import card, checks, find, mix, recipes, splitting
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace, check_name
@@ -76,7 +76,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the validation split, instead of a share; may be given several times",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
-    add_split_options(parser)
+    splitting.add_options(parser)
     parser.add_argument(
         "--license",
         action="append",
@@ -89,25 +89,6 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
     )
     add_detach(parser)
-
-
-def add_split_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides which rows may be on which side of a split."""
-    parser.add_argument(
-        "--split-by",
-        default="prompt",
-        metavar="FIELD",
-        help="rows with the same value of it stay together (default: the prompt)",
-    )
-    parser.add_argument(
-        "--stratify", choices=("task",), help="hold out the share of each task, not of all rows"
-    )
-    parser.add_argument(
-        "--near-duplicates-together",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="rows that say almost the same stay on one side (the default)",
-    )
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:
