@@ -152,7 +152,7 @@ def test_a_mixture_says_what_its_parts_are_made_of(
     assert f"{made[0].reference} was made from\n\n- why.jsonl; licence mit" in text
     assert "| mix | 5 of the" in text
     shutil.rmtree(made[0].folder)
-    gone = data_card.write(mixed)
+    gone = data_card.refresh(mixed)
     assert gone["licences"] == ["apache-2.0", "not declared"]
     assert f"{made[0].reference}: it is no longer in the workspace" in read(mixed)
 
@@ -192,11 +192,11 @@ def test_a_card_in_a_folder_that_can_t_be_written_is_still_told(
     (version.folder / "statistics.json").unlink()
     monkeypatch.setattr("workbench.data.data_card.write_text", full)
     monkeypatch.setattr("workbench.data.statistics.write_json", full)
-    assert data_card.write(version)["statistics"]["parts"]
+    assert data_card.refresh(version)["statistics"]["parts"]
     assert read(version) == before
     version.data_path.write_text("{}\n")
     with pytest.raises(WorkbenchError, match="were changed"):
-        data_card.write(version)
+        data_card.refresh(version)
 
 
 def test_the_verb_takes_a_licence_for_each_file(

@@ -84,11 +84,19 @@ def _recipe(body: dict[str, Any]) -> str:
 
 
 def write(version: Version) -> dict[str, Any]:
-    """Write the card of a version anew, whole; returns the facts in it.
+    """Write the card of a version, whole; returns the facts in it.
 
-    Raises WorkbenchError when the version can't be read. In a folder that can't be written the
-    card stays as it is.
+    Raises WorkbenchError when the version can't be read, and OSError or WorkbenchError when the
+    card can't be written.
     """
+    found = facts(version)
+    write_text(version.folder / card.NAME, card.render(found))
+    return found
+
+
+def refresh(version: Version) -> dict[str, Any]:
+    """Write the card of a version anew, as `write` does; in a folder that can't be written it
+    stays as it is."""
     found = facts(version)
     with suppress(WorkbenchError, OSError):
         write_text(version.folder / card.NAME, card.render(found))
@@ -103,7 +111,7 @@ def keep_tokens(version: Version, counts: dict[str, Any]) -> None:
     with suppress(WorkbenchError, OSError):
         (version.folder / _TOKENS).mkdir(exist_ok=True)
         write_json(version.folder / _TOKENS / f"{name}.json", {"v": 1, **kept})
-    write(version)
+    refresh(version)
 
 
 def _tokens(version: Version) -> list[dict[str, Any]]:

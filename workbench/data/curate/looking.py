@@ -38,5 +38,5 @@ def look(
         return known
     found = annotate(workspace, Table(version.data_path), check, options, tell)
     findings = store.write(version, check, options, found)
-    data_card.write(version)
+    data_card.refresh(version)
     return findings
