@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.conftest import Cli
+from workbench.cli import main
 from workbench.data import card, data_card, mixing, revising, tokens, versions
 from workbench.data.curate import checks, looking
 from workbench.data.importing import Options, import_files
@@ -86,7 +87,7 @@ def test_the_recipe_in_it_makes_the_version_beside_its_files(
 def test_a_check_that_has_looked_is_in_it(workspace: Workspace, version: Version) -> None:
     look(workspace, version, "personal-data")
     text = read(version)
-    assert "| personal-data | 1 | 1 email |" in text
+    assert "| personal-data |  | 1 | 1 email |" in text
     assert "- personal-data: not" not in text and "- quality: not" in text
     clean = make(workspace, revising.with_step(version, Redact()))
     assert "gave way to placeholders: 1" in read(clean)
@@ -101,10 +102,10 @@ def test_tokens_are_in_it_once_they_are_counted(version: Version, tiny_model: Pa
     assert "Not counted" in read(version)
     template = ChatTemplate.load(tiny_model)
     counts = tokens.count(versions.read(version), version.rows, template)
-    about = {"base": "some/base", "revision": None, "template": template.fingerprint()}
+    about = {"base": "/home/me/base", "revision": None, "template": template.fingerprint()}
     data_card.keep_tokens(version, {**counts, **about})
     text = read(version)
-    assert "Of some/base, chat template" in text and "Not counted" not in text
+    assert "Of base, chat template" in text and "Not counted" not in text
     row = f"| all | {version.rows} | {counts['all']['tokens']:,} |"
     assert row in text
 
@@ -151,7 +152,7 @@ def test_a_mixture_says_what_its_parts_are_made_of(
     assert f"{made[0].reference} was made from\n\n- why.jsonl; licence mit" in text
     assert "| mix | 5 of the" in text
     shutil.rmtree(made[0].folder)
-    gone = data_card.write(mixed)
+    gone = data_card.refresh(mixed)
     assert gone["licences"] == ["apache-2.0", "not declared"]
     assert f"{made[0].reference}: it is no longer in the workspace" in read(mixed)
 
@@ -168,14 +169,13 @@ def test_nothing_from_the_data_is_markup(workspace: Workspace, write_rows: Write
 
 
 def test_a_version_of_before_gets_its_card_when_it_is_asked_for(
-    cli: Cli, workspace: Workspace, version: Version
+    cli: Cli, workspace: Workspace, version: Version, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = json.loads((version.folder / "statistics.json").read_text())
     for name in (card.NAME, "statistics.json"):
         (version.folder / name).unlink()
-    done = cli("data", "card", "made")
-    assert done.returncode == 0, done.stderr
-    assert f"# {version.reference}" in done.stdout
+    assert main(["--workspace", str(workspace.root), "data", "card", "made"]) == 0
+    assert f"# {version.reference}" in capsys.readouterr().out
     assert "licence mit" in read(version)
     assert json.loads((version.folder / "statistics.json").read_text()) == kept
     found = json.loads(cli("data", "card", "made", "--json").stdout)
@@ -192,18 +192,25 @@ def test_a_card_in_a_folder_that_can_t_be_written_is_still_told(
     (version.folder / "statistics.json").unlink()
     monkeypatch.setattr("workbench.data.data_card.write_text", full)
     monkeypatch.setattr("workbench.data.statistics.write_json", full)
-    assert data_card.write(version)["statistics"]["parts"]
+    assert data_card.refresh(version)["statistics"]["parts"]
     assert read(version) == before
     version.data_path.write_text("{}\n")
     with pytest.raises(WorkbenchError, match="were changed"):
-        data_card.write(version)
+        data_card.refresh(version)
 
 
-def test_the_verb_takes_a_licence_for_each_file(cli: Cli, write_rows: WriteRows) -> None:
+def test_the_verb_takes_a_licence_for_each_file(
+    cli: Cli,
+    workspace: Workspace,
+    write_rows: WriteRows,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         write_rows(*(pair(n, name) for n in range(9)), name=name)
     how = ("data", "import", "a.jsonl", "b.jsonl")
-    assert "b is none of the files" in cli(*how, "--license", "b=mit").stderr
+    wrong = ["--workspace", str(workspace.root), *how, "--license", "b=mit"]
+    assert main(wrong) != 0
+    assert "b is none of the files" in capsys.readouterr().err
     done = cli(*how, "--license", "a.jsonl=cc0-1.0", "--license", "mit", "--json")
     assert done.returncode == 0, done.stderr
     folder = Path(json.loads(done.stdout)["folder"])

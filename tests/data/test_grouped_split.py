@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli
-from workbench.data import grouped_split, revising, split, versions
+from workbench.data import grouped_split, leakage, revising, split, versions
 from workbench.data.curate.duplicates import jaccard, shingles, text_of
 from workbench.data.example import Example, Message
 from workbench.data.importing import Options, import_files, recipe_of
@@ -269,3 +270,33 @@ def test_the_verb_splits_by_field_and_by_task(cli: Cli, write_rows: WriteRows) -
     }
     documents = {(e.extra["doc"], e.split) for e in read}
     assert len(documents) == 24
+
+
+def test_the_verb_splits_a_version_anew(
+    cli: Cli, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = [
+        replace(e, split="validation") for e in with_variants(unlike(20, task="a"), 1)
+    ] + unlike(10, task="b")
+    versions.create(workspace, "made", examples, sources=[], steps=[])
+    done = cli("data", "split", "made", "--validation", "0.2", "--stratify", "task")
+    assert done.returncode == 0, done.stderr
+    after = list(versions.read(versions.list_versions(workspace)[0]))
+    found = counts_by_task(after)
+    assert (found["a", "validation"], found["b", "validation"]) == (8, 2)
+    assert straddling(after) == 0
+    assert (
+        "must be at least 0 and below 1" in cli("data", "split", "made", "--validation", "1").stderr
+    )
+
+
+def test_very_many_rows_that_are_all_alike_take_no_pair_each() -> None:
+    """6,000 rows of one template: 18 million pairs, of which each row's first is enough."""
+    template = " ".join(f"say{n}" for n in range(60))
+    rows = [row([template, f"name{n}"]) for n in range(6000)]
+    begun = time.process_time()
+    divided = assign([*rows, *unlike(2)], 0.3)
+    assert {example.split for example in divided[:6000]} == {"train"}
+    assert time.process_time() - begun < 15
+    asked = replace(row([template, "other"]), split="validation")
+    assert len(leakage.alike_across([*rows, asked], 0.7, untold)) == 6000

@@ -161,7 +161,9 @@ def _tokens(card: dict[str, Any]) -> Iterator[str]:
     if not card["tokens"]:
         yield "Not counted: `workbench data tokens` counts them for a base model."
     for counted in card["tokens"]:
-        yield f"Of {escaped(counted['base'])}, chat template {escaped(counted['template'])}:"
+        # Of a local folder the name: the rest is of one machine.
+        base = counted["base"] if counted["revision"] else Path(counted["base"]).name
+        yield f"Of {escaped(base)}, chat template {escaped(counted['template'])}:"
         yield ""
         parts = {"all": counted["all"], **counted["splits"]}
         parts |= {f"task {name or '–'}": part for name, part in counted["tasks"].items()}
@@ -182,13 +184,14 @@ def _checks(card: dict[str, Any]) -> Iterator[str]:
     rows = [
         (
             found["check"],
+            _how({"options": found["options"]}),
             found["flagged"],
             ", ".join(f"{count:,} {kind}" for kind, count in found["kinds"].items()) or "none",
         )
         for found in card["findings"]
     ]
     if rows:
-        yield from _table(("check", "flagged rows", "findings"), rows)
+        yield from _table(("check", "how", "flagged rows", "findings"), rows)
         yield ""
     looked = {found["check"] for found in card["findings"]}
     for name in card["checks"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from workbench.data import card, versions
 from workbench.data.curate import checks, store
+from workbench.data.curate.store import Findings
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, write_json, write_text
@@ -58,12 +60,18 @@ def facts(version: Version) -> dict[str, Any]:
         "tokens": _tokens(version),
         "checks": list(checks.names()),
         "findings": [
-            {"check": f.check, "options": f.options, "flagged": f.flagged, "kinds": f.kinds}
+            {"check": f.check, "options": _chosen(f), "flagged": f.flagged, "kinds": f.kinds}
             for f in store.list_findings(version)
         ],
         "redacted": sum(step.get("changed", 0) for step in steps if step["name"] == "redact"),
         "recipe": recipe and _recipe(recipe),
     }
+
+
+def _chosen(found: Findings) -> dict[str, Any]:
+    """The options of a check that aren't as by default."""
+    usual = json.loads(json.dumps(asdict(checks.get(found.check).Options())))
+    return {name: value for name, value in found.options.items() if usual.get(name) != value}
 
 
 def _recipe(body: dict[str, Any]) -> str:
@@ -76,11 +84,19 @@ def _recipe(body: dict[str, Any]) -> str:
 
 
 def write(version: Version) -> dict[str, Any]:
-    """Write the card of a version anew, whole; returns the facts in it.
+    """Write the card of a version, whole; returns the facts in it.
 
-    Raises WorkbenchError when the version can't be read. In a folder that can't be written the
-    card stays as it is.
+    Raises WorkbenchError when the version can't be read, and OSError or WorkbenchError when the
+    card can't be written.
     """
+    found = facts(version)
+    write_text(version.folder / card.NAME, card.render(found))
+    return found
+
+
+def refresh(version: Version) -> dict[str, Any]:
+    """Write the card of a version anew, as `write` does; in a folder that can't be written it
+    stays as it is."""
     found = facts(version)
     with suppress(WorkbenchError, OSError):
         write_text(version.folder / card.NAME, card.render(found))
@@ -95,7 +111,7 @@ def keep_tokens(version: Version, counts: dict[str, Any]) -> None:
     with suppress(WorkbenchError, OSError):
         (version.folder / _TOKENS).mkdir(exist_ok=True)
         write_json(version.folder / _TOKENS / f"{name}.json", {"v": 1, **kept})
-    write(version)
+    refresh(version)
 
 
 def _tokens(version: Version) -> list[dict[str, Any]]:

@@ -61,26 +61,48 @@ def grouped(
 
 def _joined(rows: Sequence[Example], labels: Any, threshold: float, tell: Tell) -> Any:
     """The labels, with one for all groups that have rows alike."""
-    import numpy as np
+    components = _Components(labels)
+    for first, second, _ in Join(rows, threshold, tell).pairs(components):
+        components.join(first, second)
+    return components.labels
 
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], np.arange(labels.max(initial=-1) + 2))
-    members: dict[int, list[int]] = {}
 
-    def of(label: int) -> list[int]:
-        return members.pop(label, None) or order[starts[label] : starts[label + 1]].tolist()
+class _Components:
+    """Rows by the component that they are in so far: those of one need not be compared."""
 
-    def apart(first: Any, second: Any) -> Any:
-        return labels[first] != labels[second]
+    def __init__(self, labels: Any) -> None:
+        """`labels` are numbers from 0, one a row, and are changed."""
+        import numpy as np
 
-    for first, second, _ in Join(rows, threshold, tell).pairs(apart):
-        one, other = int(labels[first]), int(labels[second])
+        self.labels = labels
+        self._order = np.argsort(labels, kind="stable")
+        numbers = np.arange(labels.max(initial=-1) + 2)
+        self._starts = np.searchsorted(labels[self._order], numbers)
+        self._members: dict[int, list[int]] = {}
+
+    def worth(self, first: Any, second: Any) -> Any:
+        return self.labels[first] != self.labels[second]
+
+    def ahead(self, rows: Any) -> Any:
+        return rows < 0  # None: what comes first is as good as any.
+
+    def settled(self, rows: Any) -> bool:
+        return bool((self.labels[rows] == self.labels[rows[0]]).all())
+
+    def join(self, first: int, second: int) -> None:
+        """Make one component of those of two rows."""
+        one, other = int(self.labels[first]), int(self.labels[second])
         if one == other:
-            continue
-        larger, smaller = of(one), of(other)
+            return
+        larger, smaller = self._take(one), self._take(other)
         if len(larger) < len(smaller):
             one, larger, smaller = other, smaller, larger
-        labels[smaller] = one
+        self.labels[smaller] = one
         larger += smaller
-        members[one] = larger
-    return labels
+        self._members[one] = larger
+
+    def _take(self, label: int) -> list[int]:
+        known = self._members.pop(label, None)
+        if known is not None:
+            return known
+        return list(self._order[self._starts[label] : self._starts[label + 1]].tolist())

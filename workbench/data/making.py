@@ -1,7 +1,7 @@
 """Rows on their way to a dataset version, step after step, on disk.
 
 A step says what becomes of the rows that it changes; the others are copied as they are. So a
-gigabyte of rows needs no more memory than 8 bytes for each.
+gigabyte of rows needs no more memory than 12 bytes for each.
 """
 
 from __future__ import annotations

@@ -57,12 +57,14 @@ class Statistics:
         self._trained[part] += trained
 
     def to_json(self) -> dict[str, Any]:
+        import numpy as np
+
         parts = [
             {
                 "task": task,
                 "split": split,
                 "rows": len(digests),
-                "different_rows": len(set(digests)),
+                "different_rows": len(np.unique(np.array(digests, np.uint64))),
                 "characters": self._characters[task, split],
                 "trained_characters": self._trained[task, split],
             }

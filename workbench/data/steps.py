@@ -14,8 +14,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from workbench.data import split
-from workbench.data.curate.alike import Join
+from workbench.data import leakage, split
 from workbench.data.curate.findings import Finding
 from workbench.data.curate.redaction import Placeholders, redact
 from workbench.data.example import Example
@@ -91,7 +90,7 @@ def leaks(
     Raises WorkbenchError when no training row would be left.
     """
     asked = split.asked(rows)
-    alike = {} if near_duplicates is None else alike_across(rows, near_duplicates, tell)
+    alike = {} if near_duplicates is None else leakage.alike_across(rows, near_duplicates, tell)
     left = 0
     for place, example in enumerate(watched(rows, "looking for leaks", tell)):
         found = split.leak(example, asked)
@@ -105,28 +104,6 @@ def leaks(
             left += example.split == split.TRAIN
     if not left:
         raise WorkbenchError("No training row is left: every prompt is in the validation files.")
-
-
-def alike_across(
-    rows: Sequence[Example], threshold: float, tell: Tell
-) -> dict[int, tuple[int, float]]:
-    """The training rows whose Jaccard similarity to a validation row is at least `threshold`,
-    each with such a row and the similarity."""
-    import numpy as np
-
-    held_out = np.array([example.split == split.VALIDATION for example in rows], bool)
-    found: dict[int, tuple[int, float]] = {}
-    open_ = ~held_out
-
-    def across(first: Any, second: Any) -> Any:
-        return (held_out[first] & open_[second]) | (held_out[second] & open_[first])
-
-    if held_out.any():
-        for first, second, similarity in Join(rows, threshold, tell).pairs(across):
-            row, other = (second, first) if held_out[first] else (first, second)
-            found.setdefault(row, (other, similarity))
-            open_[row] = False
-    return found
 
 
 def drop(

@@ -180,7 +180,7 @@ def keep(
                 write_json(building / statistics.NAME, held)
                 data_card.write(_read(building))
         elif licences.declare(final / _VERSION, sources):
-            data_card.write(_read(final))
+            data_card.refresh(_read(final))
     return _read(final)
 
 

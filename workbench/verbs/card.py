@@ -25,7 +25,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _card(args: argparse.Namespace) -> dict[str, Any]:
     version = versions.resolve(Workspace.find(args.workspace), args.reference)
-    return {**data_card.write(version), "path": str(version.folder / card.NAME)}
+    return {**data_card.refresh(version), "path": str(version.folder / card.NAME)}
 
 
 def _show(result: dict[str, Any]) -> None:

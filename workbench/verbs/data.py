@@ -24,6 +24,7 @@ from workbench.verbs import (
     mix,
     recipes,
     repair,
+    splitting,
     xray,
 )
 from workbench.verbs.common import group, leaf, say, table
@@ -93,7 +94,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="the validation split, instead of a share; may be given several times",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
-    add_split_options(parser)
+    splitting.add_options(parser)
     parser.add_argument(
         "--license",
         action="append",
@@ -107,25 +108,6 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     import_options.add(parser)
     add_detach(parser)
-
-
-def add_split_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides which rows may be on which side of a split."""
-    parser.add_argument(
-        "--split-by",
-        default="prompt",
-        metavar="FIELD",
-        help="rows with the same value of it stay together (default: the prompt)",
-    )
-    parser.add_argument(
-        "--stratify", choices=("task",), help="hold out the share of each task, not of all rows"
-    )
-    parser.add_argument(
-        "--near-duplicates-together",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="rows that say almost the same stay on one side (the default)",
-    )
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:

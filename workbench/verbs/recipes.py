@@ -15,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, user_path
 from workbench.jobs import tasks
 from workbench.text import visible
+from workbench.verbs import splitting
 from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
@@ -61,6 +62,12 @@ def _add_revisions(verbs: Verbs) -> None:
     edit = _revision(verbs, "edit", "put what a JSON file holds in place of a row", _edit)
     edit.add_argument("row", type=int, metavar="N")
     edit.add_argument("file", type=Path, metavar="FILE", help="`messages` or `text`, and `task`")
+    divide = _revision(verbs, "split", "hold out other rows for validation", _split)
+    divide.add_argument(
+        "--validation", type=float, default=0.1, metavar="SHARE", help="held out (default: 0.1)"
+    )
+    divide.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    splitting.add_options(divide)
     restore = _revision(verbs, "restore", "bring a removed row back", _restore)
     restore.add_argument("id", metavar="ID", help="as `workbench data removed` lists it")
     switch = _revision(verbs, "switch", "switch a step of the recipe off or on", _switch)
@@ -129,6 +136,10 @@ def _remove(args: argparse.Namespace, version: Version) -> Recipe:
 def _edit(args: argparse.Namespace, version: Version) -> Recipe:
     fields = read_json_object(user_path(args.file))
     return revising.with_step(version, revising.edit_step(version, args.row, fields))
+
+
+def _split(args: argparse.Namespace, version: Version) -> Recipe:
+    return revising.with_step(version, splitting.step_of(args))
 
 
 def _restore(args: argparse.Namespace, version: Version) -> Recipe:

@@ -15,9 +15,9 @@ which two in a row are the same once in a million rows; what is found is proved 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 from workbench.data.curate.duplicates import jaccard, shingles, text_of
@@ -36,8 +36,21 @@ _BATCH = 1 << 20
 _KEPT = 4096
 """Rows whose words are kept for the next proof."""
 
-Worth = Callable[[Any, Any], Any]
-"""Takes the places of as many first as second rows, and says which pairs need be looked at."""
+
+class Relation(Protocol):
+    """Which pairs are looked for. Rows are arrays of places, int64."""
+
+    def worth(self, first: Any, second: Any) -> Any:
+        """Whether each pair of a first and a second row need be looked at, bool, as these."""
+        ...
+
+    def ahead(self, rows: Any) -> Any:
+        """Which rows are best compared with all others before the rest is, bool, as these."""
+        ...
+
+    def settled(self, rows: Any) -> bool:
+        """Whether no pair of these rows is worth it any more."""
+        ...
 
 
 class Join:
@@ -63,13 +76,14 @@ class Join:
         self._sizes = np.array(sizes, np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
 
-    def pairs(self, worth: Worth) -> Iterator[tuple[int, int, float]]:
-        """The pairs that are `worth` it, each with its similarity, always in the same order.
+    def pairs(self, relation: Relation) -> Iterator[tuple[int, int, float]]:
+        """The pairs that are worth it, each with its similarity, always in the same order.
 
-        `worth` is asked anew as the search goes on; a pair may come that it has just ruled out.
+        The relation is asked anew as the search goes on, so that what a pair settles is not looked
+        at again; a pair may still come that it has just ruled out.
         """
         held = lru_cache(maxsize=_KEPT)(self._held)
-        for first, second in self._candidates(worth):
+        for first, second in self._candidates(relation):
             for a, b in zip(first.tolist(), second.tolist(), strict=True):
                 if (similarity := jaccard(held(a), held(b))) >= self._threshold:
                     yield a, b, similarity
@@ -77,21 +91,24 @@ class Join:
     def _held(self, row: int) -> frozenset[str]:
         return shingles(text_of(self._rows[row]))
 
-    def _candidates(self, worth: Worth) -> Iterator[tuple[Any, Any]]:
+    def _candidates(self, relation: Relation) -> Iterator[tuple[Any, Any]]:
         """Pairs that are alike enough by their checksums, each with the earlier row first."""
         import numpy as np
 
         tokens, rows, ranks = self._prefixes()
         _, heads, lengths = np.unique(tokens, return_index=True, return_counts=True)
         few = np.repeat(lengths <= _FEW, lengths)
-        yield from self._among_few(tokens[few], rows[few], ranks[few], worth)
-        many = np.flatnonzero(lengths > _FEW)
-        for place in watched(many.tolist(), "comparing", self._tell, "frequent shingles"):
+        yield from self._among_few(tokens[few], rows[few], ranks[few], relation)
+        many = np.flatnonzero(lengths > _FEW).tolist()
+        for done, place in enumerate(many):
             part = slice(heads[place], heads[place] + lengths[place])
-            yield from self._among_many(rows[part], ranks[part], worth)
+            for pairs in self._among_many(rows[part], ranks[part], relation):
+                yield pairs
+                self._tell("comparing", done, len(many), "frequent shingles")
+        self._tell("comparing", len(many), len(many), "frequent shingles")
 
     def _among_few(
-        self, tokens: Any, rows: Any, ranks: Any, worth: Worth
+        self, tokens: Any, rows: Any, ranks: Any, relation: Relation
     ) -> Iterator[tuple[Any, Any]]:
         import numpy as np
 
@@ -103,26 +120,31 @@ class Join:
             part = tokens[start : start + _BATCH + _FEW]
             for distance in range(1, min(_FEW, len(part))):
                 meet = np.flatnonzero(part[:-distance] == part[distance:]) + start
-                pairs = self._possible(rows, ranks, meet, meet + distance, worth)
+                pairs = self._possible(rows, ranks, meet, meet + distance, relation)
                 gathered.append(pairs)
                 total += len(pairs)
             if total >= _BATCH:
-                yield from self._alike(np.unique(np.concatenate(gathered)), worth)
+                yield from self._alike(np.unique(np.concatenate(gathered)), relation)
                 gathered, total = [], 0
         if total:
-            yield from self._alike(np.unique(np.concatenate(gathered)), worth)
+            yield from self._alike(np.unique(np.concatenate(gathered)), relation)
         self._tell("candidates", len(tokens), len(tokens), "shingles")
 
-    def _among_many(self, rows: Any, ranks: Any, worth: Worth) -> Iterator[tuple[Any, Any]]:
+    def _among_many(self, rows: Any, ranks: Any, relation: Relation) -> Iterator[tuple[Any, Any]]:
         import numpy as np
 
+        order = np.argsort(~relation.ahead(rows), kind="stable")
+        rows, ranks = rows[order], ranks[order]
         for place in range(len(rows) - 1):
             others = np.arange(place + 1, len(rows))
-            pairs = self._possible(rows, ranks, np.full(len(others), place), others, worth)
+            pairs = self._possible(rows, ranks, np.full(len(others), place), others, relation)
             if len(pairs):
-                yield from self._alike(pairs, worth)
+                yield from self._alike(pairs, relation)
+            elif relation.settled(rows[place:]):
+                # Of rows that are all alike, the first has settled it.
+                return
 
-    def _possible(self, rows: Any, ranks: Any, one: Any, other: Any, worth: Worth) -> Any:
+    def _possible(self, rows: Any, ranks: Any, one: Any, other: Any, relation: Relation) -> Any:
         """Pairs of the entries at `one` and `other` that can be alike enough, as a number each:
         the earlier row in its upper 32 bits, the later one in its lower."""
         import numpy as np
@@ -132,11 +154,11 @@ class Join:
         needed = self._threshold / (1 + self._threshold) * (size_a + size_b) - 1e-6
         # If this is the first shingle that they share; if not, they met at that one.
         most = np.minimum(size_a - ranks[one], size_b - ranks[other])
-        kept = (most >= needed) & worth(a, b)
+        kept = (most >= needed) & relation.worth(a, b)
         a, b = a[kept], b[kept]
         return np.minimum(a, b).astype(np.uint64) << 32 | np.maximum(a, b).astype(np.uint64)
 
-    def _alike(self, pairs: Any, worth: Worth) -> Iterator[tuple[Any, Any]]:
+    def _alike(self, pairs: Any, relation: Relation) -> Iterator[tuple[Any, Any]]:
         import numpy as np
 
         first, second = (pairs >> 32).astype(np.int64), (pairs & 0xFFFFFFFF).astype(np.int64)
@@ -144,7 +166,7 @@ class Join:
         cuts = np.searchsorted(ends, np.arange(_BATCH, ends[-1] + _BATCH, _BATCH))
         for start, stop in zip([0, *(cuts + 1).tolist()], (cuts + 1).tolist(), strict=False):
             a, b = first[start:stop], second[start:stop]
-            asked = worth(a, b)
+            asked = relation.worth(a, b)
             a, b = a[asked], b[asked]
             common = self._common(a, b)
             alike = common >= self._threshold * (self._sizes[a] + self._sizes[b] - common) - 1e-6

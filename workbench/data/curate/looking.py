@@ -46,5 +46,5 @@ def look(
         if known is None:
             raise
         return known
-    data_card.write(version)
+    data_card.refresh(version)
     return findings
