@@ -96,7 +96,7 @@ def _piece(example: Example, number: int, text: str, count: int) -> Example:
         example,
         text=text,
         source=f"{example.source} ({number} of {count})",
-        extra={**example.extra, "document": example.source, "piece": number},
+        extra={"document": example.source, "piece": number, **example.extra},
     )
 
 
