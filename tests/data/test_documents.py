@@ -23,6 +23,11 @@ from workbench.workspace import Workspace
         ("One two. Three four", 14, ["One two. ", "Three four"]),
         ("„Ja.“ Nein. Vielleicht", 13, ["„Ja.“ Nein. ", "Vielleicht"]),
         ("one two three", 8, ["one two ", "three"]),
+        (
+            "# A\n\nOne two three four. Five six seven.",
+            26,
+            ["# A\n\nOne two three four. ", "Five six seven."],
+        ),
         ("abcdefghij", 4, ["abcd", "efgh", "ij"]),
         ("short", 9, ["short"]),
     ],

@@ -68,6 +68,14 @@ def test_what_no_repair_mends_keeps_its_reason(value: Any) -> None:
     assert str(after.value) == str(before.value)
 
 
+def test_what_is_said_after_a_call_of_a_tool_is_not_put_before_it() -> None:
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}
+    with pytest.raises(RowError, match="two assistant turns follow each other"):
+        convert({"messages": [talk("u")[0], call, talk("ua")[1]]}, kinds=repairs.NAMES)
+    after = convert({"messages": [*talk("ua"), call]}, kinds=repairs.NAMES).examples[0].messages
+    assert (after[1].content, len(after[1].calls)) == ("a1", 1)
+
+
 def test_only_the_repairs_that_were_asked_for_are_done() -> None:
     assert mended(row("au"), "drop-opening", "swap-roles")[1] == ("swap-roles",)
     for kinds in (("merge-turns",), ("drop-opening",), ()):

@@ -208,7 +208,7 @@ def test_rows_with_calls_go_through_an_import_and_are_looked_at(
 ) -> None:
     other = json.loads(json.dumps(ROW))
     other["messages"][1]["tool_calls"][0]["function"]["arguments"] = '{"at": "Ulm"}'
-    path = write_rows(ROW, ROW, other)
+    path = write_rows({**ROW, "n": 1}, ROW, other)
     version = import_files(workspace, [path], "made", Options(validation_share=0))
     rows = list(versions.read(version))
     assert [row.id for row in rows] == [example().id, example(other).id], "no more is a duplicate"

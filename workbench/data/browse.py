@@ -85,8 +85,8 @@ def look_at(number: int, line: bytes) -> Looked:
 def _as_kept(value: dict[str, Any], read: list[Example]) -> Example:
     """The row as workbench wrote it."""
     (example,) = read
-    about = {name: value[name] for name in ("split", "source", "extra") if name in value}
-    return replace(example, extra={}, **{"source": "", **about})
+    place = value.get("source", "")
+    return replace(example, split=value["split"], source=place, extra=value.get("extra", {}))
 
 
 def _is_own(value: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from workbench.data.mapping import Mapping, mapping
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, write_json
 
-_NAME = "dataset_info.json"
+NAME = "dataset_info.json"
 _ALPACA = {"prompt": "instruction", "query": "input", "response": "output"}
 _SHAREGPT = {"messages": "conversations"}
 _TAGS = {
@@ -70,7 +70,7 @@ class Entry:
 
 def is_one(path: Path) -> bool:
     """Whether a path names such a file."""
-    return path.name == _NAME and path.is_file()
+    return path.name == NAME and path.is_file()
 
 
 def entry(path: Path, name: str) -> Entry:
@@ -156,7 +156,7 @@ def _object(body: dict[str, Any], name: str, where: str) -> dict[str, Any]:
 def check_addition(file: Path, name: str) -> None:
     """Raises WorkbenchError when the `dataset_info.json` beside a file has such an entry, or can't
     be read."""
-    path = file.parent / _NAME
+    path = file.parent / NAME
     if path.exists() and name in read_json_object(path):
         raise WorkbenchError(f"{path} has a data set {name} already.", "Choose another name.")
 
@@ -167,7 +167,7 @@ def add(file: Path, name: str, schema: str, present: Collection[str]) -> None:
 
     Raises WorkbenchError when it can't be written.
     """
-    path = file.parent / _NAME
+    path = file.parent / NAME
     entries = read_json_object(path) if path.exists() else {}
     body: dict[str, Any] = {"file_name": file.name}
     if "conversations" in present or "messages" in present:

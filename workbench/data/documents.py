@@ -24,6 +24,9 @@ _ENDS = tuple(
     )
 )
 """Where a text is cut, the best first: each a place after which the next piece begins."""
+_SHORT = 0.25
+"""The share of a piece below which a better end isn't taken: a heading would stand alone before
+a long paragraph."""
 _NEXT = "\f\n"
 
 Measure = Callable[[str], int]
@@ -33,7 +36,8 @@ def pieces(text: str, most: int, measure: Measure = len) -> Iterator[str]:
     """The text in pieces of which none measures more than `most`: joined they are the text.
 
     Cut after a paragraph where there is one, else after a line, a sentence, a word, and in the
-    middle of a word where it is longer than a piece itself. `measure` gives a longer text no
+    middle of a word where it is longer than a piece itself; a better end that makes a piece very
+    short gives way to the next best. `measure` gives a longer text no
     smaller number; by default it counts characters.
     """
     start = 0
@@ -69,14 +73,17 @@ def _reach(text: str, start: int, most: int, measure: Measure, guess: int) -> in
 
 
 def _best_end(text: str, start: int, reach: int) -> int:
+    ends = []
     for form in _ENDS:
         last = start
         for found in form.finditer(text, start, reach):
             last = found.end()
         # White space alone would be a row without a text.
         if last > start and text[start:last].strip() and text[last:].strip():
-            return last
-    return reach
+            ends.append(last)
+            if last - start >= (reach - start) * _SHORT:
+                return last
+    return ends[0] if ends else reach
 
 
 def cut(rows: Sequence[Example], most: int, measure: Measure, tell: Tell) -> Iterator[Change]:
@@ -96,7 +103,7 @@ def _piece(example: Example, number: int, text: str, count: int) -> Example:
         example,
         text=text,
         source=f"{example.source} ({number} of {count})",
-        extra={**example.extra, "document": example.source, "piece": number},
+        extra={"document": example.source, "piece": number, **example.extra},
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from workbench.data import dataset_info, hub, split
 from workbench.data.curate import duplicates
 from workbench.data.mapping import Mapping
-from workbench.data.opening import check_encoding
+from workbench.data.opening import check_encoding, suffix_of
 from workbench.data.raw import check_there
 from workbench.data.recipe import (
     Cut,
@@ -194,6 +194,8 @@ def _named(origin: Origin, about: dict[str, Any], options: Options) -> RowSource
 def _file(path: Path, about: dict[str, Any], options: Options) -> FileSource:
     check_there(path)
     encoding = check_encoding(options.encoding)
+    if encoding and (path.is_dir() or suffix_of(path) == ".parquet"):
+        raise WorkbenchError(f"{path} is no file of text: --encoding is for those.")
     found = {"path": path, "encoding": encoding, "mapping": options.mapping, **about}
     return FileSource.model_validate(found)
 

@@ -37,7 +37,8 @@ def _swapped(turns: Sequence[Turn]) -> list[Turn] | None:
     """Only a conversation that is right the other way round: the assistant begins, the user
     has the last word, and no tool is asked."""
     talk = [turn.role for turn in turns if turn.role != "system"]
-    if talk[0] != "assistant" or talk[-1] != "user" or "tool" in talk:
+    asks_tools = "tool" in talk or any(turn.calls for turn in turns)
+    if talk[0] != "assistant" or talk[-1] != "user" or asks_tools:
         return None
     other = {"user": "assistant", "assistant": "user"}
     return [replace(turn, role=other.get(turn.role, turn.role)) for turn in turns]
@@ -59,7 +60,9 @@ def _merged(turns: Sequence[Turn]) -> list[Turn]:
     merged: list[Turn] = []
     for turn in turns:
         before = merged[-1] if merged else None
-        if before and before.role == turn.role and turn.role in ("user", "assistant"):
+        alike = before and before.role == turn.role and turn.role in ("user", "assistant")
+        # What is said after a call of a tool can't come before it.
+        if before and alike and not before.calls:
             merged[-1] = _joined(before, turn)
         else:
             merged.append(turn)

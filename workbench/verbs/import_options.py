@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from workbench.data import repairs, revising, versions
+from workbench.data import dataset_info, repairs, revising, versions
 from workbench.errors import WorkbenchError
 from workbench.workspace import Workspace
 
@@ -43,6 +44,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", metavar="BASE", help="of --cut-tokens")
 
 
+def _model(workspace: Workspace, base: str) -> str:
+    """The base model as a recipe names it: a folder by its whole path."""
+    from workbench import base_models
+
+    if base_models.can_be_fetched(base):
+        return base
+    return str(base_models.resolve(workspace, base))
+
+
 def add_kinds(parser: argparse.ArgumentParser, help: str) -> None:
     """Add `--kinds`, which names repairs."""
     names = ", ".join(repairs.NAMES)
@@ -67,7 +77,7 @@ def read(args: argparse.Namespace, workspace: Workspace) -> dict[str, Any]:
         "mapping": mapped,
         "encoding": args.encoding,
         "cut": args.cut_chars or args.cut_tokens or 0,
-        "cut_model": args.model if args.cut_tokens else "",
+        "cut_model": _model(workspace, args.model) if args.cut_tokens else "",
     }
 
 
@@ -87,6 +97,6 @@ def origins(args: argparse.Namespace) -> list[str]:
     """What is to be imported, as `importing` takes it."""
     if args.dataset is None:
         return list(args.files)
-    if len(args.files) != 1:
-        raise WorkbenchError("--dataset takes one file, dataset_info.json.")
+    if len(args.files) != 1 or Path(args.files[0]).name != dataset_info.NAME:
+        raise WorkbenchError(f"--dataset goes with one file, {dataset_info.NAME}.")
     return [f"{args.files[0]}:{args.dataset}"]

@@ -106,7 +106,7 @@ def _found(row: int, earlier: int, similarity: float) -> Finding:
 def text_of(example: Example) -> str:
     """What of an example is compared: its plain text, or all of its turns but the system's,
     which many rows have in common."""
-    return example.text or "\n".join(m.content for m in example.messages if m.role != "system")
+    return example.text or "\n".join(m.written for m in example.messages if m.role != "system")
 
 
 def shingles(text: str) -> frozenset[str]:
