@@ -113,8 +113,12 @@ class WorkbenchApp(App[None]):
         """The config that the Config screen opens next."""
         self.chosen_dataset: str | None = None
         """The dataset version that the Config screen takes over."""
+        self.chosen_max_length: int | None = None
+        """The cutoff in tokens that it takes over with it."""
         self.base = base
         """The base model of the config in work: whose tokens the Datasets screen shows."""
+        self.max_length: int | None = None
+        """Its cutoff in tokens; None before there is a config in work."""
         self.ascii = ascii
         self.compact = compact
         """Draw the Monitor for a pane of a few lines, whatever its height."""

@@ -92,6 +92,12 @@ class WorkbenchScreen(Screen[Any]):
         # Not box.focus(), which waits a turn.
         self.set_focus(box)
 
+    def open_filter(self, text: str) -> None:
+        """Show only what matches, as if the text had been written in the filter's line."""
+        box = self.query_one("#filter", Input)
+        box.display, box.value = True, text
+        self.apply_filter(text)
+
     def reset_filter(self) -> bool:
         """Empty and close the filter's line; whether it was open."""
         box = self.query_one("#filter", Input)

@@ -25,6 +25,7 @@ from workbench.tracking import runs
 
 _COLUMNS = (Column("field", 32), Column("value", 14, grow=1), Column("unit", 8))
 _DATASET = "data.dataset"
+_CUTOFF = "data.max_length"
 
 
 class ConfigScreen(WorkbenchScreen):
@@ -72,6 +73,9 @@ class ConfigScreen(WorkbenchScreen):
         if dataset := self.shell.chosen_dataset:
             self.shell.chosen_dataset = None
             self._set(_DATASET, dataset)
+            if cutoff := self.shell.chosen_max_length:
+                self.shell.chosen_max_length = None
+                self._set(_CUTOFF, str(cutoff))
         elif not self._config.data.dataset and (known := versions.list_versions(self.workspace)):
             self._config = loading.changed(self._config, _DATASET, known[0].reference)
         self._refresh()
@@ -264,6 +268,7 @@ class ConfigScreen(WorkbenchScreen):
 
     def _refresh(self) -> None:
         self.shell.base = self._config.model.base
+        self.shell.max_length = self._config.data.max_length
         state = "saved" if self._saved == self._config else "not saved"
         text = f"{self._config.name}  ·  {state}  ·  enter edits, space takes the next choice"
         self.query_one("#state", Static).update(visible(text))

@@ -1,4 +1,4 @@
-"""One row as a person reads it: its turns, or its tokens."""
+"""One row as a person reads it: its turns, set as Markdown, with what was found in it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,14 @@ from rich.text import Text
 from workbench.data.browse import Looked
 from workbench.data.curate.findings import Finding, Other, Span, parts
 from workbench.data.example import Example
-from workbench.data.template import ChatTemplate
 from workbench.data.word_diff import Piece
-from workbench.errors import WorkbenchError
 from workbench.text import visible
 
 _LONGEST = 20_000
 """Characters of a turn that are laid out; a row may have megabytes, and would block."""
 _LONGEST_SET = 5_000
 """Characters of a turn that are set as Markdown, some 30 ms of work."""
-_MOST_TOKENS = 4_000
 _ROLE = Style(bold=True, color="cyan")
-_TOKEN_STYLES = {
-    True: (
-        Style(color="color(34)", reverse=True),
-        Style(color="color(30)", reverse=True, underline=True),
-    ),
-    False: (Style(dim=True), Style(dim=True, underline=True)),
-}
-"""Of trained tokens and of the others; two each, so that one sees where a token ends, in
-256 colours and without any."""
 _FOUND = Style(color="yellow", reverse=True)
 _BEFORE = 500
 """Characters that are shown before what was found far down a text."""
@@ -41,8 +29,6 @@ _PIECES = {
     "-": Style(color="red", strike=True),
     "+": Style(color="green", underline=True, bold=True),
 }
-_PART = "‹"
-"""Stands for a token that is a further part of the character before it."""
 
 
 def turns(looked: Looked) -> Text:
@@ -132,34 +118,6 @@ def markdown(looked: Looked) -> RenderableType:
             shown.append(Markdown(visible(_cut(text, _LONGEST_SET)), hyperlinks=False))
             shown.append(Text())
     return Group(*shown)
-
-
-def tokens(looked: Looked, template: ChatTemplate, base: str) -> Text:
-    """The tokens of a row by the template of `base`, the trained ones in reverse: it must
-    be seen without colours, too."""
-    if looked.problem:
-        return turns(looked)
-    out = Text()
-    for example in looked.examples:
-        size = len(example.text) + sum(len(message.written) for message in example.messages)
-        if size > _LONGEST * 4:
-            out.append(f"{size:,} characters are too many to show as tokens here.\n\n")
-            continue
-        try:
-            encoded = template.encode(example)
-        except WorkbenchError as error:
-            out.append(visible(f"Not a row to train on: {error}\n\n"))
-            continue
-        count = f"{encoded.trained_tokens} of {len(encoded.ids)}"
-        out.append(f"{count} tokens are trained (in reverse), by the template of\n", "bold")
-        out.append(f"{visible(base)}\n\n", "bold")
-        for place, token in enumerate(encoded.tokens[:_MOST_TOKENS]):
-            shown = visible(token.text) or _PART
-            out.append(shown, _TOKEN_STYLES[token.trained][place % 2])
-        if (more := len(encoded.ids) - _MOST_TOKENS) > 0:
-            out.append(f"\n… and {more:,} tokens more", "bold")
-        out.append("\n\n")
-    return out
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:

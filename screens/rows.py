@@ -14,9 +14,10 @@ from textual.message import Message
 from textual.widgets import Input
 from textual.worker import get_current_worker
 
+from screens import xray_text
 from screens.data_screen import line_to_write_in
 from screens.deciding import DecidingScreen
-from screens.example import markdown, tokens, turns
+from screens.example import markdown, turns
 from screens.row_source import RowSource
 from screens.widgets.row_table import Column, RowTable
 from workbench import base_models
@@ -64,10 +65,12 @@ class RowsScreen(DecidingScreen):
     LINES = ("sort",)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort", id="rows.sort", priority=True),
-        Binding("t", "tokens", "Tokens", id="datasets.tokens"),
+        Binding("t", "show('tokens')", "Tokens", id="datasets.tokens"),
+        Binding("T", "show('list')", "Token ids", show=False, id="rows.token_ids"),
+        Binding("v", "verdict", "Verdict", id="rows.verdict"),
         Binding("f", "checks", "Checks", id="rows.checks"),
         Binding("w", "steps", "Steps", id="datasets.steps"),
-        Binding("m", "markdown", "As Markdown", show=False, id="rows.markdown"),
+        Binding("m", "show('markdown')", "As Markdown", show=False, id="rows.markdown"),
         Binding("c", "configure", "Configure", show=False, id="datasets.configure"),
     ]
 
@@ -80,7 +83,8 @@ class RowsScreen(DecidingScreen):
         """Of the file that is searched, from 0 to 1."""
         self._unfinished = True
         """Whether index or search were under way when one looked last."""
-        self._as_tokens = self._as_markdown = False
+        self._as = ""
+        """How the row is shown: as `tokens`, as `list` of tokens, as `markdown`, or as it is."""
         self._template: ChatTemplate | None = None
         self._template_of = ""
         """The base model that the template is of, or is being loaded for."""
@@ -104,7 +108,7 @@ class RowsScreen(DecidingScreen):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("checks", "steps"):
+        if action in ("checks", "steps", "verdict"):
             return self.source.version is not None
         if action == "sort":
             return not isinstance(self.focused, Input)
@@ -244,28 +248,28 @@ class RowsScreen(DecidingScreen):
         self.show_beside(Text("") if looked is None else self._shown(looked))
 
     def _shown(self, looked: Looked) -> RenderableType:
-        if self._as_markdown:
+        if self._as == "markdown":
             return markdown(looked)
-        if not self._as_tokens:
+        if not self._as or looked.problem:
             return turns(looked)
         if self._template is None:
             waiting = f"Loading the tokenizer of {self._template_of} …"
             return Text(visible(self._template_problem or waiting))
-        return tokens(looked, self._template, self._template_of)
+        show = xray_text.listed if self._as == "list" else xray_text.in_text
+        return show(looked, self._template, self._template_of, self.shell.max_length)
 
-    def action_markdown(self) -> None:
-        """Show the texts as Markdown is set, or as they stand again."""
-        self._as_markdown, self._as_tokens = not self._as_markdown, False
+    def action_show(self, how: str) -> None:
+        """Show the row as its tokens, each on a line, or as Markdown; or as it is again."""
+        self._as = "" if self._as == how else how
+        if self._as in ("tokens", "list"):
+            self._want_template()
         self._show_row(self.table.cursor)
 
-    def action_tokens(self) -> None:
-        """Show the tokens of the row, the trained ones marked, or its text again."""
-        self._as_tokens, self._as_markdown = not self._as_tokens, False
-        if self._as_tokens and (self._template_of != self.shell.base or self._template_problem):
+    def _want_template(self) -> None:
+        if self._template_of != self.shell.base or self._template_problem:
             self._template, self._template_of = None, self.shell.base
             self._template_problem = ""
             self._load_template(self._template_of)
-        self._show_row(self.table.cursor)
 
     @work(thread=True, exclusive=True, group="template", exit_on_error=False)
     def _load_template(self, base: str) -> None:
@@ -309,6 +313,18 @@ class RowsScreen(DecidingScreen):
         self._show_source()
 
     # Other screens.
+
+    def action_verdict(self) -> None:
+        """What a base would be trained on, of all rows, and what a cutoff would take."""
+        from screens.verdict import VerdictScreen
+
+        if (version := self.source.version) is not None:
+            self.app.push_screen(VerdictScreen(version), self._look_into)
+
+    def _look_into(self, query: str | None) -> None:
+        """Show the rows that the verdict is about."""
+        if query is not None:
+            self.open_filter(query)
 
     def action_checks(self) -> None:
         """What checks find in the rows."""
