@@ -16,7 +16,7 @@ from workbench.data import versions
 from workbench.data.importing import Options, import_files
 from workbench.errors import WorkbenchError
 from workbench.jobs.control import Control, Stopped
-from workbench.jobs.events import Notice, Started
+from workbench.jobs.events import Answered, Notice, Started
 from workbench.jobs.log import LogWriter
 from workbench.jobs.state import describe
 from workbench.tracking import manifest, runs
@@ -161,20 +161,25 @@ def test_many_rows_that_say_the_same_are_told_and_stop_nothing(make: Make) -> No
 def test_rows_that_can_t_be_proved_are_left_out_where_that_is_accepted(
     make: Make, tiny_model: Path
 ) -> None:
-    """The template loses what stands before the response `lost`."""
+    """The template loses what stands before the response `lost`, and renders no `never`."""
     path = tiny_model / "chat_template.jinja"
-    path.write_text("{% if messages[-1]['content'] == 'lost' %}x{% endif %}" + path.read_text())
+    loses = "{% if messages[-1]['content'] == 'lost' %}x{% endif %}"
+    raises = "{% if messages[0]['content'] == 'never' %}{{ raise_exception('no') }}{% endif %}"
+    path.write_text(loses + raises + path.read_text())
     bad = {"prompt": "Where?", "completion": "lost"}
     model = {"base": str(tiny_model)}
     with pytest.raises(WorkbenchError, match="prefix-not-kept: 1 row") as refused:
         here(make(bad, model=model))
     assert "row 11 (rows.jsonl:11): the chat template does not keep" in refused.value.message
-    other = {**bad, "prompt": "Where to?"}
-    folder = here(make(bad, held=(other,), model=model, accept=["prefix-not-kept"]))
+    held = ({**bad, "prompt": "Where to?"}, {"prompt": "never", "completion": "no"})
+    accept = ["prefix-not-kept", "mask-refused"]
+    asked = {"samples": 9}
+    folder = here(make(bad, held=held, model=model, accept=accept, evaluation=asked))
+    assert len({answered.row for answered in events(folder, Answered)}) == 4, "all that it can ask"
     (started,) = events(folder, Started)
     assert (started.train_rows, started.validation_rows) == (10, 3)
     assert "1 training row whose trained tokens can't be proved is left out" in said(folder)
-    assert manifest.read(folder)["gate"]["accepted"] == {"prefix-not-kept": 2}
+    assert manifest.read(folder)["gate"]["accepted"] == {"prefix-not-kept": 2, "mask-refused": 1}
 
 
 def test_it_is_judged_before_the_base_is_loaded_and_can_be_stopped(

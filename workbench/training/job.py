@@ -18,7 +18,8 @@ from peft import PeftModel
 from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
-from workbench.data.template import ChatTemplate
+from workbench.data.example import Example
+from workbench.data.template import ChatTemplate, MaskError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
@@ -178,11 +179,17 @@ def _samples(
     asking = (
         (number, example)
         for number, example in enumerate(versions.read(version), start=1)
-        if example.split == "validation"
-        and not example.text
-        and len(template.prompt_of(example)) <= config.data.max_length
+        if example.split == "validation" and _asks(example, template, config.data.max_length)
     )
     return Samples(list(islice(asking, count)), template, config.evaluation)
+
+
+def _asks(example: Example, template: ChatTemplate, limit: int) -> bool:
+    """Whether a row asks something, in `limit` tokens at most."""
+    try:
+        return not example.text and len(template.prompt_of(example)) <= limit
+    except MaskError:  # one that is left out, as the config accepts
+        return False
 
 
 def _tell_start(
