@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import tiny, trained
+from tests.faults import matrix
 from workbench.workspace import Workspace
 
 # Before anything imports torch: in models as small as the tests' a second thread only waits
@@ -42,6 +43,8 @@ TOGETHER = {
 """What tests have in common, by their file or else their folder."""
 FIRST = ("e2e", KILLS, TRAINED, "tests/training/test_two_loops.py")
 """What takes longest comes first: else one process would be at it when the others are done."""
+FAULTS = pytest.StashKey[str]()
+"""The table of the fault matrix."""
 
 
 def _group(test: str) -> str:
@@ -72,6 +75,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return ByGroup(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Keep the table of the process that has played the faults: it has no terminal."""
+    if matrix.TITLE in getattr(node, "workeroutput", {}):
+        node.config.stash[FAULTS] = node.workeroutput[matrix.TITLE]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if FAULTS in config.stash:
+        terminalreporter.section(matrix.TITLE)
+        terminalreporter.write_line(config.stash[FAULTS])
 
 
 @pytest.fixture(autouse=True, scope="session")

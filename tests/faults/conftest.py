@@ -29,15 +29,24 @@ Mounted = Callable[..., Path]
 TABLE = ROOT / "build" / "faults.md"
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not matrix.CASES:
+        return
+    if matrix.FULL:
+        TABLE.parent.mkdir(exist_ok=True)
+        TABLE.write_text(f"{matrix.table()}\n")
+    if hasattr(session.config, "workeroutput"):
+        # One of several processes: the one with the terminal shows it.
+        session.config.workeroutput[matrix.TITLE] = matrix.table()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table, whatever came of the tests."""
     if not matrix.CASES:
         return
-    terminalreporter.section("fault matrix")
+    terminalreporter.section(matrix.TITLE)
     terminalreporter.write_line(matrix.table())
     if matrix.FULL:
-        TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(f"{matrix.table()}\n")
         terminalreporter.write_line(f"also in {TABLE}")
 
 

@@ -56,6 +56,7 @@ class Case:
         return self.name, trials, str(self.passed), str(failed), f"{self.seconds:.0f} s", notes
 
 
+TITLE = "fault matrix"
 CASES: list[Case] = []
 """Those that were tried, in their order."""
 HEADERS = ("case", "trials", "passed", "failed", "time", "of which")
