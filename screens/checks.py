@@ -24,6 +24,8 @@ from workbench.text import visible
 _ABOUT = {
     "near-duplicates": "Rows that say almost what an earlier one says. Enter compares the pairs; "
     "left and right move the threshold.",
+    "near-duplicates-across-splits": "Validation rows that say almost what a training row says: "
+    "a run on such data is refused.",
     "contamination": "Training rows that hold what an evaluation row asks. r with "
     "against=NAME compares with another dataset.",
     "personal-data": "E-mail addresses, phone and card numbers, keys and the like. p puts "
@@ -59,7 +61,7 @@ class ChecksScreen(Pushed):
     were found, to be decided about one by one; d leaves all of them out, as a step."""
 
     COLUMNS = (
-        Column("check", 16),
+        Column("check", 16, grow=1),
         Column("rows found", 12, right=True),
         Column("options", 14, grow=1),
         Column("kinds", 20, grow=3),

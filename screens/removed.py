@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from screens.data_screen import Pushed
 from screens.widgets.row_table import Column, RowTable
-from workbench.data import revising
+from workbench.data import repairing, repairs, revising
+from workbench.data.repairing import Mended
 from workbench.data.rows import RowFile
 from workbench.data.versions import REMOVED, Removed, Version
 from workbench.errors import WorkbenchError
@@ -30,9 +32,20 @@ class Counted(Message):
         self.lines = lines
 
 
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What is to be done so that a row is there again."""
+
+    id: str = ""
+    """Of a row that is excepted from the step."""
+    repairs: tuple[str, ...] = ()
+    """What mends rows that could not be read."""
+
+
 class RemovedScreen(Pushed):
-    """The rows that a step left out, with where each stood and why it went. r brings one back,
-    as another version."""
+    """The rows that a step left out, with where each stood and why it went. r brings one back, as
+    another version: it is excepted from the step. Of those that could not be read it mends all
+    that have the same fault."""
 
     COLUMNS = (
         Column("from", 20, grow=1),
@@ -40,7 +53,7 @@ class RemovedScreen(Pushed):
         Column("row", 20, grow=2),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "restore", "Bring back", id="removed.restore"),
+        Binding("r", "back", "Bring back", id="removed.back"),
     ]
 
     def __init__(self, version: Version, step: str) -> None:
@@ -95,33 +108,35 @@ class RemovedScreen(Pushed):
         self.action_zoom()
 
     def _show(self, place: int) -> None:
-        if (removed := self._removed(place)) is not None:
-            text = f"{removed.source}\n{removed.reason}\n\n{_text(removed.row)[:_LONGEST]}"
-            self.show_beside(visible(text))
+        if (removed := self._removed(place)) is None:
+            return
+        out = Text(visible(f"{removed.source}\n{removed.reason}\n\n"))
+        out.append(visible(_text(removed.row)[:_LONGEST]))
+        after = self._mended(removed)
+        if after is not None and after.repairs:
+            does = "; ".join(repairs.does(name) for name in after.repairs)
+            out.append(visible(f"\n\nr {does}; the row is then:\n\n"), "bold")
+            out.append(visible("\n\n".join(_text(e.to_json()) for e in after.examples)))
+        self.show_beside(out)
 
-    def action_restore(self) -> None:
-        """Bring the row back: the step is done with an exception for it."""
-        from workbench.data import replay_job
+    def _mended(self, removed: Removed) -> Mended | None:
+        """What repairs would make of a row; None of one that was read."""
+        if removed.step != "read":
+            return None
+        return repairing.mended(removed, repairs.NAMES, repairing.mappings(self._version))
 
+    def action_back(self) -> None:
+        """Bring the row back, by an exception from the step or by a repair."""
         removed = self._removed(self.table.cursor)
         if removed is None:
             return
-        try:
-            id = revising.removed_id(removed)
-            recipe = revising.with_row_back(self._version, id)
-        except WorkbenchError as error:
-            self.complain(error)
-            return
-        self.have_done(
-            "making a version",
-            lambda: replay_job.start(self.workspace, recipe),
-            self._take_made,
-        )
-
-    def _take_made(self, folder: Path) -> None:
-        from workbench.jobs import tasks
-
-        self.dismiss(tasks.result(folder))
+        after = self._mended(removed)
+        if after is None:
+            self.dismiss(Back(id=revising.removed_id(removed)))
+        elif after.repairs:
+            self.dismiss(Back(repairs=after.repairs))
+        else:
+            self.notify("No repair makes a row of it: mend it in its file, and import that again.")
 
 
 def _text(row: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +13,9 @@ from textual import on
 from textual.binding import Binding, BindingType
 
 from screens.data_screen import Pushed
+from screens.removed import Back
 from screens.widgets.row_table import Column, RowTable
-from workbench.data import revising, versions
+from workbench.data import repairing, revising, versions
 from workbench.data.recipe import Recipe, Step
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
@@ -147,9 +149,12 @@ class StepsScreen(Pushed):
 
     def _switched_before(self, line: Line, recipe: Recipe) -> Recipe:
         whole = revising.whole_recipe(self.workspace, recipe)
-        place = [each for each in self._lines if each.step is not None].index(line)
         off = line.step is not None and not line.step.off
-        return revising.with_changed(whole, place + 1, off=off)
+        return revising.with_changed(whole, self._place(line) + 1, off=off)
+
+    def _place(self, line: Line) -> int:
+        """The place of a step, from 0, among all since the files."""
+        return [each for each in self._lines if each.step is not None].index(line)
 
     def action_undo(self) -> None:
         """Take the last step back."""
@@ -179,13 +184,19 @@ class StepsScreen(Pushed):
         else:
             self.notify(f"{made.reference} has {made.rows:,} rows.", markup=False)
 
-    def take_restored(self, reference: str | None) -> None:
-        """Show the steps of a version with a row brought back."""
-        if reference is not None:
-            try:
-                self._show_version(versions.resolve(self.workspace, reference))
-            except WorkbenchError as error:
-                self.complain(error)
+    def _bring_back(self, line: Line, back: Back | None) -> None:
+        """Have rows that a step left out be there again."""
+        if back is not None and self._recipe is not None:
+            recipe = self._recipe
+            self._make(lambda: self._with_back(line, recipe, back))
+
+    def _with_back(self, line: Line, recipe: Recipe, back: Back) -> Recipe:
+        if back.repairs:
+            return repairing.added(revising.whole_recipe(self.workspace, recipe), back.repairs)
+        if line.own:
+            return revising.with_exception(recipe, line.number, back.id)
+        whole = revising.whole_recipe(self.workspace, recipe)
+        return revising.with_exception(whole, self._place(line) + 1, back.id)
 
     @on(RowTable.Chosen)
     def _choose(self) -> None:
@@ -201,7 +212,9 @@ class StepsScreen(Pushed):
         if line.step is not None and line.did["before"] == line.did["after"]:
             self.notify(f"{line.name} left no row out.", markup=False)
             return
-        self.app.push_screen(RemovedScreen(line.version, line.name), self.take_restored)
+        self.app.push_screen(
+            RemovedScreen(line.version, line.name), partial(self._bring_back, line)
+        )
 
     def leave(self) -> None:
         changed = self._version.reference != self._opened.reference

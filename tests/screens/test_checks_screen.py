@@ -79,7 +79,7 @@ async def test_a_check_looks_with_options_and_says_what_is_wrong_with_them(
         await until(pilot, lambda: "threshold of near-duplicates is a number" in said(pilot))
         await pilot.press("r", *"threshold=0.8", "enter")
         await until(pilot, lambda: "threshold=0.8" in line_of(pilot, "near-duplicates"))
-        assert "1 of 5 checks" in shown(pilot, "#state")
+        assert f"1 of {len(checks.names())} checks" in shown(pilot, "#state")
         await pilot.press("d")
         await until(pilot, lambda: "without the 1 rows" in shown(pilot, "#question"))
         await pilot.press("y")
@@ -228,3 +228,37 @@ async def test_a_row_that_a_step_left_out_is_explained_and_brought_back(
         # Back from the steps to the rows of that version.
         await pilot.press("escape")
         await until(pilot, lambda: shown(pilot, "#state").startswith("11 rows  ·"))
+
+
+async def test_rows_that_could_not_be_read_are_mended_at_a_key(
+    workspace: Workspace, write_rows: Rows
+) -> None:
+    user, other = ({"role": role, "content": f"I am the {role}."} for role in ("user", "assistant"))
+    rows = [pair(f"Question {n}?") for n in range(5)]
+    path = write_rows(*rows, {"messages": [user, user, other]}, "no JSON at all")
+    options = Options(validation_share=0, skip_bad=True)
+    version = import_files(workspace, [path], "mine", options)
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(140, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "5 rows" in shown(pilot, "#state"))
+        await pilot.press("w")
+        await until(pilot, lambda: line_of(pilot, "read"))
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: "2 rows that read left out" in shown(pilot, "#state"))
+        assert "r joins" in shown(pilot, "#text") and "I am the assistant." in shown(pilot, "#text")
+        await pilot.press("j")
+        await until(pilot, lambda: "no JSON at all" in shown(pilot, "#text"))
+        await pilot.press("r")
+        assert "No repair makes a row of it" in said(pilot)
+        await pilot.press("k", "r")
+        await until(pilot, lambda: shown(pilot, "#state").startswith("6 rows"))
+        assert line_of(pilot, "repair")
+
+
+async def test_every_check_is_explained(workspace: Workspace, version: Version) -> None:
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await open_checks(pilot)
+        for name in checks.names():
+            await until(pilot, lambda name=name: shown(pilot, "#text").startswith(name))  # type: ignore[misc]
+            await pilot.press("j")

@@ -40,7 +40,7 @@ class Mended:
 def look(version: Version, kinds: Collection[str] = repairs.NAMES) -> Iterator[Mended]:
     """Each row that could not be read as an example, with what the repairs `kinds` would make of
     it, in the order in which they stood."""
-    ways = _mappings(version)
+    ways = mappings(version)
     for removed in versions.read_removed(version):
         if removed.step == "read":
             yield mended(removed, kinds, ways)
@@ -78,13 +78,19 @@ def with_repair(version: Version, kinds: tuple[str, ...]) -> Recipe:
             f"None of the rows that {version.reference} left out is mended by {', '.join(kinds)}.",
             f"`workbench data repair {version.reference} --show` says which would be, and how.",
         )
+    return added(recipe, kinds)
+
+
+def added(recipe: Recipe, kinds: Collection[str]) -> Recipe:
+    """A recipe that begins with files, with rows mended by `kinds` and by those that it has."""
     before = [step for step in recipe.steps if isinstance(step, Repair)]
     known = {kind for step in before if not step.off for kind in step.kinds}
     step = Repair(kinds=tuple(name for name in repairs.NAMES if name in {*known, *kinds}))
     return recipe.model_copy(update={"steps": (step, *recipe.steps[len(before) :])})
 
 
-def _mappings(version: Version) -> list[Mapping | None]:
+def mappings(version: Version) -> list[Mapping | None]:
+    """The ways in which the fields of a version's sources are read."""
     ways: list[Mapping | None] = []
     for source in recipe_of(version).sources:
         mapping = None if isinstance(source, DatasetSource) else source.mapping

@@ -124,16 +124,31 @@ def with_row_back(version: Version, id: str) -> Recipe:
     removed = find_removed(version, id)
     recipe = recipe_of(version)
     for number, step in enumerate(recipe.steps, start=1):
-        if step.title != removed.step or step.off:
-            continue
-        if isinstance(step, Drop):
-            keep = tuple(sorted({*step.keep, id}))
-            return with_changed(recipe, number, keep=keep)
-        if isinstance(step, Remove) and id in step.rows:
-            rows = tuple(row for row in step.rows if row != id)
-            return with_changed(recipe, number, rows=rows)
-    raise WorkbenchError(
-        f"The step {removed.step} takes no exceptions.",
+        if step.title == removed.step and not step.off and _excepts(step, id):
+            return with_exception(recipe, number, id)
+    raise _without_exceptions(removed.step)
+
+
+def with_exception(recipe: Recipe, number: int, id: str) -> Recipe:
+    """The recipe with a row excepted from step `number`, counted from 1.
+
+    Raises WorkbenchError for a step that has no exceptions.
+    """
+    step = recipe.steps[number - 1]
+    if isinstance(step, Drop):
+        return with_changed(recipe, number, keep=tuple(sorted({*step.keep, id})))
+    if isinstance(step, Remove) and id in step.rows:
+        return with_changed(recipe, number, rows=tuple(row for row in step.rows if row != id))
+    raise _without_exceptions(step.title)
+
+
+def _excepts(step: Step, id: str) -> bool:
+    return isinstance(step, Drop) or (isinstance(step, Remove) and id in step.rows)
+
+
+def _without_exceptions(title: str) -> WorkbenchError:
+    return WorkbenchError(
+        f"The step {title} takes no exceptions.",
         "Switch it off with `workbench data switch`, or edit the row so that it stays.",
     )
 
