@@ -17,7 +17,7 @@ from transformers import (
 
 from tests import tiny
 from tests.training.harness import CPU, build, configure, run
-from workbench.config.schema import Lora
+from workbench.config.lora import Lora
 from workbench.errors import WorkbenchError
 from workbench.training import model, saving, targets
 

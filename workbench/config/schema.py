@@ -6,22 +6,17 @@ names one that can be looked up.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from workbench.config import conflicts
-
-ALL_LINEAR = "all-linear"
-TARGET_PRESETS = (ALL_LINEAR, "attention", "mlp")
+from workbench.config.lora import Lora
+from workbench.config.section import Section, field, listed
 
 Optimizer = Literal[
     "adamw",
@@ -35,9 +30,6 @@ Optimizer = Literal[
 Schedule = Literal["cosine", "linear", "constant"]
 Quantization = Literal["none", "nf4", "fp4", "int8"]
 Method = Literal["lora", "full"]
-Initialisation = Literal[
-    "default", "gaussian", "orthogonal", "olora", "pissa", "pissa_niter_4", "pissa_niter_16"
-]
 Acceptable = Literal[
     "nothing-trained",
     "end-marker-untrained",
@@ -49,86 +41,42 @@ Acceptable = Literal[
     "contamination-of-evaluation",
 ]
 """Red findings of the gate that a run may start with."""
-_BARE_NAMES = re.compile(r"\s*[\w.]+(\s*,\s*[\w.]+)*\s*")
-_NAMES_WANTED = f"give {', '.join(TARGET_PRESETS)}, or names such as [q_proj, v_proj]"
-
-
-def _field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
-    return Field(
-        default,
-        description=help,
-        json_schema_extra={"unit": unit, "source": source},
-        **bounds,
-    )
-
-
-def _listed(value: Any) -> Any:
-    """`a, b` is a list of two; nothing at all is an empty one."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",") if name.strip()]
-    return value
-
-
-def _check_pattern(text: str) -> None:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(
-            f"{text!r} is read as a regular expression, and is none: {error}; {_NAMES_WANTED}"
-        ) from error
-
-
-class Section(BaseModel):
-    """A group of fields; an unknown one is an error, never passed over."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`learning_rate: yes` is a slip, not 1.0."""
-        wanted = cls.model_fields[info.field_name or ""].annotation
-        if isinstance(value, bool) and wanted is not bool:
-            raise ValueError("true and false are no value for it")
-        return value
 
 
 class Model(Section):
     """What is fine-tuned."""
 
-    base: Annotated[str, Field(min_length=1)] = _field(
+    base: Annotated[str, Field(min_length=1)] = field(
         "default", "Base model: a local folder, a hub id, or `default` (SmolLM2-135M-Instruct)."
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = _field(
+    dtype: Literal["auto", "float32", "bfloat16"] = field(
         "auto", "Number format of the base's weights; auto takes the best this machine computes in."
     )
-    quantization: Quantization = _field(
+    quantization: Quantization = field(
         "none",
         "none is LoRA; nf4 or fp4 hold the base in 4 bits (QLoRA), int8 in 8.",
         source="QLoRA, 2023",
     )
-    double_quantization: bool = _field(
+    double_quantization: bool = field(
         True, "Quantise the quantisation constants too (4-bit bases).", source="QLoRA, 2023"
     )
-    compute_dtype: Literal["auto", "float32", "bfloat16"] = _field(
+    compute_dtype: Literal["auto", "float32", "bfloat16"] = field(
         "auto", "Number format that 4-bit weights are unpacked to for a product; auto: as dtype."
     )
-    upcast: bool = _field(
+    upcast: bool = field(
         False,
         "Hold a quantised base's norms, embeddings and head in float32, as PEFT's "
         "prepare_model_for_kbit_training does: more memory, equal results.",
         source="TRL pull request 4457",
     )
-    new_tokens: list[str] = _field(
+    new_tokens: list[str] = field(
         [], "Tokens added to the tokenizer; their embeddings are trained and saved."
     )
 
     @field_validator("new_tokens", mode="before")
     @classmethod
     def _tokens(cls, value: Any) -> Any:
-        return _listed(value)
+        return listed(value)
 
     @field_validator("new_tokens")
     @classmethod
@@ -141,175 +89,112 @@ class Model(Section):
 class Data(Section):
     """What it is trained on."""
 
-    dataset: str = _field("", "Dataset version: NAME or NAME@VERSION.")
-    max_length: int = _field(
+    dataset: str = field("", "Dataset version: NAME or NAME@VERSION.")
+    max_length: int = field(
         1024,
         "Longest example; longer ones are handled as `too_long` says.",
         unit="tokens",
         ge=16,
         le=1 << 20,
     )
-    too_long: Literal["refuse", "drop", "truncate"] = _field(
+    too_long: Literal["refuse", "drop", "truncate"] = field(
         "refuse",
         "An example over max_length stops the start, is left out, or loses what is over it; "
         "one that would lose all of its response is left out. All are counted and listed.",
     )
-    train_rows: int | None = _field(
+    train_rows: int | None = field(
         None, "Train on this many rows, chosen by the seed; empty: on all.", unit="rows", ge=1
     )
-    validation_rows: int | None = _field(
+    validation_rows: int | None = field(
         None, "Validate on this many rows, the first ones; empty: on all.", unit="rows", ge=1
     )
-
-
-class Lora(Section):
-    """The adapter."""
-
-    rank: int = _field(16, "Rank r of the update.", ge=1, le=1024, source="TRL 1.x, AutoTrain")
-    alpha: int = _field(
-        32,
-        "Scale: the update is multiplied by alpha/r.",
-        ge=1,
-        le=4096,
-        source="2 x rank: LLaMA-Factory, TRL",
-    )
-    dropout: float = _field(0.0, "Dropout before the adapter.", ge=0, lt=1, source="PEFT")
-    target_modules: str | list[str] = _field(
-        ALL_LINEAR,
-        "Modules that get an adapter: all-linear, attention, mlp, or names such as q_proj, v_proj.",
-        source="QLoRA, 2023: all linear layers match full fine-tuning",
-    )
-    rslora: bool = _field(
-        False, "Scale by alpha/sqrt(r) instead of alpha/r, for high ranks.", source="rsLoRA, 2023"
-    )
-    dora: bool = _field(
-        False, "Learn magnitude and direction apart; about a quarter slower.", source="DoRA, 2024"
-    )
-    plus_ratio: float = _field(
-        1.0,
-        "LoRA+: matrix B learns so many times as fast as A; 1 is plain LoRA.",
-        ge=1,
-        le=1024,
-        source="LoRA+, 2024: 16",
-    )
-    initialisation: Initialisation = _field(
-        "default", "How the adapter begins, by PEFT's names.", source="PEFT: init_lora_weights"
-    )
-    modules_to_save: list[str] = _field(
-        [], "Modules trained whole beside the adapter and saved with it, such as lm_head."
-    )
-    dtype: Literal["float32", "bfloat16"] = _field(
-        "float32",
-        "Number format of the adapter's weights; bfloat16 loses small updates.",
-        source="PEFT: autocast_adapter_dtype",
-    )
-
-    @field_validator("modules_to_save", mode="before")
-    @classmethod
-    def _modules(cls, value: Any) -> Any:
-        return _listed(value)
-
-    @field_validator("target_modules", mode="before")
-    @classmethod
-    def _names(cls, value: Any) -> Any:
-        """`q_proj, v_proj` are names; PEFT would take bare text for a regular expression."""
-        if isinstance(value, str) and value not in TARGET_PRESETS and _BARE_NAMES.fullmatch(value):
-            return [name.strip() for name in value.split(",")]
-        names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list) or not names:
-            raise ValueError(_NAMES_WANTED)
-        if not all(isinstance(name, str) and name.strip() for name in names):
-            raise ValueError(_NAMES_WANTED)
-        if isinstance(value, str) and value not in TARGET_PRESETS:
-            _check_pattern(value)
-        return value
 
 
 class Training(Section):
     """How it is trained."""
 
-    method: Method = _field(
+    method: Method = field(
         "lora", "lora trains an adapter (QLoRA with model.quantization); full trains the base."
     )
-    epochs: float = _field(1.0, "Passes over the data.", unit="epochs", gt=0, le=100)
-    max_steps: int | None = _field(
+    epochs: float = field(1.0, "Passes over the data.", unit="epochs", gt=0, le=100)
+    max_steps: int | None = field(
         None, "Stop after this many optimiser steps; empty: by epochs.", unit="steps", ge=1
     )
-    batch_size: int = _field(
+    batch_size: int = field(
         4, "Examples that go through the model at once.", unit="rows", ge=1, le=4096
     )
-    accumulation: int = _field(
+    accumulation: int = field(
         4, "Batches to an optimiser step; rows a step = batch_size x accumulation.", ge=1, le=4096
     )
-    micro_batch: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = _field(
+    micro_batch: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = field(
         None,
         "Examples of a step that go through the model at once, in place of batch_size, with as "
         "many rows a step; auto: as many as fit, found by trying before the first step.",
         unit="rows",
     )
-    packing: bool = _field(
+    packing: bool = field(
         True,
         "Lay the examples of a batch end to end without padding; each attends to itself alone, "
         "and a step has the same examples and the same update as without.",
     )
-    learning_rate: float = _field(
+    learning_rate: float = field(
         2e-4, "Peak learning rate; 1e-4 for bases above 13B.", gt=0, le=1, source="QLoRA, 2023"
     )
-    schedule: Schedule = _field("cosine", "How the learning rate falls after the warm-up.")
-    warmup_ratio: float = _field(
+    schedule: Schedule = field("cosine", "How the learning rate falls after the warm-up.")
+    warmup_ratio: float = field(
         0.03,
         "Share of the steps in which the learning rate rises.",
         ge=0,
         lt=1,
         source="QLoRA, 2023",
     )
-    warmup_steps: int | None = _field(
+    warmup_steps: int | None = field(
         None, "Warm up for so many steps; empty: by warmup_ratio.", unit="steps", ge=0
     )
-    optimizer: Optimizer = _field(
+    optimizer: Optimizer = field(
         "adamw",
         "AdamW or Lion (at a third to a tenth of AdamW's rate); 8bit: its state in 8 bits; paged: "
         "moved to host memory when the GPU's is short (bitsandbytes).",
     )
-    weight_decay: float = _field(
+    weight_decay: float = field(
         0.0,
         "Decoupled weight decay of trained matrices; biases, norms and scales have none.",
         ge=0,
         le=1,
     )
-    max_gradient_norm: float = _field(
+    max_gradient_norm: float = field(
         1.0,
         "Gradients are scaled down to this norm; 0 leaves them.",
         ge=0,
         allow_inf_nan=False,
         source="transformers",
     )
-    gradient_checkpointing: bool = _field(
+    gradient_checkpointing: bool = field(
         False, "Recompute activations: less memory, about a third slower."
     )
-    neftune_alpha: float = _field(
+    neftune_alpha: float = field(
         0.0,
         "NEFTune: uniform noise on the embeddings in training, 5 to 15; 0: none.",
         ge=0,
         le=1000,
         source="NEFTune, 2023",
     )
-    skip_limit: int = _field(
+    skip_limit: int = field(
         3,
         "A step whose loss or gradient is not a number is skipped; so many in a row end the run.",
         unit="steps",
         ge=1,
         le=1000,
     )
-    rehearsal: bool = _field(
+    rehearsal: bool = field(
         True,
         "Run the largest batch of training and of validation once before the first step, so that "
         "a lack of memory shows at once.",
     )
-    compile: bool = _field(
+    compile: bool = field(
         False, "torch.compile of the decoder layers: a minute or more to begin with; for GPUs."
     )
-    seed: int = _field(0, "Seed of every random choice.", ge=0, lt=1 << 32)
+    seed: int = field(0, "Seed of every random choice.", ge=0, lt=1 << 32)
 
     @field_validator("micro_batch", mode="before")
     @classmethod
@@ -320,25 +205,25 @@ class Training(Section):
 class Evaluation(Section):
     """What is measured, and when."""
 
-    every: int = _field(
+    every: int = field(
         0, "Validation loss every so many steps; 0: at the start and the end.", unit="steps", ge=0
     )
-    patience: int | None = _field(
+    patience: int | None = field(
         None,
         "End after so many validations in a row without a new lowest loss; empty: never.",
         unit="validations",
         ge=1,
     )
-    samples: int = _field(
+    samples: int = field(
         2, "Validation rows answered at each validation, always the same.", unit="rows", ge=0
     )
-    sample_tokens: int = _field(48, "Longest of those answers.", unit="tokens", ge=1, le=1 << 16)
-    generate_rows: int = _field(
+    sample_tokens: int = field(48, "Longest of those answers.", unit="tokens", ge=1, le=1 << 16)
+    generate_rows: int = field(
         32, "Validation rows answered by base and adapter after training.", unit="rows", ge=1
     )
-    max_new_tokens: int = _field(128, "Longest answer.", unit="tokens", ge=1, le=1 << 16)
-    batch_size: int = _field(8, "Rows evaluated at once.", unit="rows", ge=1, le=4096)
-    against: list[str] = _field(
+    max_new_tokens: int = field(128, "Longest answer.", unit="tokens", ge=1, le=1 << 16)
+    batch_size: int = field(8, "Rows evaluated at once.", unit="rows", ge=1, le=4096)
+    against: list[str] = field(
         [],
         "Datasets that the model is going to be judged by, NAME or NAME@VERSION: a run whose "
         "training rows hold theirs doesn't start.",
@@ -347,15 +232,15 @@ class Evaluation(Section):
     @field_validator("against", mode="before")
     @classmethod
     def _datasets(cls, value: Any) -> Any:
-        return _listed(value)
+        return listed(value)
 
 
 class Checkpoints(Section):
     """What is kept to resume from."""
 
-    every: int = _field(0, "Save every so many steps; 0: at the end only.", unit="steps", ge=0)
-    keep: int = _field(2, "Newest checkpoints that are kept; the best one is, too.", ge=1, le=1000)
-    result: Literal["last", "best"] = _field(
+    every: int = field(0, "Save every so many steps; 0: at the end only.", unit="steps", ge=0)
+    keep: int = field(2, "Newest checkpoints that are kept; the best one is, too.", ge=1, le=1000)
+    result: Literal["last", "best"] = field(
         "last", "Step that the adapter is of: the last, or that with the lowest validation loss."
     )
 
@@ -363,7 +248,7 @@ class Checkpoints(Section):
 class Logging(Section):
     """What is written while it trains."""
 
-    every: int = _field(
+    every: int = field(
         1,
         "Log figures every so many steps; `workbench log-every` changes it in a running run.",
         unit="steps",
@@ -374,31 +259,31 @@ class Logging(Section):
 class Job(Section):
     """How its process is looked after."""
 
-    processes: int = _field(
+    processes: int = field(
         1, "Training processes on this machine, one to a GPU.", unit="processes", ge=1, le=64
     )
-    sharding: Literal["none", "fsdp"] = _field(
+    sharding: Literal["none", "fsdp"] = field(
         "none", "none: each process holds the whole model (DDP); fsdp: a share of it (FSDP2)."
     )
-    accelerate_config: str = _field(
+    accelerate_config: str = field(
         "",
         "A config file of accelerate for its launcher, in place of sharding; the run keeps a copy.",
     )
-    restarts: int = _field(
+    restarts: int = field(
         0,
         "Starts anew by itself, from the newest checkpoint, so many times after a crash; never "
         "after what would come again, such as a bad row or a loss that is not a number.",
         ge=0,
         le=1000,
     )
-    restart_after: float = _field(
+    restart_after: float = field(
         10.0,
         "Wait before the first restart; each later one waits twice as long.",
         unit="s",
         ge=0,
         le=86_400,
     )
-    stall_after: float | None = _field(
+    stall_after: float | None = field(
         None,
         "Counts as stalled after so long without a word, while it loads its base model, too; "
         "empty: by the run's own step times.",
@@ -406,16 +291,16 @@ class Job(Section):
         gt=0,
         allow_inf_nan=False,
     )
-    on_stall: Literal["tell", "dump", "stop"] = _field(
+    on_stall: Literal["tell", "dump", "stop"] = field(
         "tell", "When it stalls: say so; write the stacks of all ranks, too; and end it, too."
     )
-    gpus: int | None = _field(
+    gpus: int | None = field(
         None,
         "GPUs that the queue waits for; empty: one for each process, where there are any.",
         unit="GPUs",
         ge=0,
     )
-    gpu_memory: float | None = _field(
+    gpu_memory: float | None = field(
         None,
         "Free memory that the queue wants on each; empty: nobody else may be on it.",
         unit="GiB",
@@ -427,12 +312,12 @@ class Job(Section):
 class RunConfig(Section):
     """Everything that decides what a run does."""
 
-    name: str = _field(
+    name: str = field(
         "run",
         "Name of the run; its id adds a number.",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$",
     )
-    accept: list[Acceptable] = _field(
+    accept: list[Acceptable] = field(
         [],
         "Red findings of the data's checks that the run starts with all the same, by their names.",
     )
@@ -448,7 +333,7 @@ class RunConfig(Section):
     @field_validator("accept", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        return _listed(value)
+        return listed(value)
 
     @model_validator(mode="after")
     def _go_together(self) -> RunConfig:

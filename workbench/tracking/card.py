@@ -8,7 +8,8 @@ from typing import Any
 
 from workbench import base_models
 from workbench.config import loading
-from workbench.config.schema import Lora, RunConfig
+from workbench.config.lora import Lora
+from workbench.config.schema import RunConfig
 from workbench.files import user_path, write_text
 from workbench.tracking import figures, manifest, runs
 

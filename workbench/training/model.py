@@ -16,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from workbench.config.conflicts import changes_base
-from workbench.config.schema import Lora, Model, RunConfig
+from workbench.config.lora import Lora
+from workbench.config.schema import Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
 from workbench.training import (

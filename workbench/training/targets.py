@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from workbench.config.schema import ALL_LINEAR, Lora
+from workbench.config.lora import ALL_LINEAR, Lora
 from workbench.errors import WorkbenchError
 
 _PARTS = {
