@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from textual import on, work
 from textual.binding import Binding, BindingType
@@ -13,6 +14,8 @@ from screens.base import WorkbenchScreen
 from workbench.errors import WorkbenchError
 from workbench.files import user_path
 from workbench.tracking.finding import job_reference
+
+_PLACEHOLDER = "FILE NAME --skip-bad --repair --map prompt=Q --task T …: enter imports"
 
 
 class ImportScreen(WorkbenchScreen):
@@ -25,7 +28,7 @@ class ImportScreen(WorkbenchScreen):
 
     def import_line(self) -> Input:
         """The line that `i` opens, for `compose_body`."""
-        line = Input(id="import", placeholder="FILE, or FILE NAME: enter imports, escape leaves")
+        line = Input(id="import", placeholder=_PLACEHOLDER)
         line.display = False
         return line
 
@@ -46,11 +49,11 @@ class ImportScreen(WorkbenchScreen):
     def _import(self, text: str) -> None:
         # Here: the first frame need not wait for what reads files.
         from workbench.data import import_job
-        from workbench.data.importing import Options
+        from workbench.verbs import import_options
 
         try:
-            file, name = _file_and_name(text)
-            folder = import_job.start(self.workspace, [user_path(file)], name, Options())
+            asked = import_options.request(_asked(text), self.workspace)
+            folder = import_job.start(self.workspace, *asked)
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
         else:
@@ -67,14 +70,26 @@ class ImportScreen(WorkbenchScreen):
             self.focus_body()
 
 
-def _file_and_name(text: str) -> tuple[str, str]:
-    """The two words of a text; the name is the file's where there is one word."""
+class _Line(argparse.ArgumentParser):
+    """Reads a line as the command line would be; what is wrong with it is raised."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WorkbenchError(
+            f"It can't be read: {message}.", "Its options are those of `workbench data import`."
+        )
+
+
+def _asked(text: str) -> argparse.Namespace:
+    """What the line says; a second word that is no file is the dataset's name. Raises
+    WorkbenchError."""
+    from workbench.verbs import import_options
+
+    parser = _Line(add_help=False, prog="")
+    import_options.add(parser)
     try:
-        file, *rest = shlex.split(text)
+        asked = parser.parse_args(shlex.split(text))
     except ValueError as error:
         raise WorkbenchError(f"{text} can't be read: {error}.") from error
-    if len(rest) > 1:
-        raise WorkbenchError(
-            "Write the file, then the name.", "Put a path that has spaces in quotes."
-        )
-    return file, rest[0] if rest else user_path(file).name.partition(".")[0]
+    if asked.name is None and len(asked.files) == 2 and not user_path(asked.files[1]).exists():
+        asked.name = asked.files.pop()
+    return asked

@@ -140,3 +140,10 @@ async def test_a_file_is_imported_from_the_datasets(workspace: Workspace, tmp_pa
         await until(pilot, lambda: "made mine@" in shown(pilot, "#about"))
         await pilot.press("1", "i", *"nowhere.jsonl", "enter")
         await until(pilot, lambda: "nowhere.jsonl" in said(pilot))
+        await pilot.press("i", *"rows.jsonl --no-such-option", "enter")
+        await until(pilot, lambda: "unrecognized arguments: --no-such-option" in said(pilot))
+        # All that the command line takes, such as which field is what.
+        file.write_text("".join(f'{{"Q": "What is {n}?", "A": "a number"}}\n' for n in range(20)))
+        await pilot.press("i", *f"'{file}' --name mapped --map prompt=Q --map response=A", "enter")
+        await until(pilot, lambda: app.current_mode == "jobs")
+        await until(pilot, lambda: "made mapped@" in shown(pilot, "#about"))

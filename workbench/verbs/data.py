@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -24,12 +23,11 @@ from workbench.verbs import (
     mix,
     recipes,
     repair,
-    splitting,
     xray,
 )
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
-from workbench.workspace import Workspace, check_name
+from workbench.workspace import Workspace
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,87 +79,20 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run=_import,
         show=show_result(recipes.show_made),
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument("--name", help="name of the dataset (default: the first file's)")
-    parser.add_argument(
-        "--validation", type=float, default=0.1, metavar="SHARE", help="held out (default: 0.1)"
-    )
-    parser.add_argument(
-        "--validation-file",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="the validation split, instead of a share; may be given several times",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
-    splitting.add_options(parser)
-    parser.add_argument(
-        "--license",
-        action="append",
-        default=[],
-        metavar="[FILE=]ID",
-        help="the licence that the rows are under, such as mit; of one file, or of all",
-    )
-    parser.add_argument("--task", default="", help="the task of every row, such as summarise")
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out rows that can't be used, with a reason"
-    )
     import_options.add(parser)
     add_detach(parser)
 
 
 def _import(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.data.import_job import start
-    from workbench.data.importing import Options
 
     workspace = Workspace.find(args.workspace)
-    options = Options(
-        validation_share=args.validation,
-        validation_files=tuple(args.validation_file),
-        seed=args.seed,
-        split_by=args.split_by,
-        stratify=args.stratify or "",
-        near_duplicates_together=args.near_duplicates_together,
-        task=args.task,
-        licenses=_licences(args),
-        skip_bad=args.skip_bad,
-        **import_options.read(args, workspace),
-    )
-    origins = import_options.origins(args)
-    name = args.name or _name_of(origins[0])
+    origins, name, options = import_options.request(args, workspace)
 
     def result(folder: Path) -> dict[str, Any]:
         return recipes.made(versions.resolve(workspace, tasks.result(folder)))
 
     return do_job(args, lambda: start(workspace, origins, name, options), result)
-
-
-def _licences(args: argparse.Namespace) -> dict[str, str]:
-    """The licence of each file; under an empty name that of the others."""
-    files = {*import_options.origins(args), *args.validation_file}
-    found: dict[str, str] = {}
-    for text in args.license:
-        name, equals, licence = text.rpartition("=")
-        if equals and name not in files:
-            raise WorkbenchError(
-                f"--license {text}: {name} is none of the files that are imported.",
-                f"Write it as one of {', '.join(sorted(files))}.",
-            )
-        if not licence.strip():
-            raise WorkbenchError(f"--license {text!r} names no licence.")
-        if found.setdefault(name, licence) != licence:
-            raise WorkbenchError(f"Two licences are given for {name or 'all files'}.")
-    return found
-
-
-def _name_of(origin: str) -> str:
-    """The name of a dataset for what it is imported from: `gsm8k` for `hub:openai/gsm8k:main`."""
-    last = re.split(r"[:@#]", Path(origin.removeprefix("hub:")).name)
-    name = last[-1] if ".json" in last[0] and len(last) > 1 else last[0].partition(".")[0]
-    try:
-        return check_name(name, "dataset")
-    except WorkbenchError as error:
-        raise WorkbenchError(error.message, f"Choose one with --name. {error.hint}") from error
 
 
 def _build_default(args: argparse.Namespace) -> dict[str, Any]:
