@@ -1,6 +1,7 @@
-"""The README's picture: the app draws itself on a run of a workspace.
+"""The documentation's pictures: the app draws itself on what is in a workspace.
 
-.venv/bin/python docs/picture.py WORKSPACE [RUN]
+.venv/bin/python docs/picture.py WORKSPACE monitor [RUN]
+.venv/bin/python docs/picture.py WORKSPACE datasets DATASET     near-duplicates are looked for
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import re
 import sys
 from pathlib import Path
 
+from textual.widgets import Static
+
 from screens.app import WorkbenchApp
 from screens.widgets.line_chart import LineChart
 from workbench.workspace import Workspace
 
-SIZE = (100, 30)
 
-
-async def draw(workspace: Workspace, run: str | None) -> str:
+async def monitor(workspace: Workspace, run: str | None) -> str:
     """The Monitor as SVG."""
     app = WorkbenchApp(workspace, mode="monitor", run_id=run)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=(100, 30)) as pilot:
         while not app.screen.query_one("#loss", LineChart).drawn:
             await pilot.pause(0.1)
         # Without what names a folder of the machine that it was made on.
@@ -29,14 +30,30 @@ async def draw(workspace: Workspace, run: str | None) -> str:
         return app.export_screenshot(title="workbench")
 
 
+async def datasets(workspace: Workspace, dataset: str | None) -> str:
+    """Pairs of near-duplicates at a threshold, as SVG."""
+    app = WorkbenchApp(workspace, dataset=dataset)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.pause(1)
+        await pilot.press("f")
+        await pilot.pause(1)
+        await pilot.press("enter")
+        while "go]" not in str(app.screen.query_one("#state", Static).visual):
+            await pilot.pause(0.5)
+        await pilot.press("right")
+        await pilot.pause(2)
+        return app.export_screenshot(title="workbench")
+
+
 def main() -> None:
-    workspace = Workspace.find(sys.argv[1])
-    svg = asyncio.run(draw(workspace, sys.argv[2] if len(sys.argv) > 2 else None))
+    workspace, name, *wanted = sys.argv[1:]
+    draw = {"monitor": monitor, "datasets": datasets}[name]
+    svg = asyncio.run(draw(Workspace.find(workspace), wanted[0] if wanted else None))
     # The picture is to be seen without a network: no fonts from elsewhere.
     svg = re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL)
     # Some viewers drop spaces at the ends of a piece of text otherwise.
     svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
-    target = Path(__file__).parent / "monitor.svg"
+    target = Path(__file__).parent / f"{name}.svg"
     target.write_text(svg, encoding="utf-8")
     print(target)
 
