@@ -16,7 +16,9 @@ from screens.data_screen import Pushed, line_to_write_in
 from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import Column, RowTable
 from workbench.data.curate import checks, store
+from workbench.data.curate.duplicates import THRESHOLD
 from workbench.data.curate.store import Findings
+from workbench.data.curate.thresholds import THRESHOLDS
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -94,7 +96,7 @@ class ChecksScreen(Pushed):
         found = store.list_findings(self._version)
         lines = []
         for name in checks.names():
-            own = [Line(name, each) for each in found if each.check == name]
+            own = [Line(name, each) for each in _without_grid(found) if each.check == name]
             lines += sorted(own, key=lambda line: str(line.options)) or [Line(name)]
         self._lines = lines
         self.table.show_rows(len(lines), self._cells)
@@ -242,6 +244,19 @@ class ChecksScreen(Pushed):
     def _made(self, reference: str | None) -> None:
         if reference is not None:
             self.dismiss(reference)
+
+
+def _without_grid(found: list[Findings]) -> list[Findings]:
+    """What was found, near-duplicates once: where every threshold was looked at, left and right
+    lead to the others."""
+    grid = [each for each in found if each.check == DUPLICATES and _threshold(each) in THRESHOLDS]
+    if len(grid) < len(THRESHOLDS):
+        return found
+    return [each for each in found if each not in grid or _threshold(each) == THRESHOLD]
+
+
+def _threshold(found: Findings) -> float:
+    return float(found.options["threshold"])
 
 
 def _plain(value: Any) -> Any:

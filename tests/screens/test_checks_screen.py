@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests.screens.conftest import said, shown, until
-from workbench.data import revising, versions
+from workbench.data import query, revising, versions
 from workbench.data.curate import checks, looking, thresholds
 from workbench.data.draft import Draft
 from workbench.data.importing import Options, import_files
@@ -160,6 +160,15 @@ async def test_the_threshold_moves_over_the_pairs_at_its_border(
         await pilot.press("right")
         await until(pilot, lambda: "[0.60: 2 go]" in shown(pilot, "#state"))
         assert table(pilot)[1].split()[:3] == ["12", "0.56", "stays"]
+        await pilot.press("escape")
+        await until(pilot, lambda: "checks have looked" in shown(pilot, "#state"))
+        # The thresholds are one line: they are all behind it.
+        duplicates = [line.split()[:2] for line in table(pilot) if "near-duplicates " in line]
+        assert duplicates == [["near-duplicates", "2"]]
+        await choose(pilot, "near-duplicates")
+        await until(pilot, lambda: "[0.70: 2 go]" in shown(pilot, "#state"))
+        await pilot.press("left", "left")
+        await until(pilot, lambda: "[0.60: 2 go]" in shown(pilot, "#state"))
         await pilot.press("d")
         await until(pilot, lambda: "without the 2 rows" in shown(pilot, "#question"))
         await pilot.press("y")
@@ -172,6 +181,9 @@ def test_every_threshold_finds_what_a_check_at_it_finds(
     workspace: Workspace, version: Version
 ) -> None:
     thresholds.look(version)
+    look(workspace, version, "near-duplicates")
+    # What was asked for last counts, not what was written last.
+    assert len(query.flags_of(version)["near-duplicates"]) == 2
     found = thresholds.known(version)
     counts = [found[threshold].flagged for threshold in thresholds.THRESHOLDS]
     assert counts == sorted(counts, reverse=True) and (counts[0], counts[-1]) == (3, 0)
