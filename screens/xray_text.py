@@ -42,6 +42,7 @@ def in_text(looked: Looked, template: ChatTemplate, base: str, cutoff: int | Non
                 out.append(f"\n──── cut at {found.cut:,} tokens ────\n", "bold red")
             out.append(visible(token.text) or _PART, _STYLES[_kind(token)][place % 2])
         _append_more(out, len(found.tokens) - _MOST_TOKENS)
+        _append_reasons(out, found)
     return out
 
 
@@ -50,6 +51,7 @@ def listed(looked: Looked, template: ChatTemplate, base: str, cutoff: int | None
     out = Text()
     for found in _rays(looked, template, cutoff, out):
         _append_about(out, found, base)
+        _append_reasons(out, found)
         for place, token in enumerate(found.tokens[:_MOST_LINES]):
             if place == found.cut:
                 out.append(f"──── cut at {found.cut:,} tokens ────\n", "bold red")
@@ -70,7 +72,7 @@ def _rays(looked: Looked, template: ChatTemplate, cutoff: int | None, out: Text)
 
 
 def _append_about(out: Text, found: Xray, base: str) -> None:
-    """How many tokens are trained, by which template, and why the others aren't."""
+    """How many tokens are trained, by which template, and what the cutoff does."""
     if found.problem:
         out.append(visible(f"Not a row to train on: {found.problem}\n"), "bold red")
     trained = f"{found.trained_tokens:,} of {len(found.tokens):,}"
@@ -79,6 +81,11 @@ def _append_about(out: Text, found: Xray, base: str) -> None:
     if found.cut is not None:
         lost = f"; its response is {found.response}" if found.lost_tokens else ""
         out.append(f"Cut at {found.cut:,} tokens{lost}.\n", "bold red")
+    out.append("\n")
+
+
+def _append_reasons(out: Text, found: Xray) -> None:
+    """Why tokens aren't trained, with how many they are."""
     counts = Counter(token.reason for token in found.tokens if token.reason)
     for reason, count in counts.most_common():
         out.append(f"{count:>6,}  {reason}: {REASONS[reason]}\n", "dim")

@@ -37,7 +37,9 @@ def make(workspace: Workspace, write_rows: Callable[..., Path], base: Path) -> M
         rows = [{"prompt": f"Say {n}", "completion": f"it is {n}"} for n in range(13)]
         path = write_rows(*rows[:10], *more)
         other = write_rows(*rows[10:], *held, name="held.jsonl")
-        import_files(workspace, [path], "sample", Options(validation_files=(other,)))
+        # An import leaves out what leaks to the validation rows; others may not have.
+        options = Options(validation_files=(other,), near_duplicates_together=False)
+        import_files(workspace, [path], "sample", options)
         config.setdefault("training", {"max_steps": 1})
         made = configure(base, evaluation={"samples": 0, **config.pop("evaluation", {})}, **config)
         return runs.create(workspace, made, command="test", say=lambda text: None)

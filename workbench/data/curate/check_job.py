@@ -58,6 +58,7 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
     if request.get("every_threshold"):
         thresholds.look(version, tell)
     found = looking.look(workspace, version, check, options, tell)
+    store.touch(found)
     return Finished(stopped=False, result=str(found.folder.relative_to(workspace.root)))
 
 
