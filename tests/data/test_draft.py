@@ -112,6 +112,11 @@ def test_what_is_edited_is_what_stood_there(text: str) -> None:
     assert editing.from_text(editing.to_text(Example(text=text))) == {"text": text}
 
 
+def test_nothing_that_a_terminal_would_follow_is_in_what_is_edited() -> None:
+    shown = editing.to_text(Example(text="a\x1b[31m\u202e\u200b\x85b\nc"))
+    assert all(c.isprintable() or c == "\n" for c in shown)
+
+
 def test_lines_of_a_turn_are_lines_to_edit() -> None:
     shown = editing.to_text(Example((Message("user", "a\nb"), Message("assistant", "c"))))
     assert "  content: |-\n    a\n    b\n" in shown
@@ -122,7 +127,15 @@ def test_lines_of_a_turn_are_lines_to_edit() -> None:
     [
         ("messages: [", "line 2|line 1"),
         ("just words", "no fields"),
-        ("prompt: a", "no field prompt"),
+        ("prompt: a", "no response beside `prompt`"),
+        (
+            "messages:\n- {role: user, content: a}\n- {role: assistant, content: b}\nzz: 1",
+            "no field zz",
+        ),
+        ("task: [1]\ntext: a", "no name on one line"),
+        ("task: 5\ntext: a", "no name on one line"),
+        ("text: !!int x", "It is no YAML"),
+        ("[" * 3000, "It is no YAML"),
         ("messages:\n- role: user\n  content: a", "no response"),
         ("text: ''", "text is empty"),
     ],

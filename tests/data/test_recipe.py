@@ -83,11 +83,14 @@ def test_a_step_can_be_switched_off_and_on_and_the_last_taken_back(
     dropped = after(workspace, version, Drop(check="near-duplicates"))
     off = make(workspace, revising.switched(dropped, 1, off=True))
     assert off.sha256 == version.sha256
-    # The same rows are the same version, whose own recipe says how they were made first.
+    # What was made last is what the name stands for.
+    assert versions.resolve(workspace, "made").sha256 == version.sha256
+    assert revising.recipe_of(off) == revising.recipe_of(version)
     on = make(workspace, revising.switched(dropped, 1, off=False))
-    assert on == dropped
+    assert on.sha256 == versions.resolve(workspace, "made").sha256 == dropped.sha256
     back = revising.without_last(dropped)
     assert make(workspace, back).sha256 == version.sha256
+    assert versions.resolve(workspace, "made").sha256 == version.sha256
     with pytest.raises(WorkbenchError, match="has 1 steps; there is no step 2"):
         revising.switched(dropped, 2, off=True)
 
@@ -112,7 +115,7 @@ def test_an_edit_changes_a_row_and_keeps_what_it_is(workspace: Workspace, versio
     assert (rows[1].instruction, rows[1].response) == ("Who?", "Me.")
     assert rows[1].source == "rows.jsonl:2"
     assert versions.describe(edited)["steps"][1]["changed"] == 1
-    with pytest.raises(WorkbenchError, match="is no row: there is no response"):
+    with pytest.raises(WorkbenchError, match="makes no row: there is no response"):
         revising.edit_step(version, 2, {"prompt": "Who?"})
     empty = Edit(rows={ids(version)[1]: {"prompt": "Who?", "completion": ""}})
     with pytest.raises(WorkbenchError, match="is no row: `completion`: the response is empty"):
@@ -232,3 +235,55 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     assert untold.returncode == 2 and "--model" in untold.stderr
     refused = cli("data", "remove", version.reference, "11")
     assert refused.returncode == 2 and "has 10 rows; there is no 11" in refused.stderr
+
+
+def test_rows_that_were_there_are_said_to_be_made_as_they_were_last(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    rows = [pair(f"Question {n}?", f"Answer {n}.") for n in range(9)]
+    options = Options(validation_share=0, skip_bad=True)
+    first = import_files(workspace, [write_rows(*rows)], "made", options)
+    again = import_files(workspace, [write_rows(*rows, "no JSON", {"x": 1})], "made", options)
+    assert again.sha256 == first.sha256 and again.removed == 2
+    assert [row.source for row in versions.read_removed(again)] == [
+        "rows.jsonl:10",
+        "rows.jsonl:11",
+    ]
+    assert revising.recipe_of(again) != revising.recipe_of(first) or first.removed == 0
+    (earlier,) = versions.describe(again)["earlier"]
+    assert earlier["removed"] == 0 and earlier["steps"][0]["before"] == 9
+
+
+def test_a_row_comes_back_whichever_of_two_steps_of_one_name_left_it_out(
+    workspace: Workspace, version: Version
+) -> None:
+    options = {"threshold": 0.95}
+    none = after(workspace, version, Drop(check="near-duplicates", options=options))
+    assert none.sha256 == version.sha256
+    recipe = revising.with_step(version, Drop(check="near-duplicates", options=options))
+    both = recipe.model_copy(update={"steps": (*recipe.steps, Drop(check="near-duplicates"))})
+    dropped = make(workspace, both)
+    (gone,) = versions.read_removed(dropped)
+    back = make(workspace, revising.with_row_back(dropped, revising.removed_id(gone)))
+    assert back.sha256 == version.sha256
+
+
+def test_a_duplicate_and_a_leak_come_back_too(workspace: Workspace, write_rows: WriteRows) -> None:
+    same = pair("Once more?")
+    held = write_rows(pair("Held?"), name="held.jsonl")
+    path = write_rows(same, same, pair("Held?", "Other."), pair("Own?"))
+    version = import_files(workspace, [path], "made", Options(validation_files=(held,)))
+    gone = {row.step: revising.removed_id(row) for row in versions.read_removed(version)}
+    assert set(gone) == {"exact duplicates", "leakage"}
+    for id in gone.values():
+        version = make(workspace, revising.with_row_back(version, id))
+    assert version.rows == 5 and not list(versions.read_removed(version))
+
+
+def test_the_whole_recipe_needs_no_other_version(
+    workspace: Workspace, version: Version, cli: Cli, tmp_path: Path
+) -> None:
+    dropped = after(workspace, version, Drop(check="near-duplicates"))
+    path = tmp_path / "whole.yaml"
+    path.write_text(cli("data", "recipe", dropped.reference, "--whole").stdout)
+    assert make(Workspace(tmp_path / "other"), recipes.load(path)).sha256 == dropped.sha256

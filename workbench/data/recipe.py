@@ -138,6 +138,8 @@ class ExactDuplicates(_Step):
     """Leave out rows that came before, word for word, in the same split."""
 
     step: Literal["exact-duplicates"] = "exact-duplicates"
+    keep: tuple[str, ...] = ()
+    """Ids of rows that stay all the same, each as often as it is there."""
 
 
 Similarity = Annotated[float, Field(ge=duplicates.LOWEST, le=1)]
@@ -169,6 +171,8 @@ class Leakage(_Step):
     step: Literal["leakage"] = "leakage"
     near_duplicates: Similarity | None = None
     """And those that are alike to a validation row to this degree; None: they stay."""
+    keep: tuple[str, ...] = ()
+    """Ids of rows that stay all the same."""
 
 
 class Drop(_Step):

@@ -130,7 +130,7 @@ def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> I
         case StripEndMarkers():
             return steps.strip_end_markers(rows, tell)
         case ExactDuplicates():
-            return steps.exact_duplicates(rows, tell)
+            return steps.exact_duplicates(rows, tell, step.keep)
         case Split():
             key = split.key_by(step.by)
             if step.share:
@@ -147,7 +147,8 @@ def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> I
                 )
             return steps.assign_splits(rows, step.share, step.seed, key, tell)
         case Leakage():
-            return steps.leaks(rows, tell, near_duplicates=step.near_duplicates)
+            alike = step.near_duplicates
+            return steps.leaks(rows, tell, near_duplicates=alike, keep=step.keep)
         case Drop():
             check = checks.get(step.check)
             options = checks.options_of(check, step.options)

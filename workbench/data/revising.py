@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from workbench.data import versions
+from workbench.data import editing, versions
 from workbench.data.draft import Draft
 from workbench.data.example import Example
-from workbench.data.formats import RowError, to_examples
 from workbench.data.mapping import Mapping
-from workbench.data.recipe import DatasetSource, Drop, Edit, Mix, Recipe, Remove, Step, parse
+from workbench.data.recipe import (
+    DatasetSource,
+    Drop,
+    Edit,
+    ExactDuplicates,
+    Leakage,
+    Mix,
+    Recipe,
+    Remove,
+    Step,
+    parse,
+)
 from workbench.data.table import Table
 from workbench.data.versions import Removed, Version
 from workbench.errors import WorkbenchError
@@ -123,10 +133,14 @@ def with_row_back(version: Version, id: str) -> Recipe:
     """
     removed = find_removed(version, id)
     recipe = recipe_of(version)
+    found = False
     for number, step in enumerate(recipe.steps, start=1):
+        # Of several steps of one name nobody knows which it was: it is excepted from all of them.
         if step.title == removed.step and not step.off and _excepts(step, id):
-            return with_exception(recipe, number, id)
-    raise _without_exceptions(removed.step)
+            recipe, found = with_exception(recipe, number, id), True
+    if not found:
+        raise _without_exceptions(removed.step)
+    return recipe
 
 
 def with_exception(recipe: Recipe, number: int, id: str) -> Recipe:
@@ -135,15 +149,17 @@ def with_exception(recipe: Recipe, number: int, id: str) -> Recipe:
     Raises WorkbenchError for a step that has no exceptions.
     """
     step = recipe.steps[number - 1]
-    if isinstance(step, Drop):
-        return with_changed(recipe, number, keep=tuple(sorted({*step.keep, id})))
     if isinstance(step, Remove) and id in step.rows:
         return with_changed(recipe, number, rows=tuple(row for row in step.rows if row != id))
+    if isinstance(step, Drop | ExactDuplicates | Leakage):
+        return with_changed(recipe, number, keep=tuple(sorted({*step.keep, id})))
     raise _without_exceptions(step.title)
 
 
 def _excepts(step: Step, id: str) -> bool:
-    return isinstance(step, Drop) or (isinstance(step, Remove) and id in step.rows)
+    if isinstance(step, Remove):
+        return id in step.rows
+    return isinstance(step, Drop | ExactDuplicates | Leakage)
 
 
 def _without_exceptions(title: str) -> WorkbenchError:
@@ -187,10 +203,7 @@ def edit_step(version: Version, number: int, fields: dict[str, object]) -> Edit:
 
     Raises WorkbenchError when there is no such row, and for fields that make no row.
     """
-    try:
-        to_examples(fields)
-    except RowError as error:
-        raise WorkbenchError(f"The edit of row {number} is no row: {error}.") from error
+    editing.check(fields)
     (id,) = ids_of(version, [number])
     return Edit(rows={id: fields})
 

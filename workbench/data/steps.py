@@ -32,11 +32,16 @@ def strip_end_markers(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
             yield place, stripped
 
 
-def exact_duplicates(rows: Sequence[Example], tell: Tell) -> Iterator[Change]:
-    """Remove rows whose conversation or text came before, word for word, in the same split."""
+def exact_duplicates(
+    rows: Sequence[Example], tell: Tell, keep: Collection[str] = ()
+) -> Iterator[Change]:
+    """Remove rows whose conversation or text came before, word for word, in the same split; those
+    whose ids are in `keep` stay."""
     keys = array("Q", map(_content_key, watched(rows, "looking for duplicates", tell)))
     for place, candidates in _alike_before(keys):
         example = rows[place]
+        if keep and example.id in keep:
+            continue
         for earlier in candidates:
             first = rows[earlier]
             if (first.split, first.content) == (example.split, example.content):
@@ -82,10 +87,15 @@ def assign_splits(
 
 
 def leaks(
-    rows: Sequence[Example], tell: Tell, *, near_duplicates: float | None = None
+    rows: Sequence[Example],
+    tell: Tell,
+    *,
+    near_duplicates: float | None = None,
+    keep: Collection[str] = (),
 ) -> Iterator[Change]:
     """Remove training rows that ask what a validation row asks: they would inflate it; and those
-    whose Jaccard similarity to one is at least `near_duplicates`.
+    whose Jaccard similarity to one is at least `near_duplicates`. Those whose ids are in `keep`
+    stay.
 
     Raises WorkbenchError when no training row would be left.
     """
@@ -94,7 +104,9 @@ def leaks(
     left = 0
     for place, example in enumerate(watched(rows, "looking for leaks", tell)):
         found = split.leak(example, asked)
-        if found is not None:
+        if keep and example.id in keep:
+            left += example.split == split.TRAIN
+        elif found is not None:
             yield place, Gone(f"it has the prompt of the validation row {rows[found].source}")
         elif place in alike:
             other, similarity = alike[place]
@@ -146,9 +158,12 @@ def rewritten(example: Example, fields: Mapping[str, Any]) -> Example:
     Raises WorkbenchError for fields that make no example.
     """
     try:
-        (new,) = to_examples({**fields, "task": fields.get("task", example.task)})
-    except (RowError, ValueError) as error:
+        made = to_examples({**fields, "task": fields.get("task", example.task)})
+    except RowError as error:
         raise WorkbenchError(f"The edit of row {example.id} is no row: {error}.") from error
+    if len(made) != 1:
+        raise WorkbenchError(f"The edit of row {example.id} makes {len(made)} rows.")
+    (new,) = made
     return replace(
         new,
         split=example.split,

@@ -148,9 +148,10 @@ def keep(
     recipe: dict[str, Any] | None = None,
 ) -> Version:
     """Make a version of the files DATA, of canonical lines, and REMOVED in `folder`, which are
-    moved; the one that is there if its rows are the same.
+    moved; the one that is there if its rows are the same, which then says how it was made now.
 
-    Raises WorkbenchError when there is no row or it can't be written.
+    It is the newest of its name, whenever its rows were there first. Raises WorkbenchError when
+    there is no row or it can't be written.
     """
     counting = statistics.Statistics()
     counted = _count(folder / DATA, counting, tell)
@@ -179,9 +180,38 @@ def keep(
                 write_json(building / _VERSION, about)
                 write_json(building / statistics.NAME, held)
                 data_card.write(_read(building))
-        elif licences.declare(final / _VERSION, sources):
+        else:
+            _made_again(final, folder, about, held)
             data_card.refresh(_read(final))
     return _read(final)
+
+
+def _made_again(final: Path, folder: Path, about: dict[str, Any], held: dict[str, Any]) -> None:
+    """Have the version in `final` be the newest of its name, and say how its rows were made now;
+    how they were made before is kept under `earlier`."""
+    before = read_json_object(final / _VERSION)
+    licences.inherit(about, before)
+    own = f"{before['name']}@{final.name}"
+    # Made of these very rows, by steps that did nothing: they come from where they came.
+    of_itself = any(source.get("dataset") == own for source in about["sources"])
+    if of_itself or all(before.get(name) == about[name] for name in _MAKING):
+        if not _is_newest(final, before["created"]):
+            write_json(final / _VERSION, {**before, "created": about["created"]})
+        return
+    how = {name: before.get(name) for name in ("created", *_MAKING)}
+    (folder / REMOVED).replace(final / REMOVED)
+    write_json(final / statistics.NAME, held)
+    write_json(final / _VERSION, {**about, "earlier": [how, *before.get("earlier", ())]})
+
+
+def _is_newest(folder: Path, created: float) -> bool:
+    """Whether no other version of the name was made later."""
+    others = (path for path in folder.parent.glob(f"[!.]*/{_VERSION}") if path.parent != folder)
+    return all(read_json_object(path).get("created", 0) <= created for path in others)
+
+
+_MAKING = ("sources", "steps", "recipe", "removed")
+"""What `version.json` says of how its rows were made."""
 
 
 def _no_rows() -> WorkbenchError:

@@ -42,6 +42,11 @@ def add_parsers(verbs: Verbs) -> None:
     add_detach(make)
     recipe = leaf(verbs, "recipe", help="how a version was made, as YAML", run=_recipe, show=_print)
     recipe.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    recipe.add_argument(
+        "--whole",
+        action="store_true",
+        help="from the files on, with the steps of the versions before: it needs no other version",
+    )
     compare = leaf(verbs, "diff", help="what differs between two versions", run=_diff, show=_show)
     for name in ("before", "after"):
         compare.add_argument(name, metavar="REF", help="NAME or NAME@VERSION")
@@ -168,14 +173,16 @@ def start(args: argparse.Namespace, workspace: Workspace, recipe: Recipe) -> dic
     from workbench.data import replay_job
 
     def result(folder: Path) -> dict[str, Any]:
-        return made(versions.resolve(workspace, tasks.result(folder)))
+        version = versions.resolve(workspace, tasks.result(folder))
+        return made(version, replay_job.steps_of(folder))
 
     return do_job(args, lambda: replay_job.start(workspace, recipe), result)
 
 
-def made(version: Version) -> dict[str, Any]:
-    """What `--json` says of a version that was made."""
-    steps = versions.describe(version)["steps"]
+def made(version: Version, did: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """What `--json` says of a version that was made; `did` is what its steps did just now, which
+    need not be how its rows were made first."""
+    steps = versions.describe(version)["steps"] if did is None else did
     reasons = Reasons(versions.read_removed(version))
     return {
         **version.to_json(),
@@ -218,8 +225,9 @@ def _show_reasons(result: dict[str, Any]) -> None:
 
 
 def _recipe(args: argparse.Namespace) -> dict[str, Any]:
-    version = versions.resolve(Workspace.find(args.workspace), args.reference)
-    return revising.recipe_of(version).to_json()
+    workspace = Workspace.find(args.workspace)
+    recipe = revising.recipe_of(versions.resolve(workspace, args.reference))
+    return (revising.whole_recipe(workspace, recipe) if args.whole else recipe).to_json()
 
 
 def _print(result: dict[str, Any]) -> None:
