@@ -62,9 +62,9 @@ class Prefixes:
             file.seek(0)
             entries = np.frombuffer(file.read(), _ENTRY)
             order = np.argsort(entries["token"], kind="stable").astype(np.uint32)
-            columns = tuple(entries[name][order] for name, _ in _ENTRY)
+            tokens, rows, ranks = (entries[name][order] for name, _ in _ENTRY)
             del entries, order
-            yield columns
+            yield tokens, rows, ranks
 
 
 def _counts(held: Shingled) -> Any:
