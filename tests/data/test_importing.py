@@ -263,7 +263,7 @@ def test_it_is_told_how_far_each_phase_is(
         "splitting",
         "grouping",
         "shingles",
-        "candidates",
+        "rarest shingles",
         "comparing",
         "looking for leaks",
         "hashing the files",

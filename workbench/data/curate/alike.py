@@ -164,9 +164,14 @@ class _Search:
     def _among_many(self, rows: Any, ranks: Any) -> Iterator[tuple[Any, Any]]:
         import numpy as np
 
-        order = np.argsort(~self._relation.ahead(rows), kind="stable")
+        sizes = self._held.sizes[rows]
+        # Of two rows the one with fewer shingles has as many from this one on, or the pair isn't
+        # possible: so one of any two does.
+        able = sizes - ranks >= 2 * self._threshold / (1 + self._threshold) * sizes - 1e-6
+        order = np.lexsort((~able, ~self._relation.ahead(rows)))
         rows, ranks = rows[order], ranks[order]
-        for place in range(len(rows) - 1):
+        last = np.flatnonzero(able[order]).max(initial=-1)
+        for place in range(min(int(last) + 1, len(rows) - 1)):
             found = False
             for start in range(place + 1, len(rows), BLOCK):
                 others = np.arange(start, min(start + BLOCK, len(rows)))
