@@ -101,6 +101,7 @@ class Join:
             prefixes = Prefixes(held, self._threshold, scratch, self._tell)
             search = _Search(held, self._threshold, relation)
             done = 0
+            self._tell("comparing", 0, prefixes.total, "shingles")
             for tokens, rows, ranks in prefixes.parts():
 
                 def tell(reached: int, before: int = done) -> None:
