@@ -33,10 +33,10 @@ _FEW = 16
 """Rows that share a shingle and are all compared at once; more are compared one by one, with
 those that are still worth it."""
 _MET = 1 << 17
-"""Shingles whose rows are paired at once: some 60 MB where each is of `_FEW` rows that are worth
-it."""
+"""Shingles whose rows are paired at once: a million pairs at most."""
 _BATCH = 1 << 20
-"""Candidates that are gathered, so that a pair that shares several shingles is compared once."""
+"""Pairs that are gathered, 8 bytes each, so that one that shares several shingles is compared
+once."""
 _KEPT = 256
 """Rows whose words are kept for the next proof, 15 KB each of 100 words."""
 
@@ -60,7 +60,7 @@ class Relation(Protocol):
 class Join:
     """The pairs of `rows` whose Jaccard similarity is at least `threshold`.
 
-    Takes 12 bytes of memory a row, and some 130 MB; on disk 4 bytes a shingle, and 12 for each of
+    Takes 12 bytes of memory a row, and some 80 MB; on disk 4 bytes a shingle, and 12 for each of
     the rarest (some 800 a row of 100 words at 0.7).
     """
 
