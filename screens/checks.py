@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from screens.data_screen import Pushed, line_to_write_in
+from screens.row_source import RowSource
 from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import Column, RowTable
 from workbench.data.curate import checks, store
@@ -76,8 +78,9 @@ class ChecksScreen(Pushed):
         Binding("p", "redact", "Placeholders", id="checks.redact"),
     ]
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, source: RowSource, version: Version) -> None:
         super().__init__()
+        self._source = source
         self._version = version
         self._lines: list[Line] = []
         self._to_look: list[str] = []
@@ -141,7 +144,7 @@ class ChecksScreen(Pushed):
         line = self._line
         if line.found is None:
             self._look(line.check, {})
-        elif not line.found.flagged:
+        elif not line.found.flagged and line.check != DUPLICATES:
             self.notify(f"{line.check} found nothing.")
         else:
             self._open(line.found)
@@ -149,12 +152,10 @@ class ChecksScreen(Pushed):
     def _open(self, found: Findings) -> None:
         from screens.findings import FindingsScreen
         from screens.pairs import PairsScreen
-        from screens.row_source import RowSource
 
         try:
-            source = RowSource(self.workspace, self._version.reference)
             paired = found.check == DUPLICATES
-            screen = (PairsScreen if paired else FindingsScreen)(source, found)
+            screen = (PairsScreen if paired else FindingsScreen)(self._source.beside(), found)
         except WorkbenchError as error:
             self.complain(error)
         else:
@@ -188,7 +189,8 @@ class ChecksScreen(Pushed):
         from workbench.data.curate import check_job
 
         def start() -> Path:
-            return check_job.start(self.workspace, check, self._version.reference, options)
+            reference = self._version.reference
+            return check_job.start(self.workspace, check, reference, options, join=True)
 
         def looked(folder: Path) -> None:
             self._refresh()
@@ -203,13 +205,12 @@ class ChecksScreen(Pushed):
             self.notify("Nothing was found that could be left out.")
             return
         question = f"Make another version, without the {found.flagged:,} rows of {found.check}?"
-        self.app.push_screen(Confirm(question), self._drop)
+        self.app.push_screen(Confirm(question), partial(self._drop, self._line))
 
-    def _drop(self, agreed: bool | None) -> None:
+    def _drop(self, line: Line, agreed: bool | None) -> None:
         from workbench.data.recipe import Drop
 
         if agreed:
-            line = self._line
             self._make(Drop(check=line.check, options=line.options))
 
     def action_redact(self) -> None:
@@ -219,13 +220,13 @@ class ChecksScreen(Pushed):
             self.notify(f"Placeholders are for what {PERSONAL} found.")
             return
         question = "Make another version, with placeholders for personal data?"
-        self.app.push_screen(Confirm(question), self._redact)
+        self.app.push_screen(Confirm(question), partial(self._redact, line))
 
-    def _redact(self, agreed: bool | None) -> None:
+    def _redact(self, line: Line, agreed: bool | None) -> None:
         from workbench.data.recipe import Redact
 
         if agreed:
-            self._make(Redact(options=self._line.options))
+            self._make(Redact(options=line.options))
 
     def _make(self, step: Any) -> None:
         from workbench.data import replay_job, revising
@@ -234,6 +235,7 @@ class ChecksScreen(Pushed):
             "making a version",
             lambda: replay_job.start(self.workspace, revising.with_step(self._version, step)),
             self._take_made,
+            must_stay=True,
         )
 
     def _take_made(self, folder: Path) -> None:
@@ -243,7 +245,7 @@ class ChecksScreen(Pushed):
 
     def _made(self, reference: str | None) -> None:
         if reference is not None:
-            self.dismiss(reference)
+            self.finish(reference)
 
 
 def _without_grid(found: list[Findings]) -> list[Findings]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.console import RenderableType
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
@@ -59,7 +60,8 @@ class DataScreen(TaskScreen):
         return self.query_one(RowTable)
 
     def focus_body(self) -> None:
-        self.set_focus(self.table)
+        zoomed = self.has_class("-zoomed")
+        self.set_focus(self.query_one(Beside) if zoomed else self.table)
 
     def on_screen_resume(self) -> None:
         self.focus_body()
@@ -89,7 +91,7 @@ class DataScreen(TaskScreen):
 
     def leave(self) -> None:
         """Go back to the screen that opened this one."""
-        self.dismiss()
+        self.dismiss(None)
 
     def open_line(self, id: str, text: str = "") -> None:
         """Open a line to write in."""
@@ -129,5 +131,27 @@ class Pushed(DataScreen):
         Binding("o,backspace", "leave", "Back", id="datasets.versions"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._results: list[Any] = []
+        """What it is to be left with, once it is on top again."""
+
     def action_leave(self) -> None:
         self.leave()
+
+    def leave(self) -> None:
+        if not (self.must_stay and self.refuse_at_work()):
+            super().leave()
+
+    def finish(self, result: Any) -> None:
+        """Leave the screen with a result, now or once nothing lies over it: a job may end while
+        an editor or another screen is open."""
+        if self.app.screen is self:
+            self.dismiss(result)
+        else:
+            self._results.append(result)
+
+    @on(events.ScreenResume)
+    def _finish_late(self) -> None:
+        if self._results:
+            self.dismiss(self._results.pop())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events, on
 from textual.binding import Binding, BindingType
 
 from screens.data_screen import Pushed
 from screens.row_source import RowSource
 from screens.widgets.confirm import Confirm
+from workbench.data.draft import Decision, Do, Draft
 from workbench.errors import WorkbenchError
 
 
@@ -58,11 +61,19 @@ class DecidingScreen(Pushed):
     def action_remove(self) -> None:
         """Have the row left out of the next version, or keep it after all."""
         number, draft = self.number(), self.source.draft
-        if number is None or draft is None:
+        if number is not None and draft is not None:
+            going = draft.state_of(number) == "remove"
+            self.decide("keep" if going else "remove", "" if going else self.CHECK)
+
+    def decide(self, do: Do, check: str) -> None:
+        """Write down what is to become of the row under the cursor, and go on."""
+        number, draft = self.number(), self.source.draft
+        if number is None or draft is None or self.refuse_at_work():
             return
-        do = "keep" if draft.state_of(number) == "remove" else "remove"
         example = self.source.original(number)
-        if self._tried(lambda: draft.decide(do, number, example, self.CHECK)):  # type: ignore[arg-type]
+        if example is None:
+            self.notify("It is no row, or not read yet.")
+        elif self._tried(lambda: draft.decide(do, number, example, check)):
             self.after_decision()
 
     def action_edit(self) -> None:
@@ -70,27 +81,30 @@ class DecidingScreen(Pushed):
         from screens.edit import EditScreen
 
         number, draft = self.number(), self.source.draft
-        if number is None or draft is None:
+        if number is None or draft is None or self.refuse_at_work():
             return
-        example = self.source.original(number)
+        example, looked = self.source.original(number), self.source.look(number)
+        if example is None or looked is None:
+            self.notify("It is no row, or not read yet.")
+            return
 
         def edited(fields: dict[str, Any] | None) -> None:
             if fields is not None:
                 self._tried(lambda: draft.decide("edit", number, example, self.CHECK, fields))
 
-        self.app.push_screen(EditScreen(self.source.drafted(number), number), edited)
+        self.app.push_screen(EditScreen(looked.examples[0], number), edited)
 
     def action_undo(self) -> None:
         """Take the last decision back."""
         draft = self.source.draft
-        if draft is None:
+        if draft is None or self.refuse_at_work():
             return
-        if not draft.waiting:
-            self.notify("There is no decision to take back. In w, u takes a whole step back.")
-            return
-        number = draft.waiting[-1].row
-        if self._tried(draft.undo):
-            self.go_to(number)
+        taken: list[Decision] = []
+        if self._tried(lambda: taken.extend(filter(None, [draft.undo()]))):
+            for decision in taken:
+                self.go_to(decision.row)
+            if not taken:
+                self.notify("There is no decision to take back. In w, u takes a whole step back.")
 
     def _tried(self, decide: Callable[[], object]) -> bool:
         """Whether it could be written down."""
@@ -102,10 +116,27 @@ class DecidingScreen(Pushed):
         self.show_decisions()
         return True
 
+    @on(events.ScreenResume)
+    def _see_decisions(self) -> None:
+        """Another screen, or another window, may have decided meanwhile."""
+        self.see_decisions()
+
+    def see_decisions(self) -> None:
+        """Show what was decided elsewhere."""
+        draft = self.source.draft
+        try:
+            if draft is not None and draft.refresh():
+                self.show_decisions()
+        except WorkbenchError as error:
+            self.complain(error)
+
     def action_write(self) -> None:
         """Make another version with all that was decided about rows."""
         draft = self.source.draft
-        if draft is None or not len(draft):
+        if draft is None or self.refuse_at_work():
+            return
+        self.see_decisions()
+        if not len(draft):
             self.notify("Nothing was decided yet: x takes a row out, e rewrites it.")
             return
         gone, new = len(draft.removed), len(draft.edited.keys() - draft.removed.keys())
@@ -116,20 +147,27 @@ class DecidingScreen(Pushed):
         from workbench.data import replay_job, revising
 
         version, draft = self.source.version, self.source.draft
-        if agreed and version is not None and draft is not None:
-            self.have_done(
-                "making a version",
-                lambda: replay_job.start(self.workspace, revising.drafted(version, draft)),
-                self._take_made,
-            )
+        if not agreed or version is None or draft is None:
+            return
+        try:
+            recipe = revising.drafted(version, draft)
+        except WorkbenchError as error:
+            self.complain(error)
+            return
+        keys = [decision.key for decision in draft.waiting]
+        self.have_done(
+            "making a version",
+            lambda: replay_job.start(self.workspace, recipe),
+            partial(self._take_made, draft, keys),
+            must_stay=True,
+        )
 
-    def _take_made(self, folder: Path) -> None:
+    def _take_made(self, draft: Draft, keys: list[str], folder: Path) -> None:
         from workbench.jobs import tasks
 
         reference = tasks.result(folder)
         try:
-            if self.source.draft is not None:
-                self.source.draft.written(reference)
+            draft.written(reference, keys)
         except WorkbenchError as error:
             self.complain(error)
         self.show_version(reference)

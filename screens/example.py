@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.markdown import Markdown
@@ -17,9 +17,12 @@ from workbench.data.word_diff import Piece
 from workbench.text import visible
 
 _LONGEST = 20_000
-"""Characters of a turn that are laid out; a row may have megabytes, and would block."""
+_MOST_TURNS = 100
+"""Characters and turns of a row that are laid out; it may have megabytes, and would block."""
 _LONGEST_SET = 5_000
-"""Characters of a turn that are set as Markdown, some 30 ms of work."""
+"""Characters of a row that are set as Markdown, some 30 ms of work."""
+_AROUND = 2_000
+"""Characters that are shown of a turn in which something was found, however long the row is."""
 _ROLE = Style(bold=True, color="cyan")
 _FOUND = Style(color="yellow", reverse=True)
 _BEFORE = 500
@@ -37,15 +40,9 @@ def turns(looked: Looked) -> Text:
         return Text(visible(f"{looked.problem}\n\n{_cut(looked.text)}"))
     out = Text()
     for example in looked.examples:
-        if example.text:
-            out.append("plain text\n", _ROLE)
-            out.append(visible(_cut(example.text)) + "\n\n")
-        if example.tools:
-            out.append("tools\n", _ROLE)
-            out.append(visible(_cut(example.tools)) + "\n\n")
-        for message in example.messages:
-            out.append(f"{message.role}\n", _ROLE)
-            out.append(visible(_cut(message.written)) + "\n\n")
+        for role, text in _within(_texts(example), _LONGEST):
+            out.append(f"{role}\n", _ROLE)
+            out.append(visible(text) + "\n\n")
         out.append(visible(f"{example.split}  {example.task}  {example.source}\n"), "dim")
     return out
 
@@ -74,21 +71,29 @@ def beside_other(shown: Text, other: Example, found: Other) -> RenderableType:
 
 
 def _marked(example: Example, spans: Sequence[Span]) -> Text:
-    out = Text()
+    """The turns with spans of them marked; of a long row those in which there is one."""
+    out, room, passed = Text(), _LONGEST, 0
     for part in parts(example):
-        out.append(f"{part.role}\n", _ROLE)
         here = sorted((s.start, s.end) for s in spans if s.where == part.where)
-        _append_marked(out, part.text, here)
+        longest = max(room, _AROUND if here else 0)
+        if not longest:
+            passed += 1
+            continue
+        out.append(f"{part.role}\n", _ROLE)
+        _append_marked(out, part.text, here, longest)
         out.append("\n\n")
+        room -= min(room, len(part.text))
+    if passed:
+        out.append(f"… and {passed:,} turns more\n", "dim")
     return out
 
 
-def _append_marked(out: Text, text: str, spans: Sequence[tuple[int, int]]) -> None:
+def _append_marked(out: Text, text: str, spans: Sequence[tuple[int, int]], longest: int) -> None:
     """A text with spans of it marked, from some lines before the first one on."""
-    begin = max(0, spans[0][0] - _BEFORE) if spans and spans[0][0] > _LONGEST else 0
+    begin = max(0, spans[0][0] - _BEFORE) if spans and spans[0][0] > longest - _BEFORE else 0
     if begin:
         out.append(f"… {begin:,} characters\n", "dim")
-    end, place = begin + _LONGEST, begin
+    end, place = begin + longest, begin
     for start, stop in spans:
         out.append(visible(text[place : min(start, end)]))
         out.append(visible(text[max(place, start) : min(stop, end)]), _FOUND)
@@ -112,12 +117,28 @@ def markdown(looked: Looked) -> RenderableType:
         return turns(looked)
     shown: list[RenderableType] = []
     for example in looked.examples:
-        texts = [(message.role, message.written) for message in example.messages]
-        for role, text in texts or [("plain text", example.text)]:
+        for role, text in _within(_texts(example), _LONGEST_SET):
             shown.append(Text(role, _ROLE))
-            shown.append(Markdown(visible(_cut(text, _LONGEST_SET)), hyperlinks=False))
+            shown.append(Markdown(visible(text), hyperlinks=False))
             shown.append(Text())
     return Group(*shown)
+
+
+def _texts(example: Example) -> list[tuple[str, str]]:
+    """What is read of a row, each with its role."""
+    texts = [("plain text", example.text), ("tools", example.tools)]
+    turns = [(message.role, message.written) for message in example.messages]
+    return [(role, text) for role, text in texts if text] + turns
+
+
+def _within(texts: Sequence[tuple[str, str]], room: int) -> Iterator[tuple[str, str]]:
+    """The texts up to so many characters, and how many are left out."""
+    for number, (role, text) in enumerate(texts):
+        if number == _MOST_TURNS or room <= 0:
+            yield "…", f"and {len(texts) - number:,} turns more"
+            return
+        yield role, _cut(text, room)
+        room -= len(text)
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:

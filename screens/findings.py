@@ -19,7 +19,7 @@ from workbench.data.curate.findings import Finding, Other
 from workbench.data.curate.store import Findings
 from workbench.data.draft import kept_in
 from workbench.data.example import Example
-from workbench.data.rows import open_rows
+from workbench.data.rows import RowFile, open_rows
 from workbench.errors import WorkbenchError
 
 
@@ -46,10 +46,14 @@ class FindingsScreen(DecidingScreen):
         super().__init__(source)
         self.CHECK = found.check
         self.found = found
-        self._lines = open_rows(found.path)
+        self._lines = self.open_findings(found)
         self._kept_before = kept_in(found.folder.parents[2])
         self._others: dict[str, RowSource] = {}
         """The datasets that rows were compared with, by reference."""
+
+    def open_findings(self, found: Findings) -> RowFile:
+        """The lines of what was found. Raises WorkbenchError when they can't be read."""
+        return open_rows(found.path)
 
     def on_mount(self) -> None:
         self.show_decisions()
@@ -59,14 +63,18 @@ class FindingsScreen(DecidingScreen):
     def _index(self) -> None:
         """A million findings take the better part of a second."""
         worker = get_current_worker()
-        self._lines.index(lambda: worker.is_cancelled)
+        for file in (self.source.file, self._lines):
+            file.index(lambda: worker.is_cancelled)
         self.app.call_from_thread(self.show_decisions)
 
     def finding(self, place: int) -> Finding | None:
         """The finding in a line of the table; None where there is none."""
         if not 0 <= place < len(self._lines):
             return None
-        return Finding.from_json(json.loads(self._lines.line(place)))
+        try:
+            return Finding.from_json(json.loads(self._lines.line(place)))
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def count(self) -> int:
         """Findings in view."""
@@ -105,7 +113,7 @@ class FindingsScreen(DecidingScreen):
         """What a line of the table says."""
         found = self.finding(place)
         if found is None:
-            return ("",)
+            return ("", "", "", "a line that is no finding: remove its folder, and look again")
         return (f"{found.row + 1:,}", self.mark(found.row), found.kind, found.reason)
 
     def mark(self, number: int) -> str:
@@ -117,7 +125,8 @@ class FindingsScreen(DecidingScreen):
             return {"remove": "goes"}.get(state, state)
         if not (draft.kept or self._kept_before):
             return ""
-        key = (self.found.check, self.source.original(number).id)
+        example = self.source.original(number)
+        key = (self.found.check, example.id if example else "")
         return "ok" if key in draft.kept or key in self._kept_before else ""
 
     @on(RowTable.Moved)
@@ -159,16 +168,7 @@ class FindingsScreen(DecidingScreen):
 
     def action_keep(self) -> None:
         """Let the row stay as it is; it isn't asked again in later versions."""
-        number, draft = self.number(), self.source.draft
-        if number is None or draft is None:
-            return
-        try:
-            draft.decide("keep", number, self.source.original(number), self.CHECK)
-        except WorkbenchError as error:
-            self.complain(error)
-            return
-        self.show_decisions()
-        self.after_decision()
+        self.decide("keep", self.CHECK)
 
     def action_later(self) -> None:
         """Go on without deciding."""
@@ -204,4 +204,4 @@ class FindingsScreen(DecidingScreen):
         return -1 if found is None else found.row
 
     def show_version(self, reference: str) -> None:
-        self.dismiss(reference)
+        self.finish(reference)

@@ -21,6 +21,7 @@ from workbench.data.curate import thresholds
 from workbench.data.curate.duplicates import text_of
 from workbench.data.curate.findings import Finding
 from workbench.data.curate.store import Findings
+from workbench.data.rows import RowFile
 from workbench.data.word_diff import Piece, word_diff
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -70,6 +71,10 @@ class PairsScreen(FindingsScreen):
         self._threshold = min(thresholds.THRESHOLDS, key=lambda known: abs(known - at))
         self._pairs: list[tuple[Finding, bool]] = []
         self._known: dict[float, Findings] = {}
+
+    def open_findings(self, found: Findings) -> RowFile:
+        # There may be none at this threshold.
+        return RowFile(found.path)
 
     def on_mount(self) -> None:
         self._move_to(self._threshold)
@@ -158,9 +163,11 @@ class PairsScreen(FindingsScreen):
     @work(thread=True, exclusive=True, group="compare", exit_on_error=False)
     def _compare(self, finding: Finding) -> None:
         if finding.other is not None:
+            self.source.file.index()
             earlier, later = (self.source.original(n) for n in (finding.other.row, finding.row))
-            pieces = word_diff(text_of(earlier), text_of(later))
-            self.post_message(Compared(finding, pieces))
+            if earlier is not None and later is not None:
+                pieces = word_diff(text_of(earlier), text_of(later))
+                self.post_message(Compared(finding, pieces))
 
     @on(Compared)
     def _take_compared(self, message: Compared) -> None:
@@ -199,9 +206,10 @@ class PairsScreen(FindingsScreen):
                 "making a version",
                 lambda: replay_job.start(self.workspace, revising.with_step(version, step)),
                 self._take_dropped,
+                must_stay=True,
             )
 
     def _take_dropped(self, folder: Path) -> None:
         from workbench.jobs import tasks
 
-        self.dismiss(tasks.result(folder))
+        self.finish(tasks.result(folder))

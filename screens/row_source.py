@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 from workbench.data import browse, versions
@@ -53,7 +54,8 @@ class RowSource:
         return f"{len(self.file):,}{'' if self.file.complete else '+'}"
 
     def look(self, number: int) -> Looked | None:
-        """A row of the file, as it will be once the draft is written; None past the end."""
+        """A row of the file, as it will be once the draft is written; None where it isn't read
+        yet, or there is none."""
         try:
             looked = browse.look(self.file, number)
         except IndexError:
@@ -63,15 +65,18 @@ class RowSource:
             return looked
         return replace(looked, examples=(rewritten(looked.examples[0], decision.fields),))
 
-    def original(self, number: int) -> Example:
-        """A row of a version, as it is there."""
-        return browse.look(self.file, number).examples[0]
+    def original(self, number: int) -> Example | None:
+        """A row as the version has it; None where it isn't read yet, or is none."""
+        try:
+            return next(iter(browse.look(self.file, number).examples), None)
+        except IndexError:
+            return None
 
-    def drafted(self, number: int) -> Example:
-        """A row of a version, as it will be once the draft is written."""
-        original = self.original(number)
-        decision = self.draft.edited.get(number) if self.draft else None
-        return original if decision is None else rewritten(original, decision.fields)
+    def beside(self) -> RowSource:
+        """The same file and draft, with all rows in view."""
+        other = copy(self)
+        other.found = None
+        return other
 
     def mark(self, number: int) -> str:
         """What was decided about a row of the file: `x` out, `e` rewritten, or nothing."""

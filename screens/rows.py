@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -155,15 +156,19 @@ class RowsScreen(DecidingScreen):
                 base = base_models.resolve(self.workspace, self.shell.base)
                 wanted = Wanted(**{**wanted.to_json(), "base": str(base)})
             searching = Search(wanted)
-            if number != self._search_number:
-                searching.end()
-                return
-            self._search = searching
+            self.app.call_from_thread(self._take_search, searching, number)
             for found in searching.found():
                 self.post_message(Heard(number, found))
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
         self.post_message(Heard(number, None))
+
+    def _take_search(self, searching: Search, number: int) -> None:
+        """Know a search that has started, so that it can be ended; or end it, if it is old."""
+        if number == self._search_number:
+            self._search = searching
+        else:
+            searching.end()
 
     @on(Heard)
     def _take_found(self, message: Heard) -> None:
@@ -172,7 +177,9 @@ class RowsScreen(DecidingScreen):
         if message.found is None:
             self._search = None
         else:
-            self.source.found.extend(message.found.rows)
+            # A file that has grown has rows that aren't known yet.
+            known = len(self.source.file) if self.source.file.complete else sys.maxsize
+            self.source.found.extend(row for row in message.found.rows if row < known)
             self._share = message.found.reached / max(1, message.found.size)
         self.refresh_rows()
 
@@ -196,6 +203,7 @@ class RowsScreen(DecidingScreen):
 
     def _refresh_index(self) -> None:
         """Show how far index and search are."""
+        self.see_decisions()
         file = self.source.file
         changed = self.table.count != len(self.source) or self._unfinished
         self._unfinished = not file.complete or self._search is not None
@@ -208,7 +216,8 @@ class RowsScreen(DecidingScreen):
         first = self.table.count == 0
         self.table.show_rows(len(source), self._cells)
         whole = f"{source.whole} row{'s' * (source.whole != '1')}"
-        count = f"{len(source):,} of {whole}  with {self._filter!r}" if self._filter else whole
+        count = whole if source.found is None else f"{len(source):,} of {whole}"
+        count += f"  with {self._filter!r}" if self._filter else ""
         by = f"  by {self._sort}" if self._sort else ""
         under_way = f"  {100 * self._share:.0f} % …" if self._search is not None else ""
         decided = len(source.draft) if source.draft else 0
@@ -331,7 +340,7 @@ class RowsScreen(DecidingScreen):
         from screens.checks import ChecksScreen
 
         if (version := self.source.version) is not None:
-            self.app.push_screen(ChecksScreen(version), self._changed)
+            self.app.push_screen(ChecksScreen(self.source, version), self._changed)
 
     def action_steps(self) -> None:
         """What was done to the rows, step by step; each can be switched off."""

@@ -21,6 +21,9 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.text import visible
 
+_SHOWN = 20
+"""Rows of a step that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -115,19 +118,12 @@ class StepsScreen(Pushed):
         self._show(event.row)
 
     def _show(self, row: int) -> None:
-        if row >= len(self._lines):
-            return
-        line = self._lines[row]
-        lines = [line.name, "", "It is off."] if line.step and line.step.off else [line.name, ""]
-        if line.step is not None:
-            fields = line.step.model_dump(mode="json", exclude={"step", "off"})
-            body = {"step": line.step.step, **fields}
-            lines.append(yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
-        else:
-            about = versions.describe(line.version)
-            lines += [f"from {'  '.join(map(str, s.values()))}" for s in about["sources"]]
-        lines += ["", f"a step to {line.version.reference}"]
-        self.show_beside(visible("\n".join(lines)))
+        if row < len(self._lines):
+            try:
+                text = "\n".join(_about(self._lines[row]))
+            except WorkbenchError as error:
+                text = str(error)
+            self.show_beside(visible(text))
 
     @property
     def _line(self) -> Line | None:
@@ -170,7 +166,7 @@ class StepsScreen(Pushed):
         def start() -> Path:
             return replay_job.start(self.workspace, recipe())
 
-        self.have_done("making a version", start, self._take_made)
+        self.have_done("making a version", start, self._take_made, must_stay=True)
 
     def _take_made(self, folder: Path) -> None:
         from workbench.data import replay_job
@@ -217,8 +213,32 @@ class StepsScreen(Pushed):
         )
 
     def leave(self) -> None:
+        if self.must_stay and self.refuse_at_work():
+            return
         changed = self._version.reference != self._opened.reference
         self.dismiss(self._version.reference if changed else None)
+
+
+def _about(line: Line) -> list[str]:
+    """What a step is, in some lines. Raises WorkbenchError where its version is gone."""
+    lines = [line.name, "", "It is off."] if line.step and line.step.off else [line.name, ""]
+    if line.step is not None:
+        fields = line.step.model_dump(mode="json", exclude={"step", "off"})
+        body = {"step": line.step.step, **{name: _first(value) for name, value in fields.items()}}
+        lines.append(yaml.safe_dump(body, sort_keys=False, allow_unicode=True))
+    else:
+        about = versions.describe(line.version)
+        lines += [f"from {'  '.join(map(str, s.values()))}" for s in about["sources"]]
+    return [*lines, "", f"a step to {line.version.reference}"]
+
+
+def _first(value: Any) -> Any:
+    """Of many rows the first ids, and how many there are: all of them would take seconds."""
+    if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()):
+        value = list(value)
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return [*value[:_SHOWN], f"and {len(value) - _SHOWN:,} more"]
+    return value
 
 
 def _lines(

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from screens.base import WorkbenchScreen
+from workbench import faults
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
 from workbench.jobs.events import Record
@@ -54,6 +55,9 @@ class TaskScreen(WorkbenchScreen):
         self._doing = ""
         self._folder: Path | None = None
         self._done: Done = lambda folder: None
+        self._end_wanted = False
+        self.must_stay = False
+        """Whether what comes of the job would be lost with the screen."""
 
     def task_line(self) -> Static:
         """Where the job is shown, for `compose_body`."""
@@ -61,13 +65,16 @@ class TaskScreen(WorkbenchScreen):
         line.display = False
         return line
 
-    def have_done(self, doing: str, start: Callable[[], Path], done: Done) -> None:
+    def have_done(
+        self, doing: str, start: Callable[[], Path], done: Done, *, must_stay: bool = False
+    ) -> None:
         """Start a job, show `doing` with how far it is, and call `done` with its folder once it
-        has finished. One that fails or is stopped is said."""
-        if self._doing:
-            self.notify(f"It is still {self._doing}; ctrl+x ends it.", markup=False)
+        has finished; until then the screen isn't left where it `must_stay`. One that fails or is
+        stopped is said."""
+        if self.refuse_at_work():
             return
-        self._doing, self._done = doing, done
+        self._doing, self._done, self.must_stay = doing, done, must_stay
+        self._end_wanted = False
         self._show_task("…")
         self._follow(start)
 
@@ -75,8 +82,18 @@ class TaskScreen(WorkbenchScreen):
     def at_work(self) -> bool:
         return bool(self._doing)
 
+    def refuse_at_work(self) -> bool:
+        """Whether a job is going on, which is then said."""
+        if self._doing:
+            self.notify(f"It is still {self._doing}; ctrl+x ends it.", markup=False)
+        return self.at_work
+
+    def task_failed(self) -> None:
+        """The job came to nothing, which was said."""
+
     def action_end_task(self) -> None:
         """End the job; nothing half-done is left of it."""
+        self._end_wanted = self.at_work
         if self._folder is not None:
             self._end(self._folder)
 
@@ -93,6 +110,9 @@ class TaskScreen(WorkbenchScreen):
             status = wait(folder, partial(self._tell, folder, RunView()))
         except WorkbenchError as error:
             self.post_message(Ended(None, "failed", error))
+        except Exception as error:
+            # Whatever it is, the screen must not wait for ever.
+            self.post_message(Ended(None, "failed", WorkbenchError(faults.tell(error))))
         else:
             self.post_message(Ended(folder, status))
 
@@ -103,18 +123,22 @@ class TaskScreen(WorkbenchScreen):
 
     @on(Told)
     def _take_told(self, message: Told) -> None:
-        self._folder = message.folder
+        first, self._folder = self._folder is None, message.folder
         self._show_task(message.line)
+        if first and self._end_wanted:
+            self._end(message.folder)
 
     @on(Ended)
     def _take_ended(self, message: Ended) -> None:
         doing, done = self._doing, self._done
-        self._doing, self._folder = "", None
+        self._doing, self._folder, self.must_stay = "", None, False
         self.query_one("#task").display = False
         if message.error is not None:
             self.complain(message.error)
+            self.task_failed()
         elif message.status != "finished":
             self.notify(f"It was stopped while {doing}; nothing half-done is left.", markup=False)
+            self.task_failed()
         elif message.folder is not None:
             done(message.folder)
 

@@ -27,6 +27,7 @@ _WIDEST = 24
 """Cells of the longest bar."""
 _LEVELS = {RED: "RED", YELLOW: "look", OK: "ok"}
 _STYLES = {RED: "bold red", YELLOW: "yellow", OK: "green"}
+_DIGITS = 10
 _LEAST = 16
 """The least cutoff that a config takes."""
 
@@ -72,9 +73,10 @@ class VerdictScreen(Pushed):
         from workbench.data import verdict_job
 
         self.say(f"Measuring the rows  ·  {self._version.reference}")
+        base = self.shell.base
         self.have_done(
             "measuring rows",
-            lambda: verdict_job.start(self.workspace, self._version.reference, self.shell.base),
+            lambda: verdict_job.start(self.workspace, self._version.reference, base, join=True),
             self._take_measured,
         )
 
@@ -87,6 +89,9 @@ class VerdictScreen(Pushed):
             self.complain(error)
             return
         self._set_cutoff(self.shell.max_length or self._verdict.lengths[""].longest)
+
+    def task_failed(self) -> None:
+        self.say(f"Not measured  ·  {self._version.reference}")
 
     def action_cutoff(self, by: int) -> None:
         """Move the cutoff by a bar of the histogram."""
@@ -104,10 +109,11 @@ class VerdictScreen(Pushed):
     @on(Input.Submitted, "#options")
     def _submit_cutoff(self) -> None:
         text = self.close_line("options")
-        if text.isdecimal():
+        if text.isdecimal() and len(text) < _DIGITS:
             self._set_cutoff(int(text))
         elif text:
-            self.notify(f"{visible(text)} is no number of tokens.", markup=False)
+            shown = visible(text[:_DIGITS], one_line=True)
+            self.notify(f"{shown} is no number of tokens.", markup=False)
 
     def _set_cutoff(self, cutoff: int) -> None:
         if self._verdict is not None:
@@ -185,15 +191,16 @@ class VerdictScreen(Pushed):
         spread = "  ".join(f"{name} {n:,}" for name, n in lengths.spread().items())
         out.append(f"tokens of a row: {spread}\n", "bold")
         _append_kept(out, lengths.at(self._cutoff))
+        block, edge_mark = ("#", "<") if self.shell.ascii else ("█", "◂")
         bars = lengths.histogram(_BARS)
         most = max((bar.rows for bar in bars), default=0)
         for bar in bars:
             kept = bar.high <= self._cutoff
             length = -(-_WIDEST * bar.rows // most) if most else 0
             edge = bar.low <= self._cutoff < bar.high
-            mark = "◂" if edge else " " if kept else "x"
+            mark = edge_mark if edge else " " if kept else "x"
             style = "green" if kept else "yellow" if edge else "red"
-            line = f"{bar.low:>7,}–{bar.high:<7,} {bar.rows:>9,} {mark} {'█' * length}\n"
+            line = f"{bar.low:>7,}-{bar.high:<7,} {bar.rows:>9,} {mark} {block * length}\n"
             out.append(line, style)
         self.show_beside(out)
 

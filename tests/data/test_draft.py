@@ -54,7 +54,7 @@ def test_decisions_are_there_again_and_make_one_version(
         "Question 0?": "reviewed: content",
         "Question 4?": "a person removed it",
     }
-    again.written(made.reference)
+    again.written(made.reference, [decision.key for decision in again.waiting])
     assert len(Draft(version.folder)) == 0
     # Who let a row stay isn't asked again.
     assert kept_in(made.folder.parent) == {("content", examples[3].id)}
@@ -88,6 +88,49 @@ def test_half_a_line_is_passed_over_and_nothing_is_lost_after_it(version: Versio
     Draft(version.folder).decide("remove", 1, second)
     assert sorted(Draft(version.folder).removed) == [0, 1]
     (version.folder / DRAFT).write_text('{"do": "remove"}\n')
+    with pytest.raises(WorkbenchError, match=r"draft\.jsonl:1 is no decision"):
+        Draft(version.folder)
+
+
+def test_two_windows_see_each_other_and_each_takes_back_its_own(version: Version) -> None:
+    examples = rows(version)
+    here, there = Draft(version.folder), Draft(version.folder)
+    here.decide("remove", 0, examples[0])
+    # As another process writes it.
+    line = {"do": "remove", "row": 2, "id": examples[1].id, "key": "other-1"}
+    with (version.folder / DRAFT).open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    assert there.refresh() and sorted(there.removed) == [0, 1] and not there.refresh()
+    undone = here.undo()
+    assert undone is not None and undone.row == 0
+    assert sorted(Draft(version.folder).removed) == [1]
+
+
+def test_what_is_decided_while_a_version_is_made_waits_for_the_next(version: Version) -> None:
+    examples = rows(version)
+    draft = Draft(version.folder)
+    draft.decide("remove", 0, examples[0])
+    keys = [decision.key for decision in draft.waiting]
+    draft.decide("remove", 1, examples[1])
+    draft.written("mine@x", keys)
+    assert sorted(Draft(version.folder).removed) == [1]
+
+
+SPOILT = [
+    {"do": "edit", "row": 1, "id": "x", "fields": {"messages": 5}},
+    {"do": "edit", "row": 1, "id": "x", "fields": 5},
+    {"do": "edit", "row": 1, "id": "x"},
+    {"do": "remove", "row": "2", "id": "x"},
+    {"do": "remove", "row": 0, "id": "x"},
+    {"do": "burn", "row": 2, "id": "x"},
+    {"do": "remove", "row": 2},
+    [],
+]
+
+
+@pytest.mark.parametrize("line", SPOILT)
+def test_a_line_that_is_no_decision_is_told_with_its_place(version: Version, line: Any) -> None:
+    (version.folder / DRAFT).write_text(json.dumps(line) + "\n")
     with pytest.raises(WorkbenchError, match=r"draft\.jsonl:1 is no decision"):
         Draft(version.folder)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import random
 import time
@@ -7,11 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.conftest import Cli
 from workbench.data import grouped_split, leakage, revising, split, versions
+from workbench.data.curate import alike
 from workbench.data.curate.duplicates import jaccard, shingles, text_of
 from workbench.data.example import Example, Message
 from workbench.data.importing import Options, import_files, recipe_of
@@ -300,3 +303,44 @@ def test_very_many_rows_that_are_all_alike_take_no_pair_each() -> None:
     assert time.process_time() - begun < 15
     asked = replace(row([template, "other"]), split="validation")
     assert len(leakage.alike_across([*rows, asked], 0.7, untold)) == 6000
+
+
+def unnamed_files(folder: Path) -> set[str]:
+    """The files below a folder that this process has open and that never had a name there."""
+    links = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    gone = (link for link in links if link.endswith("(deleted)") and ".jsonl" not in link)
+    return {link for link in gone if link.startswith(str(folder))}
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_join_is_on_the_disk_of_the_workspace_and_leaves_nothing_there(
+    workspace: Workspace, write_rows: WriteRows, held_out: bool
+) -> None:
+    """Even when it is killed: its files have no name."""
+    path = write_rows(*(pair(example) for example in with_variants(unlike(60), 2)))
+    files = (write_rows(*map(pair, unlike(9, seed=1)), name="held_out.jsonl"),) if held_out else ()
+    unnamed: set[str] = set()
+    named: set[str] = set()
+
+    def tell(phase: str, done: int, total: int, unit: str) -> None:
+        if phase == "comparing":
+            unnamed.update(unnamed_files(workspace.datasets))
+            named.update(p.name for p in workspace.datasets.rglob("*") if p.is_file())
+
+    import_files(workspace, [path], "made", Options(validation_files=files), tell)
+    assert len(unnamed) == 2
+    assert named == {"data.jsonl", "removed.jsonl"}
+    assert not unnamed_files(workspace.datasets)
+
+
+def test_a_full_disk_ends_an_import_with_nothing_left(
+    workspace: Workspace, write_rows: WriteRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(dir: Path | None) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(alike, "TemporaryFile", full)
+    path = write_rows(*map(pair, unlike(20)))
+    with pytest.raises(WorkbenchError, match="the disk is full"):
+        import_files(workspace, [path], "made")
+    assert not list(workspace.datasets.glob("*"))

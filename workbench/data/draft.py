@@ -6,21 +6,27 @@ a line each, until another version is made of them all; the last one can be take
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.data import editing
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
 DRAFT = "draft.jsonl"
 Do = Literal["keep", "remove", "edit"]
+_DECISIONS = ("keep", "remove", "edit")
 _UNDO, _WRITTEN = "undo", "written"
+_SESSION = secrets.token_hex(4)
+"""Stands before the keys of what this process decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,13 @@ class Decision:
     """The check whose finding it is about; empty where a person came to it without one."""
     fields: dict[str, Any] = field(default_factory=dict)
     """What an edit puts in place of the row."""
+    key: str = ""
+    """What undoes it, and what a version was made of, names it by."""
+
+    @property
+    def own(self) -> bool:
+        """Whether this process decided so."""
+        return self.key.startswith(_SESSION)
 
     def to_json(self) -> dict[str, Any]:
         """With the row counted from 1, as people do."""
@@ -47,29 +60,43 @@ class Decision:
 
 
 class Draft:
-    """The decisions about the rows of one version."""
+    """The decisions about the rows of one version. Several processes may decide at once."""
 
     def __init__(self, folder: Path) -> None:
         """Those in a version's folder. Raises WorkbenchError for a file that was changed by
         hand."""
         self.path = folder / DRAFT
-        self._read()
+        self._size = -1
+        self._read(_lines(self.path))
 
-    def _read(self) -> None:
-        self.waiting: list[Decision] = []
-        """Those that no version was made of yet, in order."""
+    def refresh(self) -> bool:
+        """Take in what other processes have decided; whether there is something."""
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            return False
+        if size == self._size:
+            return False
+        self._read(_lines(self.path))
+        return True
+
+    def _read(self, lines: Iterator[dict[str, Any]]) -> None:
         self._kept: set[tuple[str, str]] = set()
         """Checks and ids of rows that stay all the same."""
-        for line in _lines(self.path):
+        waiting: dict[str, Decision] = {}
+        for number, line in enumerate(lines):
             if line["do"] == _UNDO:
-                if self.waiting:
-                    self.waiting.pop()
+                waiting.pop(line.get("of") or next(reversed(waiting), ""), None)
             elif line["do"] == _WRITTEN:
-                self._kept |= {(d.check, d.id) for d in self.waiting if d.do == "keep"}
-                self.waiting = []
+                done = [waiting.pop(key, None) for key in line.get("of", list(waiting))]
+                self._kept |= {(d.check, d.id) for d in done if d is not None and d.do == "keep"}
             else:
                 row = {name: line[name] for name in ("do", "id", "check", "fields") if name in line}
-                self.waiting.append(Decision(row=line["row"] - 1, **row))
+                key = line.get("key", str(number))
+                waiting[key] = Decision(row=line["row"] - 1, key=key, **row)
+        self.waiting = list(waiting.values())
+        """Those that no version was made of yet, in order."""
+        self._size = self.path.stat().st_size if self.path.exists() else -1
         self._fold()
 
     def _fold(self) -> None:
@@ -102,29 +129,29 @@ class Draft:
     ) -> None:
         """Write down what is to become of row `row`, from 0, of which `example` is what the
         version has. Raises WorkbenchError when it can't be written."""
-        decision = Decision(do, row, example.id, check, fields or {})
-        self._append(decision.to_json())
-        self.waiting.append(decision)
-        self._fold()
+        key = f"{_SESSION}-{secrets.token_hex(4)}"
+        decision = Decision(do, row, example.id, check, fields or {}, key)
+        self._append({**decision.to_json(), "key": key})
 
     def undo(self) -> Decision | None:
-        """Take the last decision back, and return it; None where there is none."""
-        if not self.waiting:
-            return None
-        self._append({"do": _UNDO})
-        last = self.waiting.pop()
-        self._fold()
+        """Take a decision back, and return it: the last that this process made, else the last of
+        all; None where there is none."""
+        self.refresh()
+        own = [decision for decision in self.waiting if decision.own]
+        last = next(reversed(own or self.waiting), None)
+        if last is not None:
+            self._append({"do": _UNDO, "of": last.key})
         return last
 
-    def written(self, reference: str) -> None:
-        """Note that another version was made of all this."""
-        self._append({"do": _WRITTEN, "version": reference})
-        self._read()
+    def written(self, reference: str, keys: Collection[str]) -> None:
+        """Note that another version was made of the decisions that have these keys."""
+        self._append({"do": _WRITTEN, "version": reference, "of": list(keys)})
 
     def _append(self, body: dict[str, Any]) -> None:
         line = json.dumps({"t": round(time.time(), 3), **body}, ensure_ascii=False) + "\n"
         try:
             with self.path.open("ab+") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
                 stream.seek(0)
                 # Half a line, left by a crash, would spoil the one after it.
                 stream.truncate(stream.read().rfind(b"\n") + 1)
@@ -133,6 +160,7 @@ class Draft:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise explain_os_error(error, f"write {self.path}") from error
+        self._read(_lines(self.path))
 
 
 def kept_in(folder: Path) -> set[tuple[str, str]]:
@@ -154,10 +182,24 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         try:
             body = json.loads(line)
             if body["do"] not in (_UNDO, _WRITTEN):
-                int(body["row"]), str(body["id"])
-        except (ValueError, KeyError, TypeError) as error:
+                _check(body)
+        except (ValueError, KeyError, TypeError, WorkbenchError) as error:
             raise WorkbenchError(
                 f"{path}:{number} is no decision about a row.",
                 "It was changed by hand: mend the line, or remove the file with all decisions.",
             ) from error
         yield body
+
+
+def _check(body: dict[str, Any]) -> None:
+    """Raises one of several errors for what is no decision."""
+    if body["do"] not in _DECISIONS or type(body["row"]) is not int or body["row"] < 1:
+        raise ValueError
+    if not all(isinstance(body.get(name, ""), str) for name in ("id", "check", "key")):
+        raise TypeError
+    if not isinstance(body["id"], str):
+        raise TypeError
+    if body["do"] == "edit":
+        if not isinstance(body["fields"], dict):
+            raise TypeError
+        editing.check(body["fields"])

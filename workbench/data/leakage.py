@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.data import split
@@ -12,18 +14,43 @@ from workbench.jobs.progress import Tell
 
 
 def alike_across(
-    rows: Sequence[Example], threshold: float, tell: Tell
-) -> dict[int, tuple[int, float]]:
+    rows: Sequence[Example], threshold: float, tell: Tell, scratch: Path | None = None
+) -> Mapping[int, tuple[int, float]]:
     """The places of the training rows whose Jaccard similarity to a validation row is at least
-    `threshold`, each with the place of such a row and the similarity."""
+    `threshold`, each with the place of such a row and the similarity. `scratch` is as `Join` has
+    it."""
     across = _Across(rows)
-    found: dict[int, tuple[int, float]] = {}
+    found = _Found(len(rows))
     if across.held_out.any():
-        for first, second, similarity in Join(rows, threshold, tell).pairs(across):
+        for first, second, similarity in Join(rows, threshold, tell, scratch).pairs(across):
             row, other = (second, first) if across.held_out[first] else (first, second)
-            found.setdefault(row, (other, similarity))
-            across.open[row] = False
+            if across.open[row]:
+                across.open[row] = False
+                found.add(row, other, similarity)
     return found
+
+
+class _Found(Mapping[int, tuple[int, float]]):
+    """What a row is alike to. 12 bytes of memory a row, whether or not there is something."""
+
+    def __init__(self, rows: int) -> None:
+        self._others = array("I", bytes(4 * rows))
+        self._similarities = array("d", bytes(8 * rows))
+        """0: there is none."""
+
+    def add(self, row: int, other: int, similarity: float) -> None:
+        self._others[row], self._similarities[row] = other, similarity
+
+    def __getitem__(self, row: int) -> tuple[int, float]:
+        if not self._similarities[row]:
+            raise KeyError(row)
+        return self._others[row], self._similarities[row]
+
+    def __iter__(self) -> Iterator[int]:
+        return (row for row, similarity in enumerate(self._similarities) if similarity)
+
+    def __len__(self) -> int:
+        return sum(map(bool, self._similarities))
 
 
 class _Across:
@@ -32,7 +59,8 @@ class _Across:
     def __init__(self, rows: Sequence[Example]) -> None:
         import numpy as np
 
-        self.held_out = np.array([example.split == split.VALIDATION for example in rows], bool)
+        sides = (example.split == split.VALIDATION for example in rows)
+        self.held_out = np.fromiter(sides, bool, len(rows))
         self.open = ~self.held_out
         """Training rows of which nothing is known."""
 

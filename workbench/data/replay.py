@@ -144,11 +144,17 @@ def _changes(workspace: Workspace, step: Changing, rows: Table, tell: Tell) -> I
                     near_duplicates=step.near_duplicates,
                     by_task=step.stratify == "task",
                     tell=tell,
+                    scratch=rows.path.parent,
                 )
             return steps.assign_splits(rows, step.share, step.seed, key, tell)
         case Leakage():
-            alike = step.near_duplicates
-            return steps.leaks(rows, tell, near_duplicates=alike, keep=step.keep)
+            return steps.leaks(
+                rows,
+                tell,
+                near_duplicates=step.near_duplicates,
+                keep=step.keep,
+                scratch=rows.path.parent,
+            )
         case Drop():
             check = checks.get(step.check)
             options = checks.options_of(check, step.options)

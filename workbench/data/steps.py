@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from workbench.data import leakage, split
@@ -38,15 +39,19 @@ def exact_duplicates(
     """Remove rows whose conversation or text came before, word for word, in the same split; those
     whose ids are in `keep` stay."""
     keys = array("Q", map(_content_key, watched(rows, "looking for duplicates", tell)))
-    for place, candidates in _alike_before(keys):
+    others: dict[int, list[int]] = {}
+    for place, head in _alike_before(keys):
         example = rows[place]
         if keep and example.id in keep:
             continue
-        for earlier in candidates:
-            first = rows[earlier]
+        candidates = [head, *others.get(head, ())]
+        for first in map(rows.__getitem__, candidates):
             if (first.split, first.content) == (example.split, example.content):
                 yield place, Gone(f"the same as {first.source}")
                 break
+        else:
+            # The key leaves out tools and the ids of their calls; and by chance two rows have one.
+            others.setdefault(head, []).append(place)
 
 
 def _content_key(example: Example) -> int:
@@ -58,18 +63,20 @@ def _number(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
 
 
-def _alike_before(keys: array[int]) -> Iterator[tuple[int, list[int]]]:
-    """The places whose key came before, in order, each with those earlier places."""
+def _alike_before(keys: array[int]) -> Iterator[tuple[int, int]]:
+    """The places whose key came before, in order, each with the first place of that key."""
     import numpy as np
 
-    numbers = np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64)
+    numbers = np.asarray(keys)
     order = np.argsort(numbers, kind="stable")
-    same = numbers[order][1:] == numbers[order][:-1]
-    first: dict[int, list[int]] = {}
-    for earlier, later in zip(order[:-1][same].tolist(), order[1:][same].tolist(), strict=True):
-        first[later] = [*first.get(earlier, []), earlier]
-    for place in sorted(first):
-        yield place, first[place]
+    numbers = numbers[order]
+    again = np.flatnonzero(numbers[1:] == numbers[:-1]) + 1
+    # Those of one key stand beside each other, after the first of it.
+    begins = np.diff(again, prepend=-1) != 1
+    later, heads = order[again], order[again[begins] - 1][np.cumsum(begins) - 1]
+    del numbers, order, again, begins
+    by_place = np.argsort(later)
+    yield from zip(later[by_place].data, heads[by_place].data, strict=True)
 
 
 def assign_splits(
@@ -92,15 +99,18 @@ def leaks(
     *,
     near_duplicates: float | None = None,
     keep: Collection[str] = (),
+    scratch: Path | None = None,
 ) -> Iterator[Change]:
     """Remove training rows that ask what a validation row asks: they would inflate it; and those
     whose Jaccard similarity to one is at least `near_duplicates`. Those whose ids are in `keep`
     stay.
 
-    Raises WorkbenchError when no training row would be left.
+    `scratch` is as `Join` has it. Raises WorkbenchError when no training row would be left.
     """
+    alike: Mapping[int, tuple[int, float]] = {}
+    if near_duplicates is not None:
+        alike = leakage.alike_across(rows, near_duplicates, tell, scratch)
     asked = split.asked(rows)
-    alike = {} if near_duplicates is None else leakage.alike_across(rows, near_duplicates, tell)
     left = 0
     for place, example in enumerate(watched(rows, "looking for leaks", tell)):
         found = split.leak(example, asked)

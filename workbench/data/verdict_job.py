@@ -22,8 +22,16 @@ from workbench.workspace import Workspace
 KIND = "verdict"
 
 
-def start(workspace: Workspace, reference: str, base: str, new_tokens: Sequence[str] = ()) -> Path:
-    """Start measuring a dataset version's rows as a task; returns the task's folder.
+def start(
+    workspace: Workspace,
+    reference: str,
+    base: str,
+    new_tokens: Sequence[str] = (),
+    *,
+    join: bool = False,
+) -> Path:
+    """Start measuring a dataset version's rows as a task; returns the task's folder, with `join`
+    that of a task which is at it already.
 
     `new_tokens` are those that a run adds to the base's tokenizer. Raises WorkbenchError when
     there is no such version, or no such base model; one that can be fetched is fetched by the
@@ -33,7 +41,7 @@ def start(workspace: Workspace, reference: str, base: str, new_tokens: Sequence[
     if not base_models.can_be_fetched(base):
         base = str(base_models.resolve(workspace, base))
     request = {"dataset": version.reference, "base": base, "new_tokens": list(new_tokens)}
-    return tasks.start(workspace, KIND, "workbench.data.verdict_job", request)
+    return tasks.start(workspace, KIND, "workbench.data.verdict_job", request, join=join)
 
 
 def work(folder: Path, log: LogWriter, control: Control) -> Finished:

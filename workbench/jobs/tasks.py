@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, write_text
 from workbench.jobs import launch
 from workbench.jobs.events import Finished
 from workbench.jobs.log import LogReader
+from workbench.jobs.state import GOING_ON, describe
 from workbench.workspace import Workspace
 
 REQUEST = "request.json"
@@ -22,12 +25,17 @@ _TAIL = 1 << 12
 """Bytes of a log's end that its last event is in."""
 
 
-def start(workspace: Workspace, kind: str, module: str, request: dict[str, Any]) -> Path:
-    """Start `python -m module` on a request of its own; returns the task's folder.
+def start(
+    workspace: Workspace, kind: str, module: str, request: dict[str, Any], *, join: bool = False
+) -> Path:
+    """Start `python -m module` on a request of its own; returns the task's folder. With `join`
+    that of one which does the same already, if there is one.
 
     `request` is plain JSON; its strings may be names of files that are no UTF-8. Raises
     WorkbenchError when the workspace can't be written or the job not be started.
     """
+    if join and (same := going_on(workspace, kind, request)) is not None:
+        return same
     with workspace.lock("tasks"):
         folder = workspace.tasks / f"{kind}-{_next_number(workspace):04d}"
         with building_folder(folder) as building:
@@ -35,6 +43,16 @@ def start(workspace: Workspace, kind: str, module: str, request: dict[str, Any])
             write_text(building / REQUEST, json.dumps(request, indent=2) + "\n")
     launch.start(folder, module)
     return folder
+
+
+def going_on(workspace: Workspace, kind: str, request: dict[str, Any]) -> Path | None:
+    """The folder of a task that does the same already; None where there is none."""
+    wanted = json.loads(json.dumps(request))
+    for folder in workspace.tasks.glob(f"{kind}-*"):
+        with suppress(WorkbenchError, OSError):
+            if describe(folder)[0] in GOING_ON and read_request(folder) == wanted:
+                return folder
+    return None
 
 
 def folders(workspace: Workspace) -> list[Path]:

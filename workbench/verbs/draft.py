@@ -90,11 +90,11 @@ def _write(
 ) -> dict[str, Any]:
     from workbench.data import replay_job
 
-    recipe = revising.drafted(version, draft)
+    recipe, keys = revising.drafted(version, draft), [d.key for d in draft.waiting]
 
     def result(folder: Path) -> dict[str, Any]:
         made = versions.resolve(workspace, tasks.result(folder))
-        draft.written(made.reference)
+        draft.written(made.reference, keys)
         return recipes.made(made)
 
     return do_job(args, lambda: replay_job.start(workspace, recipe), result)

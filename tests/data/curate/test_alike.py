@@ -90,3 +90,24 @@ def test_what_all_rows_say_makes_no_candidates() -> None:
     candidates = sum(len(first) for first, _ in join._candidates(Every()))
     assert candidates < 10
     assert [(a, b) for a, b, _ in join.pairs(Every())] == [(7, 1000)]
+
+
+def test_what_makes_most_of_every_row_is_not_compared_row_by_row() -> None:
+    """A template of 75 words before 25 others is among the rarest shingles of each row, yet too
+    far down in all of them: of 2,000 rows each pair would be looked at, for each such shingle."""
+
+    class Counted(Every):
+        looked_at = 0
+
+        def worth(self, first: Any, second: Any) -> Any:
+            self.looked_at += len(first)
+            return super().worth(first, second)
+
+    rng = random.Random(0)
+    template = [f"do{n}" for n in range(75)]
+    vocabulary = [f"w{n}" for n in range(5000)]
+    rows = [text([*template, *rng.sample(vocabulary, 25)]) for _ in range(2000)]
+    rows.append(text([*rows[7].text.split()[:-1], "other"]))
+    counted = Counted()
+    assert {(a, b) for a, b, _ in Join(rows, 0.7, untold).pairs(counted)} == {(7, 2000)}
+    assert counted.looked_at < 2000

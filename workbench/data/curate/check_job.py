@@ -19,8 +19,11 @@ from workbench.jobs.runner import run_job
 from workbench.workspace import Workspace
 
 
-def start(workspace: Workspace, name: str, reference: str, options: dict[str, Any]) -> Path:
-    """Start the check `name` of a dataset version as a task; returns the task's folder.
+def start(
+    workspace: Workspace, name: str, reference: str, options: dict[str, Any], *, join: bool = False
+) -> Path:
+    """Start the check `name` of a dataset version as a task; returns the task's folder, with
+    `join` that of a task which is at it already.
 
     Raises WorkbenchError when there is no such check, option or version.
     """
@@ -31,7 +34,7 @@ def start(workspace: Workspace, name: str, reference: str, options: dict[str, An
         values["against"] = [versions.resolve(workspace, r).reference for r in values["against"]]
     version = versions.resolve(workspace, reference)
     request = {"dataset": version.reference, "check": name, "options": values}
-    return tasks.start(workspace, name, "workbench.data.curate.check_job", request)
+    return tasks.start(workspace, name, "workbench.data.curate.check_job", request, join=join)
 
 
 def start_thresholds(workspace: Workspace, reference: str, threshold: float) -> Path:
@@ -39,9 +42,10 @@ def start_thresholds(workspace: Workspace, reference: str, threshold: float) -> 
     found at the one that is named."""
     version = versions.resolve(workspace, reference)
     options = asdict(checks.options_of(checks.get(duplicates.NAME), {"threshold": threshold}))
-    request = {"dataset": version.reference, "check": duplicates.NAME, "options": options}
+    request: dict[str, Any] = {"dataset": version.reference, "check": duplicates.NAME}
+    request |= {"options": options, "every_threshold": True}
     module = "workbench.data.curate.check_job"
-    return tasks.start(workspace, duplicates.NAME, module, {**request, "every_threshold": True})
+    return tasks.start(workspace, duplicates.NAME, module, request, join=True)
 
 
 def work(folder: Path, log: LogWriter, control: Control) -> Finished:
