@@ -120,6 +120,9 @@ class DecidingScreen(Pushed):
     def _see_decisions(self) -> None:
         """Another screen, or another window, may have decided meanwhile."""
         self.see_decisions()
+        if self.table.count:
+            # A screen over this one decides in the same draft.
+            self.show_decisions()
 
     def see_decisions(self) -> None:
         """Show what was decided elsewhere."""

@@ -54,3 +54,27 @@ def test_the_editor_has_the_terminal_and_what_it_leaves_becomes_a_version(
     app.wait_gone("draft of 1")
     made = versions.resolve(workspace, "mine")
     assert [row.response for row in versions.read(made)] == ["Changed outside.", "Answer 2."]
+
+
+def test_an_editor_that_is_not_there_is_said_and_the_terminal_is_taken_back(
+    workspace: Workspace,
+    write_rows: Callable[..., Path],
+    terminals: list[Terminal],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [{"prompt": f"Question {n}?", "completion": f"Answer {n}."} for n in (1, 2)]
+    import_files(workspace, [write_rows(*rows)], "mine", Options(validation_share=0))
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "no-such-editor")
+    app = Terminal(workspace.root)
+    terminals.append(app)
+    app.start("--dataset", "mine")
+    app.wait("2 rows", "Answer 1.")
+    app.press("e")
+    app.wait("ctrl+s saves")
+    app.press("C-e")
+    app.wait("no-such-editor can't be run", "ctrl+s saves")
+    app.press("Escape")
+    app.wait_gone("ctrl+s saves")
+    app.press("j")
+    app.wait("Answer 2.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from screens import example
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests.screens.conftest import said, shown, until
 from workbench.data import query, revising, versions
+from workbench.data.browse import Looked
 from workbench.data.curate import checks, looking, thresholds
+from workbench.data.curate.findings import Finding, Span
 from workbench.data.draft import Draft
+from workbench.data.example import Example, Message
 from workbench.data.importing import Options, import_files
 from workbench.data.recipe import Drop
 from workbench.data.replay import make
@@ -273,3 +278,98 @@ async def test_every_check_is_explained(workspace: Workspace, version: Version) 
         for name in checks.names():
             await until(pilot, lambda name=name: shown(pilot, "#text").startswith(name))  # type: ignore[misc]
             await pilot.press("j")
+
+
+async def test_a_finding_far_down_a_large_file_is_shown_and_decided_about(
+    workspace: Workspace, write_rows: Rows
+) -> None:
+    rows = [pair(f"{n} " + "much to say " * 100) for n in range(1500)]
+    rows.append(pair("Who?", "Write to ann@example.com."))
+    options = Options(validation_share=0)
+    version = import_files(workspace, [write_rows(*rows)], "large", options)
+    assert version.data_path.stat().st_size > 1 << 20
+    look(workspace, version, "personal-data")
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await open_checks(pilot)
+        await choose(pilot, "personal-data")
+        await until(pilot, lambda: "ann@example.com" in shown(pilot, "#text"))
+        await pilot.press("x")
+        await until(pilot, lambda: "goes" in table(pilot)[1])
+
+
+async def test_what_is_decided_in_findings_is_in_the_draft_of_the_rows(
+    workspace: Workspace, version: Version
+) -> None:
+    look(workspace, version, "personal-data")
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "12 rows" in shown(pilot, "#state"))
+        await pilot.press("x")
+        await open_checks(pilot)
+        await choose(pilot, "personal-data")
+        await until(pilot, lambda: "findings" in shown(pilot, "#state"))
+        await pilot.press("x", "escape", "escape")
+        await until(pilot, lambda: "draft of 2" in shown(pilot, "#state"))
+        # Another window decides, too, and is seen.
+        Draft(version.folder).decide("remove", 5, list(versions.read(version))[5])
+        await until(pilot, lambda: "draft of 3" in shown(pilot, "#state"))
+        await pilot.press("W")
+        await until(pilot, lambda: "Rows left out: 3" in shown(pilot, "#question"))
+        await pilot.press("y")
+        await until(pilot, lambda: "9 rows" in shown(pilot, "#state"))
+
+
+async def test_a_job_that_ends_under_another_screen_leaves_that_alone(
+    workspace: Workspace, version: Version
+) -> None:
+    look(workspace, version, "near-duplicates")
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await open_checks(pilot)
+        await pilot.press("d")
+        await until(pilot, lambda: "without the 2 rows" in shown(pilot, "#question"))
+        await pilot.press("y", "2")
+        await until(pilot, lambda: app.current_mode == "config")
+        await until(pilot, lambda: versions.resolve(workspace, "mine").rows == 10)
+        await pilot.pause(1)
+        assert app.current_mode == "config"
+        await pilot.press("1")
+        await until(pilot, lambda: "10 rows" in shown(pilot, "#state"))
+
+
+async def test_who_has_a_version_made_stays_until_it_is_there(
+    workspace: Workspace, version: Version
+) -> None:
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "12 rows" in shown(pilot, "#state"))
+        await pilot.press("x", "W")
+        await until(pilot, lambda: "Rows left out: 1" in shown(pilot, "#question"))
+        await pilot.press("y", "x", "e", "escape")
+        assert "It is still making a version" in said(pilot)
+        await until(pilot, lambda: "11 rows" in shown(pilot, "#state"))
+        assert len(Draft(version.folder)) == 0
+
+
+async def test_a_version_that_is_gone_is_said_in_its_steps(
+    workspace: Workspace, version: Version
+) -> None:
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await until(pilot, lambda: "12 rows" in shown(pilot, "#state"))
+        await pilot.press("w")
+        await until(pilot, lambda: line_of(pilot, "read"))
+        shutil.rmtree(version.folder)
+        await pilot.press("j", "k", "g")
+        await until(pilot, lambda: "version.json" in shown(pilot, "#text"))
+
+
+def test_a_row_of_very_many_turns_is_laid_out_in_part() -> None:
+    turns = [Message(role, "word " * 50) for _ in range(2000) for role in ("user", "assistant")]
+    looked = Looked(0, "", (Example(tuple(turns)),))
+    text = str(example.turns(looked))
+    assert len(text) < 40_000 and "turns more" in text
+    span = Span("messages[3900].content", 0, 4, "rule")
+    marked = str(example.with_spans(looked, Finding(0, "kind", "why", spans=(span,)), (span,)))
+    assert len(marked) < 60_000 and "turns more" in marked
