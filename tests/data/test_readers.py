@@ -110,6 +110,9 @@ def test_a_list_of_json_is_read_a_block_at_a_time(put: Put) -> None:
     large = [{"a": "x" * (3 << 20)}, 1, [2], "]", {"b": ","}]
     assert good(list(read(put(json.dumps(large, indent=1), "rows.json")))) == large
     assert good(list(read(put(" [ ] ", "rows.json")))) == []
+    space = b" \n" * (1 << 20)
+    assert good(list(read(put(b"[1\n]" + space, "rows.json")))) == [1]
+    assert "follows the end" in refusal(put(b"[1\n]" + space + b"[2]", "rows.json"))
 
 
 def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
@@ -122,6 +125,9 @@ def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
         (b'[{"a": 1}, {"a": 2', "is not JSON after row 1: "),
         (b'[{"a": 1} {"a": 2}]', "is not JSON after row 1: Expecting ',' or ']'"),
         (b'[{"a": 1},, 5]', "is not JSON after row 1: Expecting value"),
+        (b"[\n1,\n2\n]\n[\n3\n]\n", "is not JSON after row 2: Something follows the end of the"),
+        (b"[1] garbage {", "is not JSON after row 1: Something follows"),
+        (b"[] 1", "is not JSON after row 0: Something follows"),
         (b'[{"a": 1}, "caf\xe9"]', "is not UTF-8: line 1, byte 16 of the file."),
         (b"[1, " + b"[" * 200_000, "can't be read after row 1: it has lists or objects more than"),
     ],

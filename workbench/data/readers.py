@@ -175,7 +175,7 @@ def _read_list(path: Path, encoding: str) -> Iterator[RawRow]:
 def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
     """The values of a list, each with how many characters are behind one after it.
 
-    Raises JSONDecodeError where the list is none.
+    Raises JSONDecodeError where the list is none, and where anything follows it.
     """
     decoder, text, place, gone = json.JSONDecoder(), "", 0, 0
     before = _OPENS
@@ -185,6 +185,7 @@ def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
         text, place, gone = text[place:] + block, 0, gone + place
         while found := before.match(text, place):
             if found["ends"]:
+                _check_ended(stream, text, found.end())
                 return
             try:
                 value, ends = decoder.raw_decode(text, found.end())
@@ -199,6 +200,14 @@ def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
         else:
             if not block or not _SPACE.fullmatch(text, place):
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
+
+
+def _check_ended(stream: TextIO, text: str, place: int) -> None:
+    while _SPACE.fullmatch(text, place):
+        text, place = stream.read(_BLOCK), 0
+        if not text:
+            return
+    raise json.JSONDecodeError("Something follows the end of the list", text, place)
 
 
 def _json_row(path: Path, number: int, value: Any, reached: int) -> RawRow:
