@@ -106,7 +106,14 @@ def test_task_source_and_other_fields_have_their_place() -> None:
     assert (example.task, example.extra) == ("", {"task": 5})
 
 
+@pytest.mark.parametrize("history", [[["a", "b"]], '[["a", "b"]]', [], "", "[]", None])
+def test_history_goes_before_the_pair_where_there_is_some(history: Any) -> None:
+    earlier = [("user", "a"), ("assistant", "b")] if history and history != "[]" else []
+    assert turns_of({**PAIR, "history": history}) == [*earlier, HI, YES]
+
+
 LONE = {"prompt": "Hi"}
+PAIR = {"instruction": "Hi", "output": "Yes"}
 REFUSED: list[tuple[Any, str]] = [
     (5, "it is a number, not an object"),
     ([], "it is a list, not an object"),
@@ -145,6 +152,9 @@ REFUSED: list[tuple[Any, str]] = [
         {"instruction": "Hi", "instances": [{"input": {}, "output": "a"}]},
         "`instances[0].input` is an object, not text",
     ),
+    ({**PAIR, "history": "notalist"}, "`history` is text, not a list of pairs"),
+    ({**PAIR, "history": [["a"]]}, "`history[0]` is not a pair of prompt and response"),
+    ({**PAIR, "history": [["a", None]]}, "`history[0][1]` is null, not text"),
     ({"messages": []}, "`messages` is not a list of turns"),
     ({"messages": "Hi"}, "`messages` is not a list of turns"),
     ({"conversations": None}, "`conversations` is not a list of turns"),
