@@ -38,6 +38,8 @@ def turns(*pairs: tuple[str, Any], role: str = "role", text: str = "content") ->
         {"conversations": turns(("human", "Hi"), ("gpt", "Yes"), role="from", text="value")},
         {"conversation": turns(("user", "Hi"), ("chatgpt", "Yes"), role="from", text="value")},
         {"instruction": "Hi", "instances": [{"input": "", "output": "Yes"}]},
+        {"messages": [{**turns(HI)[0], "weight": 0}, {**turns(YES)[0], "weight": 1}]},
+        {"messages": [*turns(HI), {**turns(YES)[0], "weight": None, "reasoning_content": ""}]},
         {"instruction": "Hi", "instances": [{"output": "Yes"}]},
     ],
 )
@@ -167,6 +169,20 @@ REFUSED: list[tuple[Any, str]] = [
         {"conversations": [{"from": "human", "value": 1}, {"from": "gpt", "value": None}]},
         "`conversations[1].value` is null, not text",
     ),
+    (
+        {"messages": [*turns(HI), {**turns(YES)[0], "weight": 0}, *turns(HI, YES)]},
+        "`messages[1].weight` is 0, and every response is learnt from alike",
+    ),
+    (
+        {"conversations": [*turns(HI), {"from": "function_call", "value": "{}", "weight": 0.0}]},
+        "`conversations[1].weight` is 0.0",
+    ),
+    ({"messages": [*turns(HI), {**turns(YES)[0], "weight": False}]}, "`messages[1].weight` is f"),
+    (
+        {"messages": [*turns(HI), {**turns(YES)[0], "reasoning_content": "Hm"}]},
+        "`messages[1].reasoning_content`: reasoning beside the text would be lost; put it",
+    ),
+    ({"messages": [*turns(HI), {**turns(YES)[0], "thinking": "Hm"}]}, "`messages[1].thinking`: "),
     ({"messages": turns(HI)}, "`messages[0].content`: there is no response"),
     ({"messages": turns(YES)}, "`messages[0].content`: the conversation doesn't begin with"),
     ({"messages": turns(("tool", "x"), HI, YES)}, "doesn't begin with the user"),
