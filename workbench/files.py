@@ -223,6 +223,20 @@ def is_read_only(folder: Path) -> bool:
     return False
 
 
+def sha256_folder(folder: Path) -> str:
+    """SHA-256 of the names and the contents of a folder's files, in hexadecimal. Raises
+    WorkbenchError when one can't be read."""
+    digest = hashlib.sha256()
+    try:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+    except OSError as error:
+        raise explain_os_error(error, f"read {folder}") from error
+    for name, path in sorted((os.fsencode(path.relative_to(folder)), path) for path in files):
+        # No name has a NUL in it, and every hash is as long.
+        digest.update(name + b"\0" + sha256_file(path).encode())
+    return digest.hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal. Raises WorkbenchError when it can't be read."""
     try:

@@ -102,6 +102,47 @@ def test_extra_fields_go_with_their_rows(
     assert second["meta"] is None
 
 
+def test_integers_that_no_column_holds_are_text(
+    workspace: Workspace, write_rows: WriteRows, tmp_path: Path
+) -> None:
+    rows = [
+        {**turns("a", "b"), "most": 2**63 - 1, "long": 2**63, "wide": 2**53 + 1, "id": 1},
+        {**turns("c", "d"), "most": -(2**63), "long": 5, "wide": 0.5, "id": 2**60},
+    ]
+    version = made(workspace, write_rows(*rows))
+    for name in ("a.parquet", "a"):
+        export(version, tmp_path / name)
+        first, second = (row.value for row in readers.read(tmp_path / name))
+        assert (first["most"], second["most"], second["id"]) == (2**63 - 1, -(2**63), 2**60)
+        assert (first["long"], second["long"]) == ("9223372036854775808", "5")
+        assert (first["wide"], second["wide"]) == ("9007199254740993", "0.5")
+
+
+@pytest.mark.parametrize("schema", ["rows", "openai", "sharegpt", "prompt-completion"])
+@pytest.mark.parametrize("end", [".csv", ".tsv", ".csv.gz"])
+def test_a_table_of_texts_with_line_ends_of_any_kind_is_read_back(
+    workspace: Workspace, write_rows: WriteRows, tmp_path: Path, schema: str, end: str
+) -> None:
+    rows = [turns("a\rb", "c\r"), turns("a\n\rb", "\rc")]
+    version = made(workspace, write_rows(*({**row, "extra": "x\r"} for row in rows)))
+    export(version, tmp_path / f"a{end}", Options(schema))
+    back = made(workspace, tmp_path / f"a{end}", "back")
+    assert learnt(back) == learnt(version)
+    assert [e.extra for e in versions.read(back)] == [{"extra": "x\r"}] * 2
+    if end == ".csv":
+        assert b"\r\n" not in (tmp_path / "a.csv").read_bytes()
+
+
+@pytest.mark.parametrize("schema", ["rows", "openai", "sharegpt"])
+def test_a_table_of_conversations_has_the_one_column(
+    workspace: Workspace, write_rows: WriteRows, tmp_path: Path, schema: str
+) -> None:
+    version = made(workspace, write_rows(turns("a", "b"), turns("c", "d", "e", "f")))
+    for end in (".csv", ".tsv"):
+        export(version, tmp_path / f"{schema}{end}", Options(schema))
+        assert learnt(made(workspace, tmp_path / f"{schema}{end}", "back")) == learnt(version)
+
+
 @pytest.mark.parametrize(
     ("schema", "row", "reason"),
     [

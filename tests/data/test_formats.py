@@ -38,6 +38,8 @@ def turns(*pairs: tuple[str, Any], role: str = "role", text: str = "content") ->
         {"conversations": turns(("human", "Hi"), ("gpt", "Yes"), role="from", text="value")},
         {"conversation": turns(("user", "Hi"), ("chatgpt", "Yes"), role="from", text="value")},
         {"instruction": "Hi", "instances": [{"input": "", "output": "Yes"}]},
+        {"messages": [{**turns(HI)[0], "weight": 0}, {**turns(YES)[0], "weight": 1}]},
+        {"messages": [*turns(HI), {**turns(YES)[0], "weight": None, "reasoning_content": ""}]},
         {"instruction": "Hi", "instances": [{"output": "Yes"}]},
     ],
 )
@@ -106,7 +108,14 @@ def test_task_source_and_other_fields_have_their_place() -> None:
     assert (example.task, example.extra) == ("", {"task": 5})
 
 
+@pytest.mark.parametrize("history", [[["a", "b"]], '[["a", "b"]]', [], "", "[]", None])
+def test_history_goes_before_the_pair_where_there_is_some(history: Any) -> None:
+    earlier = [("user", "a"), ("assistant", "b")] if history and history != "[]" else []
+    assert turns_of({**PAIR, "history": history}) == [*earlier, HI, YES]
+
+
 LONE = {"prompt": "Hi"}
+PAIR = {"instruction": "Hi", "output": "Yes"}
 REFUSED: list[tuple[Any, str]] = [
     (5, "it is a number, not an object"),
     ([], "it is a list, not an object"),
@@ -145,6 +154,9 @@ REFUSED: list[tuple[Any, str]] = [
         {"instruction": "Hi", "instances": [{"input": {}, "output": "a"}]},
         "`instances[0].input` is an object, not text",
     ),
+    ({**PAIR, "history": "notalist"}, "`history` is text, not a list of pairs"),
+    ({**PAIR, "history": [["a"]]}, "`history[0]` is not a pair of prompt and response"),
+    ({**PAIR, "history": [["a", None]]}, "`history[0][1]` is null, not text"),
     ({"messages": []}, "`messages` is not a list of turns"),
     ({"messages": "Hi"}, "`messages` is not a list of turns"),
     ({"conversations": None}, "`conversations` is not a list of turns"),
@@ -157,6 +169,20 @@ REFUSED: list[tuple[Any, str]] = [
         {"conversations": [{"from": "human", "value": 1}, {"from": "gpt", "value": None}]},
         "`conversations[1].value` is null, not text",
     ),
+    (
+        {"messages": [*turns(HI), {**turns(YES)[0], "weight": 0}, *turns(HI, YES)]},
+        "`messages[1].weight` is 0, and every response is learnt from alike",
+    ),
+    (
+        {"conversations": [*turns(HI), {"from": "function_call", "value": "{}", "weight": 0.0}]},
+        "`conversations[1].weight` is 0.0",
+    ),
+    ({"messages": [*turns(HI), {**turns(YES)[0], "weight": False}]}, "`messages[1].weight` is f"),
+    (
+        {"messages": [*turns(HI), {**turns(YES)[0], "reasoning_content": "Hm"}]},
+        "`messages[1].reasoning_content`: reasoning beside the text would be lost; put it",
+    ),
+    ({"messages": [*turns(HI), {**turns(YES)[0], "thinking": "Hm"}]}, "`messages[1].thinking`: "),
     ({"messages": turns(HI)}, "`messages[0].content`: there is no response"),
     ({"messages": turns(YES)}, "`messages[0].content`: the conversation doesn't begin with"),
     ({"messages": turns(("tool", "x"), HI, YES)}, "doesn't begin with the user"),

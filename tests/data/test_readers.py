@@ -110,6 +110,9 @@ def test_a_list_of_json_is_read_a_block_at_a_time(put: Put) -> None:
     large = [{"a": "x" * (3 << 20)}, 1, [2], "]", {"b": ","}]
     assert good(list(read(put(json.dumps(large, indent=1), "rows.json")))) == large
     assert good(list(read(put(" [ ] ", "rows.json")))) == []
+    space = b" \n" * (1 << 20)
+    assert good(list(read(put(b"[1\n]" + space, "rows.json")))) == [1]
+    assert "follows the end" in refusal(put(b"[1\n]" + space + b"[2]", "rows.json"))
 
 
 def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
@@ -122,6 +125,9 @@ def test_json_lines_that_are_lists_may_be_called_json(put: Put) -> None:
         (b'[{"a": 1}, {"a": 2', "is not JSON after row 1: "),
         (b'[{"a": 1} {"a": 2}]', "is not JSON after row 1: Expecting ',' or ']'"),
         (b'[{"a": 1},, 5]', "is not JSON after row 1: Expecting value"),
+        (b"[\n1,\n2\n]\n[\n3\n]\n", "is not JSON after row 2: Something follows the end of the"),
+        (b"[1] garbage {", "is not JSON after row 1: Something follows"),
+        (b"[] 1", "is not JSON after row 0: Something follows"),
         (b'[{"a": 1}, "caf\xe9"]', "is not UTF-8: line 1, byte 16 of the file."),
         (b"[1, " + b"[" * 200_000, "can't be read after row 1: it has lists or objects more than"),
     ],
@@ -132,8 +138,27 @@ def test_a_list_that_is_no_json_is_refused_with_its_place(
     assert words in refusal(put(content, "rows.json"))
 
 
-def test_json_of_one_conversation_is_one_row(put: Put) -> None:
-    assert good(list(read(put('{"messages": [1, 2]}', "rows.JSON")))) == [{"messages": [1, 2]}]
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [1, 2]},
+        {"id": "1", "conversations": [{"from": "human", "value": "Hi"}]},
+        {"conversation": [{"speaker": "a", "text": "Hi"}]},
+        {"prompt": "Hi", "completion": "Yes", "tags": ["a", "b"]},
+        {"instruction": "Hi", "input": "", "output": "Yes", "history": [["a", "b"]]},
+        {"instruction": "Hi", "instances": [{"input": "", "output": "Yes"}]},
+        {"text": "Hi", "tags": ["a"]},
+        {"a": [1], "b": [2]},
+    ],
+)
+def test_json_of_one_row_is_that_row(put: Put, row: dict[str, Any]) -> None:
+    assert good(list(read(put(json.dumps(row, indent=1), "rows.JSON")))) == [row]
+
+
+@pytest.mark.parametrize("name", ["data", "conversations", "messages"])
+def test_json_of_an_object_around_conversations_has_those_as_rows(put: Put, name: str) -> None:
+    rows = [{"messages": [{"role": "user", "content": "Hi"}]}] * 2
+    assert good(list(read(put(json.dumps({name: rows}), "rows.json")))) == rows
 
 
 def test_rows_of_json_that_can_t_be_kept_come_with_the_reason(put: Put) -> None:
@@ -176,14 +201,34 @@ def test_a_csv_row_with_another_count_of_columns_comes_with_the_reason(put: Put)
     assert (more.place, more.value) == ("rows.csv:4", "4,5,6")
 
 
+@pytest.mark.parametrize("column", ["text", "messages", "conversations", "conversation"])
+def test_csv_may_have_one_column_that_makes_a_row(put: Put, column: str) -> None:
+    assert good(list(read(put(f'{column}\n"[1, 2]"\n', "rows.csv")))) == [{column: "[1, 2]"}]
+
+
+def test_rows_of_csv_that_are_none_come_with_the_reason_and_reading_goes_on(put: Put) -> None:
+    content = 'a,b\n1,2\n"a"b,c\n\n3,"x\ny"z,5\n4,5\n6,"x\n7,8\n9,10\n'
+    rows = list(read(put(content, "rows.csv")))
+    assert [(row.place, row.value) for row in rows] == [
+        ("rows.csv:2", {"a": "1", "b": "2"}),
+        ("rows.csv:3", '"a"b,c'),
+        ("rows.csv:5", '3,"x\ny"z,5'),
+        ("rows.csv:7", {"a": "4", "b": "5"}),
+        ("rows.csv:8", '6,"x\n7,8\n9,10'),
+    ]
+    assert [row.problem for row in rows if row.problem] == [
+        "it can't be CSV: ',' expected after '\"'",
+        "it can't be CSV: ',' expected after '\"'; it goes on to line 6",
+        "it can't be CSV: unexpected end of data; it goes on to line 10",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "no header with at least two columns"),
         (b"body\nHi\n", "no header with at least two columns"),
         (b"a,b,a\n1,2,3\n", "names the column 'a' twice"),
-        (b'a,b\n1,2\n3,"x"y\n', "rows.csv:3 is not CSV"),
-        (b'a,b\n1,2\n3,"x\ny\nz\n', "the row begins on line 3"),
         (b'"a,b\n', "is not CSV"),
         (b"a,b\ncaf\xe9,1\n", "is not UTF-8"),
     ],

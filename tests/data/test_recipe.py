@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from workbench.data.recipe import Drop, Edit, Redact, Remove
 from workbench.data.replay import make
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
+from workbench.files import sha256_folder
 from workbench.workspace import Workspace
 
 WriteRows = Callable[..., Path]
@@ -164,6 +167,48 @@ def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: Writ
     path.unlink()
     with pytest.raises(WorkbenchError, match="There is no file"):
         make(workspace, recipe)
+
+
+def test_a_folder_that_changed_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    import datasets
+
+    folder = tmp_path / "saved"
+    datasets.Dataset.from_list([pair("A?"), pair("B?")]).save_to_disk(str(folder))
+    first = import_files(workspace, [folder], "made")
+    recipe = revising.recipe_of(first)
+    assert make(workspace, recipe) == first
+    shutil.rmtree(folder)
+    datasets.Dataset.from_list([pair("A?"), pair("C?")]).save_to_disk(str(folder))
+    with pytest.raises(WorkbenchError, match="saved is no longer what it was"):
+        make(workspace, recipe)
+    # Recipes of before say nothing of what a folder was.
+    before = recipe.sources[0].model_copy(update={"sha256": None, "bytes": None})
+    assert make(workspace, recipe.model_copy(update={"sources": (before,)})).rows == 2
+
+
+def test_what_a_folder_was_is_its_names_and_contents(tmp_path: Path) -> None:
+    def hashed(name: str, **files: str) -> str:
+        for file, text in files.items():
+            path = tmp_path / name / file.replace("_", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return sha256_folder(tmp_path / name)
+
+    assert hashed("one", a="1", b_c="2") == hashed("two", b_c="2", a="1")
+    others = [hashed("x", a="1"), hashed("y", a="1", b_d="2"), hashed("z", a="2", b_c="1")]
+    assert len({hashed("one"), *others}) == 4
+
+
+def test_a_name_that_is_no_utf8_is_named_at_replay(
+    workspace: Workspace, write_rows: WriteRows
+) -> None:
+    path = write_rows(pair("A?"), pair("B?"), name=os.fsdecode(b"caf\xe9.jsonl"))
+    recipe = revising.recipe_of(import_files(workspace, [path], "made"))
+    with pytest.raises(WorkbenchError, match="its name isn't UTF-8") as caught:
+        make(workspace, recipe)
+    assert "Rename it" in str(caught.value.hint)
+    path.rename(path.with_name("caf\ufffd.jsonl"))
+    assert make(workspace, recipe).rows == 2
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,21 @@ def _own(*fields: str, named: Any) -> tuple[str, ...]:
     return (*fields, "system", "split", *(["task"] if isinstance(named, str) else []))
 
 
+def is_row(body: Row) -> bool:
+    """Whether an object is a row by its fields, and no object around a list of rows."""
+    for field in _TURN_FIELDS:
+        if field in body:
+            within = body[field]
+            # What is called like a list of turns may be one of conversations.
+            return not (within and isinstance(within, list) and _has_turns(within[0]))
+    of_instances = "instances" in body and "instruction" in body
+    return "text" in body or of_instances or bool(_fitting(body))
+
+
+def _has_turns(value: Any) -> bool:
+    return isinstance(value, dict) and not value.keys().isdisjoint(_TURN_FIELDS)
+
+
 def without_end_markers(example: Example) -> Example:
     """The example with its responses, or its text, rid of a trailing end marker; itself if
     none has one."""
@@ -179,16 +194,21 @@ def _recognise(row: Row) -> tuple[tuple[str, ...], Convert]:
             return (field,), partial(_from_turns, field=field)
     if "instances" in row and "instruction" in row:
         return ("instruction", "instances"), _from_instances
-    fitting = [pair for pair in _PAIRS if pair[0] in row and pair[2] in row]
+    fitting = _fitting(row)
     if not fitting:
         raise RowError(_unrecognised(row), UNRECOGNISED)
     # `input` and `context` go with the same fields: the one that is there counts.
     prompt, context, response = next((pair for pair in fitting if pair[1] in row), fitting[0])
-    history = "history" if _is_history(row.get("history")) else ""
+    earlier = from_json_text(row.get("history"))
+    history = "history" if earlier not in (None, "", []) else ""
     fields = tuple(name for name in (prompt, context, response, history) if name)
     return fields, partial(
         _from_pair, prompt=prompt, context=context, response=response, history=history
     )
+
+
+def _fitting(row: Row) -> list[tuple[str, str, str]]:
+    return [pair for pair in _PAIRS if pair[0] in row and pair[2] in row]
 
 
 _PAIRS = (
@@ -207,19 +227,6 @@ _CONVERSATION = frozenset(
 ) - {"context"}
 
 
-def _is_history(value: Any) -> bool:
-    """Whether it is what Alpaca's rows with several turns have: pairs of texts."""
-    value = from_json_text(value)
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(pair, list) and len(pair) == 2 and all(isinstance(p, str) for p in pair)
-            for pair in value
-        )
-    )
-
-
 def _unrecognised(row: Row) -> str:
     present = ", ".join(map(str, list(row)[:8])) or "none"
     for prompt, _, response in _PAIRS:
@@ -236,7 +243,11 @@ def _unrecognised(row: Row) -> str:
 
 
 def _from_pair(row: Row, prompt: str, context: str, response: str, history: str) -> Iterable[Turns]:
-    earlier = history_turns(row[history], history) if history else []
+    try:
+        earlier = history_turns(row[history], history) if history else []
+    except RowError as error:
+        # Where it is something else, a mapping leaves it aside.
+        raise RowError(str(error), UNRECOGNISED) from error
     *system, asked, answer = _pair(row, row[response], prompt, context, response)
     yield [*system, *earlier, asked, answer]
 

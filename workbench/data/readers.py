@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from workbench.data import arrow
 from workbench.data.documents import documents
+from workbench.data.formats import is_row
 from workbench.data.opening import opened, suffix_of
 from workbench.data.raw import RawRow, check_there, plain_name, refuse_binary, size
 from workbench.errors import WorkbenchError
@@ -25,6 +26,8 @@ from workbench.files import explain_os_error
 
 _SHOWN = 2000
 """Characters of an unreadable line that are kept with its reason."""
+_LINES = 100
+"""Lines of an unreadable row that are kept with its reason."""
 _DEEPEST = 200
 """Lists and objects inside each other that a row may have; deeper ones trip up JSON's readers."""
 _BLOCK = 1 << 20
@@ -137,7 +140,7 @@ def _read_json(path: Path, encoding: str) -> Iterator[RawRow]:
     if not isinstance(body, dict):
         raise WorkbenchError(f"{path} holds no rows: its top level is neither list nor object.")
     lists = [value for value in body.values() if isinstance(value, list)]
-    one_row = len(lists) != 1 or "messages" in body or "text" in body
+    one_row = len(lists) != 1 or is_row(body)
     rows, whole = [body] if one_row else lists[0], size(path)
     for number, value in enumerate(rows, start=1):
         yield _json_row(path, number, value, whole * number // len(rows))
@@ -175,7 +178,7 @@ def _read_list(path: Path, encoding: str) -> Iterator[RawRow]:
 def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
     """The values of a list, each with how many characters are behind one after it.
 
-    Raises JSONDecodeError where the list is none.
+    Raises JSONDecodeError where the list is none, and where anything follows it.
     """
     decoder, text, place, gone = json.JSONDecoder(), "", 0, 0
     before = _OPENS
@@ -185,6 +188,7 @@ def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
         text, place, gone = text[place:] + block, 0, gone + place
         while found := before.match(text, place):
             if found["ends"]:
+                _check_ended(stream, text, found.end())
                 return
             try:
                 value, ends = decoder.raw_decode(text, found.end())
@@ -201,6 +205,14 @@ def _values(stream: TextIO) -> Iterator[tuple[Any, int]]:
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
 
 
+def _check_ended(stream: TextIO, text: str, place: int) -> None:
+    while _SPACE.fullmatch(text, place):
+        text, place = stream.read(_BLOCK), 0
+        if not text:
+            return
+    raise json.JSONDecodeError("Something follows the end of the list", text, place)
+
+
 def _json_row(path: Path, number: int, value: Any, reached: int) -> RawRow:
     problem = _problem_of(value)
     shown = ascii(value)[:_SHOWN] if problem else value
@@ -213,28 +225,50 @@ def _read_csv(path: Path, encoding: str, delimiter: str = ",") -> Iterator[RawRo
     name = plain_name(path)
     with opened(path, encoding, strict=True) as file:
         stream = io.TextIOWrapper(file.stream, encoding="utf-8-sig", newline="")
-        line = 1
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        try:
-            header = next(reader, None)
-            if header is None or (len(header) < 2 and header != ["text"]):
-                raise WorkbenchError(
-                    f"{path} has no header with at least two columns.",
-                    "Its first line must name them, such as instruction,output; the one column "
-                    "of plain texts is called text.",
-                )
-            twice = sorted({column for column in header if header.count(column) > 1})
-            if twice:
-                raise WorkbenchError(f"{path} names the column {twice[0]!r} twice.")
+        lines: list[str] = []
+        reader = csv.reader(_noted(stream, lines), delimiter=delimiter, strict=True)
+        header = _csv_header(path, reader)
+        while True:
+            lines.clear()
             line = reader.line_num + 1
-            for fields in reader:
-                if fields:
-                    yield _csv_row(header, fields, f"{name}:{line}", file.reached)
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise WorkbenchError(
-                f"{name}:{reader.line_num} is not CSV: {error}; the row begins on line {line}."
-            ) from error
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                goes_on = f"; it goes on to line {reader.line_num}" if len(lines) > 1 else ""
+                shown = "".join(lines).rstrip("\r\n")[:_SHOWN]
+                problem = f"it can't be CSV: {error}{goes_on}"
+                yield RawRow(f"{name}:{line}", shown, problem, file.reached)
+                continue
+            if fields:
+                yield _csv_row(header, fields, f"{name}:{line}", file.reached)
+
+
+def _noted(stream: TextIO, lines: list[str]) -> Iterator[str]:
+    """The lines of a stream; the first of those that are read are put into `lines`, too."""
+    for line in stream:
+        if len(lines) < _LINES:
+            lines.append(line[:_SHOWN])
+        yield line
+
+
+def _csv_header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    """Raises WorkbenchError for what is none."""
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise WorkbenchError(f"{path} is not CSV: {error}; its header is on line 1.") from error
+    if len(header) < 2 and not is_row(dict.fromkeys(header, "")):
+        raise WorkbenchError(
+            f"{path} has no header with at least two columns.",
+            "Its first line must name them, such as instruction,output; the one column of plain "
+            "texts is called text, that of conversations messages or conversations.",
+        )
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise WorkbenchError(f"{path} names the column {twice[0]!r} twice.")
+    return header
 
 
 def _csv_row(header: list[str], fields: list[str], place: str, reached: int) -> RawRow:

@@ -52,7 +52,7 @@ class FileSource(_Model):
 
     path: Path
     sha256: str | None = None
-    """What the file was when the version was made; None for a folder."""
+    """What the file was, or all files of the folder, when the version was made; None: any."""
     bytes: int | None = None
     split: Literal["train", "validation"] = "train"
     task: str = ""

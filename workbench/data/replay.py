@@ -10,7 +10,7 @@ from typing import Any
 from workbench.data import documents, grouped_split, mix, split, steps, versions
 from workbench.data.curate import checks, looking
 from workbench.data.making import Change, Making, making
-from workbench.data.raw import check_there
+from workbench.data.raw import check_there, size
 from workbench.data.reading import Reading
 from workbench.data.recipe import (
     PERSONAL,
@@ -33,7 +33,7 @@ from workbench.data.recipe import (
 from workbench.data.table import Table
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
-from workbench.files import sha256_file
+from workbench.files import sha256_file, sha256_folder
 from workbench.jobs.progress import Tell, untold, watched
 from workbench.workspace import Workspace
 
@@ -88,11 +88,17 @@ def _check_source(workspace: Workspace, source: Source) -> None:
     if not isinstance(source, FileSource):
         return
     path = source.path
+    if "\ufffd" in str(path) and not path.exists():
+        # It stands for bytes that are no UTF-8; see `_as_found`.
+        raise WorkbenchError(
+            f"There is no file {path}: its name isn't UTF-8, and a recipe can't hold another.",
+            "Rename it, and put the new name into the recipe, or import it again.",
+        )
     check_there(path)
-    if source.sha256 and path.is_file() and sha256_file(path) != source.sha256:
+    if source.sha256 and _sha256(path) != source.sha256:
         raise WorkbenchError(
             f"{path} is no longer what it was when the recipe was written.",
-            "Put the file back, or leave its sha256 out of the recipe: the rows will be others.",
+            "Put it back, or leave its sha256 out of the recipe: the rows will be others.",
         )
 
 
@@ -106,9 +112,12 @@ def _as_found(workspace: Workspace, source: Source) -> Source:
     path = source.path
     # Its name may hold bytes that are no UTF-8, which a recipe can't.
     found: dict[str, Any] = {"path": Path(os.fsencode(path.absolute()).decode("utf-8", "replace"))}
-    if path.is_file():
-        found |= {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    found |= {"sha256": _sha256(path), "bytes": size(path)}
     return source.model_copy(update=found)
+
+
+def _sha256(path: Path) -> str:
+    return sha256_folder(path) if path.is_dir() else sha256_file(path)
 
 
 def _about(source: Source) -> dict[str, Any]:

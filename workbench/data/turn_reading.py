@@ -13,6 +13,9 @@ from workbench.data.turns import ROLE_NAMES, RowError, Turn, as_text, kind
 CALL = "function_call"
 """ShareGPT's descendants have a role for turns that are nothing but calls, as JSON text."""
 
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+"""What APIs call the key of a turn's reasoning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -58,6 +61,26 @@ def from_json_text(value: Any) -> Any:
         return value
 
 
+def _check_reasoning(turn: dict[str, Any], where: str, read: tuple[str, str]) -> None:
+    """Raises RowError for reasoning beside the text, which would be lost."""
+    for name in _REASONING:
+        if name not in read and turn.get(name):
+            raise RowError(
+                f"`{where}.{name}`: reasoning beside the text would be lost; put it at the head "
+                "of the text, between <think> and </think>"
+            )
+
+
+def _check_weight(turn: dict[str, Any], where: str) -> None:
+    """Raises RowError for a response that is to be learnt from less than others, or not."""
+    weight = turn.get("weight")
+    if weight is not None and (isinstance(weight, bool) or weight != 1):
+        raise RowError(
+            f"`{where}.weight` is {json.dumps(weight)}, and every response is learnt from alike; "
+            "take the turn out, or its weight"
+        )
+
+
 def _turn(turn: Any, where: str, names: Names) -> Turn:
     if not isinstance(turn, dict):
         raise RowError(f"`{where}` is {kind(turn)}, not a turn with role and content")
@@ -65,7 +88,11 @@ def _turn(turn: Any, where: str, names: Names) -> Turn:
     text_field = names.content or ("value" if "value" in turn else "content")
     named = turn.get(role_field)
     place = f"{where}.{text_field}"
-    if named == CALL or (isinstance(named, str) and names.roles.get(named) == CALL):
+    calling = named == CALL or (isinstance(named, str) and names.roles.get(named) == CALL)
+    _check_reasoning(turn, where, (role_field, text_field))
+    if calling or (isinstance(named, str) and names.roles.get(named) == "assistant"):
+        _check_weight(turn, where)
+    if calling:
         text = as_text(turn.get(text_field), place)
         return Turn(place, "assistant", "", calls_in(text, place))
     if not isinstance(named, str) or named not in names.roles:

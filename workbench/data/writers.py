@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -33,9 +32,23 @@ class Columns:
         for name, value in row.items():
             kinds = self.kinds.setdefault(name, set())
             if value is not None:
-                kinds.add(type(value))
+                kinds.add(_kind(value))
         for name in ("messages", "conversations"):
             self.calls |= name in row and any(len(turn) > 2 for turn in row[name])
+
+
+class _Wide:
+    """Stands for integers that a column of integers holds, and one of floats may not."""
+
+
+class _Longer:
+    """Stands for integers of more than 64 bits, which no column holds."""
+
+
+def _kind(value: Any) -> type:
+    if type(value) is not int or -(2**53) <= value <= 2**53:
+        return type(value)
+    return _Wide if -(2**63) <= value < 2**63 else _Longer
 
 
 Write = Callable[[IO[bytes], Iterable[Row], Columns], None]
@@ -82,13 +95,22 @@ def _json(stream: IO[bytes], rows: Iterable[Row], columns: Columns) -> None:
 
 
 def _csv(stream: IO[bytes], rows: Iterable[Row], columns: Columns, delimiter: str = ",") -> None:
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    # A field with \r is put into quotes only where the end of the line has one.
+    writer = csv.writer(_Lines(stream), delimiter=delimiter, lineterminator="\r\n")
     names = list(columns.kinds)
     writer.writerow(names)
     for row in rows:
         writer.writerow([_cell(row.get(name)) for name in names])
-    text.detach()
+
+
+class _Lines:
+    """Takes a line that ends in \\r\\n at a time, and writes it with \\n."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(f"{line[:-2]}\n".encode())
 
 
 def _cell(value: Any) -> str:
@@ -133,7 +155,7 @@ def _for(schema: Any) -> Callable[[Row], Row]:
 
 def _schema(columns: Columns) -> Any:
     """Columns of the format's own types; of the others, texts and numbers as such, and what is
-    nested or of several kinds as JSON text."""
+    nested, longer than 64 bits or of several kinds as JSON text."""
     import pyarrow as pa
 
     text = pa.string()
@@ -150,6 +172,8 @@ def _schema(columns: Columns) -> Any:
     def type_of(name: str, kinds: set[type]) -> Any:
         if name in own and kinds == {list}:
             return own[name]
+        if kinds == {int, _Wide} or kinds == {_Wide}:
+            return pa.int64()
         one = kinds.pop() if len(kinds) == 1 else float if kinds == {int, float} else str
         return getattr(pa, _TYPES.get(one, "string"))()
 
