@@ -82,6 +82,9 @@ def held(
     if formats.checkpointed:
         kept = len(layers) * work.tokens * facts.width * formats.base
         backward += max(each)
+        if formats.base == _FLOAT:
+            # What goes into a layer is what its first norm keeps.
+            backward -= work.tokens * facts.width * formats.base
     else:
         kept = sum(each)
     loss = _loss(facts, trained, formats, work)
@@ -142,31 +145,33 @@ class _Layer:
         together = sum(self._out(w) for w in self._before)
         self._keys_values = max(0, together - self._queries)
         self._inner = sum(self._in(w) for w in self._down)
-        inside = (_expert_width(w, facts.width) for w in weights if facts.is_expert(w))
-        self._of_experts = min(inside, default=0)
+        self._of_experts = facts.expert_width(number)
+        self._expert_numbers = sum(w.numel for w in weights if facts.is_expert(w))
 
     def kept(self, work: Work) -> int:
         """Bytes that autograd keeps of a batch."""
         a_token = self._of_norms() + self._of_attention() + self._of_mlp() + self._of_experts_kept()
-        return work.tokens * a_token + self._of_scores(work)
+        total = work.tokens * a_token + self._of_scores(work)
+        if self._trained.experts:
+            total += self._expert_numbers * self._formats.base
+        return total
 
     def backward(self, work: Work) -> int:
         """Bytes that its backward pass holds for a moment, on top of what was kept."""
         size, width = self._formats.base, self._facts.width
-        chosen = self._facts.experts_per_token * (2 * self._of_experts + width)
         widest = max(
-            2 * self._inner + 2 * width,
+            2 * self._inner,
             2 * self._queries + self._keys_values + 2 * width,
-            chosen + 2 * width if self._of_experts else 0,
+            self._facts.experts_per_token * self._of_experts + 2 * width,
         )
-        return work.tokens * widest * size + self._of_matrices()
+        experts = self._expert_numbers * size if self._trained.experts else 0
+        return max(work.tokens * widest * size, experts) + self._of_matrices()
 
     def forward(self, tokens: int) -> int:
         """Bytes that its forward pass holds for a moment where nothing is kept."""
         chosen = self._facts.experts_per_token * 3 * self._of_experts
-        return tokens * self._formats.base * (
-            max(3 * self._inner, chosen) + 3 * self._facts.width
-        )
+        widest = max(3 * self._inner, chosen) + 3 * self._facts.width
+        return tokens * self._formats.base * widest
 
     def _of_matrices(self) -> int:
         """A matrix of weights made for one product: unpacked, of gradients, or DoRA's own."""
@@ -185,9 +190,7 @@ class _Layer:
         """Of each norm what goes in, in float32 for an RMS norm; trained, also what it scales."""
         total, size, width = 0, self._formats.base, self._facts.width
         biased = {w.module for w in self._weights if w.name.endswith(".bias")}
-        norms = [
-            w for w in self._weights if len(w.shape) == 1 and w.name.endswith(".weight")
-        ]
+        norms = [w for w in self._weights if len(w.shape) == 1 and w.name.endswith(".weight")]
         wide = [w for w in norms if w.shape[0] == width and not self._of_heads(w)]
         for weight in wide:
             total += width * (size if weight.module in biased else _FLOAT) + 2 * _FLOAT
@@ -286,8 +289,3 @@ class _Layer:
 
 def _own(weight: Weight) -> str:
     return weight.module.rpartition(".")[2]
-
-
-def _expert_width(weight: Weight, width: int) -> int:
-    """Numbers inside an expert, of one of its matrices."""
-    return next((n for n in weight.shape[-2:] if n != width), width)

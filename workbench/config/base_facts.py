@@ -26,7 +26,7 @@ _POSITIONS = re.compile(r"wpe|embed_positions|position_embeddings?")
 _HEAD = re.compile(r"(.*\.)?(lm_head|embed_out)\.weight")
 _EXPERT = re.compile(r"(?P<around>.*\bexperts)\.(\d+\.)?(?P<own>\w+)(\.\w+)?")
 _ROUTERS = ("gate", "router")
-_NO_WEIGHTS = re.compile(r".*(inv_freq|masked_bias|attn\.bias|rotary_emb\.\w+)")
+_NO_WEIGHTS = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|rotary_emb\.\w+)")
 """Buffers that old files hold, and that are computed today."""
 _BESIDE_TEXT = re.compile(r"vision|visual|image|audio|multi_modal|multimodal|mm_")
 _LAYER = re.compile(r"(?:.*\.)?(?:layers|h|blocks)\.(\d+)\.")
@@ -171,16 +171,29 @@ class BaseFacts:
 
     @cached_property
     def linear(self) -> tuple[Weight, ...]:
-        """The weights of linear layers, the head's but not: out × in numbers each, GPT-2's in × out.
+        """The weights of linear layers but the head: out × in numbers each, GPT-2's in × out.
 
-        Experts and routers are none: transformers 5 holds a layer's experts in one tensor, which
-        bitsandbytes doesn't quantise and PEFT's target_modules don't name.
+        Experts and routers are none: transformers 5 holds a layer's experts in two tensors, which
+        bitsandbytes doesn't quantise.
         """
         return tuple(w for w in self.weights if self._is_linear(w))
 
     def is_expert(self, weight: Weight) -> bool:
         """Whether a tensor is of experts that a router chooses from."""
         return self.experts > 0 and _EXPERT.fullmatch(weight.name) is not None
+
+    def expert_width(self, layer: int) -> int:
+        """Numbers inside an expert of a decoder layer; 0 where it has none."""
+        return self._expert_widths.get(layer, 0)
+
+    @cached_property
+    def _expert_widths(self) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for weight in self.weights:
+            if weight.layer is not None and len(weight.shape) > 1 and self.is_expert(weight):
+                inside = next((n for n in weight.shape[-2:] if n != self.width), self.width)
+                found[weight.layer] = min(found.get(weight.layer, inside), inside)
+        return found
 
     def beside_text(self, weight: Weight) -> bool:
         """Whether no text passes through it: towers for images or sound, and what joins them."""

@@ -25,6 +25,8 @@ class TrainedTensors:
     """Numbers of the largest."""
     whole_ends: bool
     """Whether the head's weights are trained whole."""
+    experts: bool = False
+    """Whether experts get an adapter: their weights with it are made anew in each step."""
 
     @property
     def parameters(self) -> int:
@@ -53,11 +55,14 @@ def trained_tensors(
             f"Its linear layers are {', '.join(_own_names(facts))}.",
         )
     sizes = [size for weight in adapted for size in _adapter(weight, config.lora, facts)]
+    experts = config.lora.target_modules == ALL_LINEAR and facts.experts > 0
+    if experts:
+        sizes += _of_experts(config.lora.rank, facts)
     sizes += [w.numel + _growth(w, facts, new_ids) for w in whole]
     sizes += [len(new_ids) * facts.width] * (len(_ends_of_new(facts, whole)) if new_ids else 0)
     names = frozenset(weight.module for weight in adapted)
     head = facts.embeddings if facts.head is None else facts.head
-    return TrainedTensors(names, tuple(sizes), max(sizes), head in whole)
+    return TrainedTensors(names, tuple(sizes), max(sizes), head in whole, experts)
 
 
 def added_rows(facts: BaseFacts, new_ids: Sequence[int]) -> int:
@@ -72,6 +77,17 @@ def _adapter(weight: Weight, lora: Lora, facts: BaseFacts) -> Iterator[int]:
     yield lora.rank * rows
     if lora.dora:
         yield columns if transposed(facts) or weight is facts.embeddings else rows
+
+
+def _of_experts(rank: int, facts: BaseFacts) -> Iterator[int]:
+    """A and B of each layer's experts and router, as PEFT 0.21 lays them out: the experts' in one
+    matrix each, at twice the rank for gate and up, which are one tensor."""
+    count, width = facts.experts, facts.width
+    for layer in range(facts.layers):
+        if inside := facts.expert_width(layer):
+            yield from (2 * rank * count * width, 2 * rank * count * 2 * inside)
+            yield from (rank * count * inside, rank * count * width)
+            yield from (rank * width, rank * count)
 
 
 def transposed(facts: BaseFacts) -> bool:

@@ -14,6 +14,7 @@ from workbench.config.lora import ALL_LINEAR, Lora
 from workbench.config.parts import PARTS, part_of
 from workbench.errors import WorkbenchError
 
+
 def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
     """`lora.target_modules` as PEFT takes it: `all-linear`, a pattern, or module names.
 
