@@ -16,6 +16,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.Skipped(4, "gradient", [{"row": 7, "loss": None, "tokens": 9}]),
     events.Spiked(4, 9.5, 2.5, [{"row": 7, "loss": 9.5, "tokens": 9}]),
     events.Rehearsed(4, 512, 1 << 30, 0.5, 4),
+    events.Rehearsed(4, 512, 1 << 30, 0.5, 4, 1 << 29),
     events.CheckpointSaved(4, "step-4", "regular"),
     events.Progress("encoding", 3, 7, "rows"),
     events.Notice("Grüße, 世界 – \u2028 \x1b[31m\nsecond line", "warning"),

@@ -87,6 +87,9 @@ def held(
             backward -= work.tokens * facts.width * formats.base
     else:
         kept = sum(each)
+    if trained.whole_ends and facts.tied:
+        # The head's gradient waits for that of the embeddings.
+        backward += facts.vocabulary * facts.width * formats.trained
     loss = _loss(facts, trained, formats, work)
     evaluating = max(layer.forward(work.evaluated_tokens) for layer in layers)
     # While rows are evaluated nothing is kept.
@@ -98,12 +101,14 @@ def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Wor
     """Only trained tokens meet the vocabulary, and of these a chunk at a time."""
     chunk = min(work.trained_tokens, max(1, CHUNK // facts.vocabulary))
     hidden = 2 * work.trained_tokens * facts.width * formats.base
-    whole = 0
+    logits = chunk * facts.vocabulary
+    most = logits * _LOGIT
     if trained.whole_ends:
-        # The head's gradients of two chunks are there while they are added.
-        chunks = 2 if chunk < work.trained_tokens else 1
-        whole = chunks * facts.vocabulary * facts.width * formats.trained
-    return chunk * facts.vocabulary * _LOGIT + hidden + whole
+        # The head's gradient comes when the logits' alone is left; that of an earlier chunk waits.
+        head = facts.vocabulary * facts.width * formats.trained
+        most = max(most, logits * _FLOAT + head)
+        most += head if chunk < work.trained_tokens else 0
+    return most + hidden
 
 
 def _by_layer(facts: BaseFacts) -> list[list[Weight]]:

@@ -208,8 +208,10 @@ def optimizer_state(
     if kind == "adamw":
         return sum(2 * n * itemsize + _FLOAT for n in sizes), 0
     numbers, few_bits = (1 if "lion" in kind else 2), kind.endswith("8bit")
-    # The codes of 256 numbers are shared by all.
-    kept, paged = (numbers * 256 * _FLOAT if few_bits else 0), 0
+    kept = paged = 0
+    if few_bits and max(sizes, default=0) >= _LEAST_8BIT:
+        # The codes of 256 numbers are shared by all.
+        kept = numbers * 256 * _FLOAT
     for n in sizes:
         in_8_bits = few_bits and n >= _LEAST_8BIT
         state = numbers * n * (1 if in_8_bits else _FLOAT)
