@@ -256,7 +256,7 @@ def _make(folder: Path, about: dict[str, Any], gpu: bool) -> None:
 def _tell_resident(folder: Path) -> None:
     """The rehearsal's peak of a whole model, each of a process of its own; 0 tokens: no model."""
     print(f"\n{folder.name}: a process's peak, as the rehearsal counts it, MiB")
-    for length in (0, 256, 1024):
+    for length in (0, 256, 512, 1024):
         command = [sys.executable, __file__, "--resident", str(folder), str(length)]
         done = subprocess.run(command, capture_output=True, text=True)
         lines = [line for line in done.stdout.splitlines() if line.startswith("PEAK ")]

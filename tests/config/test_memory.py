@@ -282,3 +282,20 @@ def test_the_verb_tells_parts_what_fits_and_what_switches_save(cli: Cli, tmp_pat
     assert "training.gradient_checkpointing=true" in shown.stdout
     wrong = cli("config", "forecast", "run.yaml", "--set", "model.base=./nowhere")
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
+
+
+def test_the_longest_row_is_the_verdicts_once_there_is_one(cli: Cli, tmp_path: Path) -> None:
+    base = tiny.make_model(tmp_path / "base")
+    rows = [{"prompt": f"Is {n} a number?", "completion": "yes " * n} for n in range(1, 9)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "run.yaml").write_text(f"model: {{base: {base}}}\ndata: {{dataset: numbers}}\n")
+    made = cli("data", "import", "rows.jsonl", "--name", "numbers")
+    assert made.returncode == 0, made.stderr
+    before = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
+    assert before["work"]["longest"] == 1024
+    assert "workbench data verdict numbers@" in before["rows"]["source"]
+    judged = json.loads(cli("data", "verdict", "numbers", "--model", base, "--json").stdout)
+    after = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
+    assert after["work"]["longest"] == judged["lengths"]["train"]["max"] < 1024
+    assert after["work"]["trained_tokens"] < after["work"]["tokens"]
+    assert after["total"] < before["total"]

@@ -126,10 +126,13 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
 def _foretell(
     config: RunConfig, base: Path, template: ChatTemplate, device: torch.device
 ) -> Foretell:
-    """The forecast of the run's memory, as the base's files give it; nothing of what they don't."""
+    """The forecast of the run's memory, as the base's files give it; none where they don't, or
+    where each rank has a share of the model."""
     good = model.pick_dtype(Model(), device) == torch.bfloat16
 
     def foretell(work: Work) -> int | None:
+        if config.job.sharding != "none" and config.job.processes > 1:
+            return None
         try:
             facts = BaseFacts.of(base)
             on = Device(device.type == "cuda", good)
