@@ -199,6 +199,26 @@ def test_no_part_grows_with_the_square_of_the_length_in_varlen_attention(tmp_pat
     assert kept[1] == 2 * kept[0]
 
 
+def test_a_window_is_a_mask_where_attention_is_not_varlen(tmp_path: Path) -> None:
+    folder = headers(tmp_path / "b", layers=2, width=256, inside=512, keys=64, rows=512)
+    plain = BaseFacts.of(folder)
+    about = json.loads((folder / "config.json").read_text())
+    kinds = ["sliding_attention", "full_attention"]
+    (folder / "config.json").write_text(
+        json.dumps({**about, "sliding_window": 128, "layer_types": kinds})
+    )
+    windowed = BaseFacts.of(folder)
+
+    def kept(facts: BaseFacts, length: int, device: Device) -> int:
+        work = Work(2 * length, length, 8, 0)
+        return forecast(RunConfig(), facts, work, device).of("activations")
+
+    # One layer of the two, two rows, each a mask and the same in float32.
+    assert kept(windowed, 512, CPU) - kept(plain, 512, CPU) == 2 * 512 * 512 * (1 + 4)
+    assert kept(windowed, 128, CPU) == kept(plain, 128, CPU)
+    assert kept(windowed, 512, GPU) == kept(plain, 512, GPU)
+
+
 def test_the_state_of_optimisers() -> None:
     sizes = [200_000, 4096, 4095]
     total, first, small = sum(sizes), 200_000, 4095

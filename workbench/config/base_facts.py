@@ -28,7 +28,7 @@ _EXPERT = re.compile(r"(?P<around>.*\bexperts)\.(\d+\.)?(?P<own>\w+)(\.\w+)?")
 _ROUTERS = ("gate", "router")
 _NO_WEIGHTS = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|rotary_emb\.\w+)")
 """Buffers that old files hold, and that are computed today."""
-_BESIDE_TEXT = re.compile(r"vision|visual|image|audio|multi_modal|multimodal|mm_")
+_BESIDE_TEXT = re.compile(r"vision|visual|image|audio|multi_modal|multimodal|(^|\.)mm_")
 _LAYER = re.compile(r"(?:.*\.)?(?:layers|h|blocks)\.(\d+)\.")
 
 
