@@ -16,6 +16,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.Skipped(4, "gradient", [{"row": 7, "loss": None, "tokens": 9}]),
     events.Spiked(4, 9.5, 2.5, [{"row": 7, "loss": 9.5, "tokens": 9}]),
     events.Rehearsed(4, 512, 1 << 30, 0.5, 4),
+    events.Rehearsed(4, 512, 1 << 30, 0.5, 4, 1 << 29),
     events.CheckpointSaved(4, "step-4", "regular"),
     events.Progress("encoding", 3, 7, "rows"),
     events.Notice("Grüße, 世界 – \u2028 \x1b[31m\nsecond line", "warning"),
@@ -104,3 +105,11 @@ def test_unknown_fields_are_passed_over() -> None:
 def test_a_line_that_is_no_event_is_a_value_error(line: bytes) -> None:
     with pytest.raises(ValueError):
         decode(line)
+
+
+def test_a_rehearsal_of_an_earlier_release_has_no_forecast() -> None:
+    body = json.loads(encode(events.Rehearsed(4, 512, 1 << 30, 0.5, 4, 7), 0, 1.5))
+    del body["forecast"]
+    record = decode(json.dumps(body).encode())
+    assert record is not None
+    assert record.event == events.Rehearsed(4, 512, 1 << 30, 0.5, 4)

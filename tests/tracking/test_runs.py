@@ -344,6 +344,8 @@ def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
         "40 of 40 steps",
         "- training.learning_rate: 0.005",
         f"- model.base: {trained_run.base}",
+        "memory, in the rehearsal of the largest batches: peak ",
+        "; the forecast was ",
         "validation loss after step 0: 11.",
         "validation loss after step 20: 0.0",
         "| exact match | 0.0000 [0.0000, 0.0000] | 1.0000 [1.0000, 1.0000] |",
@@ -351,6 +353,8 @@ def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
         f"    {made['repeat']}",
     ]
     assert [line for line in wanted if line not in text] == []
+    kept = made["starts"][-1]["memory"]
+    assert kept["forecast"] == pytest.approx(kept["peak"], rel=0.5)
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 

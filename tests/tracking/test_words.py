@@ -62,6 +62,10 @@ def test_a_rehearsal_is_told_with_its_peak_and_its_time() -> None:
     assert words(Rehearsed(8, 2048, 3 << 30, 1.44, 8)) == (
         "the largest batch (8 rows, 2,048 tokens) took 3.0 GiB at most and 1.4 s"
     )
+    assert words(Rehearsed(8, 2048, 3 << 30, 1.44, 8, 2 << 30)) == (
+        "the largest batch (8 rows, 2,048 tokens) took 3.0 GiB at most and 1.4 s; "
+        "the forecast was 2.0 GiB"
+    )
 
 
 def test_a_validation_is_told_with_its_perplexity_and_its_tasks() -> None:

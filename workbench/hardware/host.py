@@ -71,6 +71,26 @@ class HostSampler:
         return round(100 * spent / passed, 1) if passed > 0 else None
 
 
+def processor_has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16: torch would say so of each with AVX-512."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def memory_left() -> int | None:
+    """Bytes that a new process can have, by the machine and by its control group; None where the
+    kernel doesn't tell."""
+    memory, group = _memory(), memory_group()
+    limit = group.limit() if group is not None else None
+    left = [memory["MemAvailable"]] if "MemAvailable" in memory else []
+    if limit is not None and limit.used is not None:
+        left.append(max(0, limit.bytes - limit.used))
+    return min(left, default=None)
+
+
 def _memory() -> dict[str, int]:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -133,6 +133,9 @@ class Rehearsed:
     """Bytes, at most: of the device, or of the process where there is none."""
     seconds: float
     micro_batch: int
+    forecast: int | None = None
+    """Bytes that were expected at most, counted as `peak` is; None where nobody could tell, and
+    in logs of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True)

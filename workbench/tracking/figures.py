@@ -10,7 +10,7 @@ from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
 from workbench.tracking import runs
 from workbench.tracking.view import RunView, duration
-from workbench.tracking.words import setting
+from workbench.tracking.words import memory, setting
 
 
 def course(run: Path) -> Iterator[str]:
@@ -26,6 +26,8 @@ def course(run: Path) -> Iterator[str]:
     yield f"- {setting(started)}"
     yield f"- {view.tokens:,} tokens, {view.trained_tokens:,} of them trained"
     yield f"- {started.trainable_parameters:,} of {started.parameters:,} parameters ({share:.2%})"
+    if view.rehearsed is not None:
+        yield f"- memory, in the rehearsal of the largest batches: {memory(view.rehearsed)}"
     yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
     for evaluation in view.evaluations:
         yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"

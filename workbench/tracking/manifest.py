@@ -81,15 +81,24 @@ def update(folder: Path, **sections: Any) -> None:
 
 
 def add_start(
-    folder: Path, environment: dict[str, Any], resumed_from: int, micro_batch: int
+    folder: Path,
+    environment: dict[str, Any],
+    resumed_from: int,
+    micro_batch: int,
+    peak: tuple[int, int | None] | None = None,
 ) -> None:
-    """Append a start of the run: when, on what, after which step, with how many rows at once."""
-    start = {
+    """Append a start of the run: when, on what, after which step, with how many rows at once.
+
+    `peak` is what its rehearsal took at most, in bytes, and what was forecast of it.
+    """
+    start: dict[str, Any] = {
         "time": time.time(),
         "resumed_from": resumed_from,
         "micro_batch": micro_batch,
         "environment": environment,
     }
+    if peak is not None:
+        start["memory"] = {"peak": peak[0], "forecast": peak[1]}
     update(folder, starts=[*read(folder).get("starts", ()), start])
 
 

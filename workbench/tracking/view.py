@@ -45,6 +45,8 @@ class RunView:
     seconds: float = 0.0
     """Time of all steps taken."""
     evaluations: list[Evaluated] = field(default_factory=list)
+    rehearsed: Rehearsed | None = None
+    """The largest batches of the newest start."""
     progress: Progress | None = None
     """The phase under way; None while steps are taken."""
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_PACES))
@@ -73,8 +75,10 @@ class RunView:
             case Evaluated():
                 self.evaluations.append(event)
                 self.progress = None
-            case CheckpointSaved() | Rehearsed():
+            case CheckpointSaved():
                 self.progress = None
+            case Rehearsed():
+                self.rehearsed, self.progress = event, None
             case Progress():
                 self._advance(event, record.time)
             case WentOn():

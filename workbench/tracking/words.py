@@ -32,7 +32,8 @@ def words(event: Event) -> str:
             return f"{f'goes on from step {step}' if step else 'begins'} on {setting(event)}"
         case Rehearsed(rows, tokens, peak, seconds):
             batch = f"{_counted(rows, 'row')}, {tokens:,} tokens"
-            return f"the largest batch ({batch}) took {size(peak)} at most and {seconds:.1f} s"
+            took = f"the largest batch ({batch}) took {size(peak)} at most and {seconds:.1f} s"
+            return took if event.forecast is None else f"{took}; {_foretold(event.forecast)}"
         case Evaluated(step, loss):
             return f"validation loss {loss:.4f} after step {step}{''.join(_in_detail(event))}"
         case Answered(step, row, prompt, answer):
@@ -44,6 +45,12 @@ def words(event: Event) -> str:
             jumped = f"the loss of step {step} is {loss:.4f}, and {usual:.4f} is usual"
             return f"warning: {jumped}{_named(rows)}"
     return ""
+
+
+def memory(rehearsed: Rehearsed) -> str:
+    """`peak 3.2 GiB; the forecast was 3.1 GiB`; the peak alone where there was no forecast."""
+    told = f"peak {size(rehearsed.peak)}"
+    return told if rehearsed.forecast is None else f"{told}; {_foretold(rehearsed.forecast)}"
 
 
 def setting(started: Started) -> str:
@@ -60,6 +67,10 @@ def setting(started: Started) -> str:
     if started.processes > 1:
         parts.append(f"{started.processes} processes")
     return ", ".join(parts)
+
+
+def _foretold(forecast: int) -> str:
+    return f"the forecast was {size(forecast)}"
 
 
 def _in_detail(evaluated: Evaluated) -> Iterator[str]:

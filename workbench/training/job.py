@@ -16,10 +16,14 @@ import torch
 from peft import PeftModel
 
 from workbench import base_models
-from workbench.config.schema import RunConfig
+from workbench.config.activations import Work
+from workbench.config.base_facts import BaseFacts
+from workbench.config.memory import Device, forecast
+from workbench.config.schema import Model, RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate, MaskError
+from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
@@ -32,7 +36,7 @@ from workbench.training import embeddings, encoding, gated, model, saving
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
-from workbench.training.ready import Ready, make_ready
+from workbench.training.ready import Foretell, Ready, make_ready
 from workbench.training.saving import Trained
 from workbench.training.token_cache import EncodedRows
 from workbench.training.unheeded import unheeded
@@ -95,6 +99,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         log=log,
         ranks=ranks,
         found=manifest.micro_batch(folder),
+        foretell=_foretell(config, base, template, device),
     )
     loop = Loop(
         config,
@@ -116,6 +121,26 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     with advised(config, "training"):
         outcome = loop.run(first_step)
     return _finish(loop, outcome, folder, base, template, ranks)
+
+
+def _foretell(
+    config: RunConfig, base: Path, template: ChatTemplate, device: torch.device
+) -> Foretell:
+    """The forecast of the run's memory, as the base's files give it; none where they don't, or
+    where each rank has a share of the model."""
+    good = model.pick_dtype(Model(), device) == torch.bfloat16
+
+    def foretell(work: Work) -> int | None:
+        if config.job.sharding != "none" and config.job.processes > 1:
+            return None
+        try:
+            facts = BaseFacts.of(base)
+            on = Device(device.type == "cuda", good)
+            return forecast(config, facts, work, on, template.new_ids).measured
+        except WorkbenchError:
+            return None
+
+    return foretell
 
 
 def _finish(
@@ -207,7 +232,8 @@ def _tell_start(
     trainable, total = ready.parameters
     if ranks.first:
         began_on = _environment(loop.model, device, dtype) | {"processes": ranks.count}
-        manifest.add_start(folder, began_on, first_step, ready.layout.size)
+        peak = (ready.rehearsed.peak, ready.rehearsed.forecast) if ready.rehearsed else None
+        manifest.add_start(folder, began_on, first_step, ready.layout.size, peak)
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,

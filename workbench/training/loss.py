@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from workbench.config.activations import CHUNK
 from workbench.training.attention import Segments
 from workbench.training.batches import Batch, Layout, Row, collate, lengths_of, ship
 from workbench.training.neftune import Neftune, token_lengths
@@ -26,10 +27,6 @@ from workbench.training.ranks import ALONE, Ranks, share
 
 OnRows = Callable[[int], None]
 """Told how many rows are done, after each batch."""
-
-CHUNK = 1 << 25
-"""Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
-chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
 
 
 class TrainedTokenLoss(nn.Module):

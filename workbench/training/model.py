@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from workbench.config.lora import Lora
 from workbench.config.schema import Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
+from workbench.hardware.host import processor_has_bfloat16
 from workbench.training import (
     complete,
     embeddings,
@@ -69,16 +69,8 @@ def pick_dtype(model: Model, device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         has_it = _cuda_has_bfloat16()
     else:
-        has_it = model.quantization == "none" and _processor_has_bfloat16()
+        has_it = model.quantization == "none" and processor_has_bfloat16()
     return torch.bfloat16 if has_it else torch.float32
-
-
-def _processor_has_bfloat16() -> bool:
-    # torch would say that every processor with AVX-512 has it.
-    with suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text().split()
-        return "avx512_bf16" in flags or "amx_bf16" in flags
-    return False
 
 
 def _cuda_has_bfloat16() -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from workbench.config.activations import Work
 from workbench.config.schema import RunConfig
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
@@ -22,6 +23,9 @@ from workbench.training.optimizers import make_optimizer, parameter_groups
 from workbench.training.ranks import Ranks
 from workbench.training.saving import Trained
 
+Foretell = Callable[[Work], int | None]
+"""Bytes that a rehearsal of these batches should take at most; None where nobody can tell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -35,6 +39,8 @@ class Ready:
     sharded: bool
     parameters: tuple[int, int]
     """Trained ones and all; a 4-bit weight that is spread no longer says what it stands for."""
+    rehearsed: Rehearsed | None = None
+    """What the rehearsal took; None where there was none."""
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """A new one, over what is trained."""
@@ -52,11 +58,13 @@ def make_ready(
     log: LogWriter,
     ranks: Ranks,
     found: int | None = None,
+    foretell: Foretell = lambda work: None,
 ) -> Ready:
     """Prove the loss of this model, pack if it can, spread it if that is asked for, and rehearse.
 
     `found` is how many rows at once an earlier start of the run has found to fit: a run that is
-    resumed goes on with them, whatever memory is free now. Raises WorkbenchError for a model
+    resumed goes on with them, whatever memory is free now. `foretell` says what the rehearsal is
+    held against. Raises WorkbenchError for a model
     whose loss can't be computed here, and where memory is not enough for the largest batch, with
     what would help.
     """
@@ -89,7 +97,8 @@ def make_ready(
     if training.micro_batch == "auto" and not apart:
         ready = _with_fitting_batch(ready, train, device, log, ranks, found)
     if training.rehearsal:
-        _rehearse(ready, train, validation, device, log, ranks)
+        rehearsed = _rehearse(ready, train, validation, device, log, ranks, foretell)
+        ready = replace(ready, rehearsed=rehearsed)
     return ready
 
 
@@ -165,10 +174,20 @@ def _rehearse(
     device: torch.device,
     log: LogWriter,
     ranks: Ranks,
-) -> None:
+    foretell: Foretell,
+) -> Rehearsed:
     log.write(Progress("rehearsing the largest batches", 0, 1))
     result = _go_through(ready, train, validation, device, ranks)
-    log.write(Rehearsed(result.rows, result.tokens, result.peak, result.seconds, ready.layout.size))
+    told = Rehearsed(
+        result.rows,
+        result.tokens,
+        result.peak,
+        result.seconds,
+        ready.layout.size,
+        foretell(result.work),
+    )
+    log.write(told)
+    return told
 
 
 def _go_through(

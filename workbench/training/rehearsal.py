@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from workbench.config.activations import Work
 from workbench.config.memory_advice import Doing
 from workbench.training import memory
 from workbench.training.batches import Batch, Layout, Row, collate
@@ -38,6 +39,8 @@ class Result:
     peak: int
     """Bytes, as `memory.peak` counts them."""
     seconds: float
+    work: Work
+    """The largest batches, as a forecast of memory is asked for them."""
 
 
 def largest(
@@ -88,7 +91,13 @@ def rehearse(
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - began
-    return Result(len(train.rows), train.tokens, memory.peak(device), seconds)
+    work = Work(
+        train.input_ids.numel(),
+        max(train.lengths, default=1),
+        train.trained_tokens,
+        0 if validation is None else validation.input_ids.numel(),
+    )
+    return Result(len(train.rows), train.tokens, memory.peak(device), seconds, work)
 
 
 def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:

@@ -11,17 +11,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workbench.config.lora import ALL_LINEAR, Lora
+from workbench.config.parts import PARTS, part_of
 from workbench.errors import WorkbenchError
-
-_PARTS = {
-    # self_attn (Llama, Phi, OPT), attn (GPT-2, GPT-J), attention (NeoX), self_attention
-    # (Falcon, BLOOM).
-    "attention": re.compile(r"attn|attention"),
-    # mlp (most), ffn (MPT), feed_forward (Llama 4), block_sparse_moe and its experts.
-    "mlp": re.compile(r"mlp|ffn|feed_forward|moe|expert"),
-}
-_BARE_MLP = re.compile(r"fc\d|fc_\w+")
-"""OPT's layers have theirs without a module around them."""
 
 
 def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
@@ -30,10 +21,10 @@ def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
     Raises WorkbenchError with the linear layers that there are when a preset finds none.
     """
     wanted = lora.target_modules
-    if wanted == ALL_LINEAR or not isinstance(wanted, str) or wanted not in _PARTS:
+    if wanted == ALL_LINEAR or not isinstance(wanted, str) or wanted not in PARTS:
         return wanted
     names = linear_layers(base)
-    found = [name for name in names if _is_part(name, wanted)]
+    found = [name for name in names if part_of(name) == wanted]
     if not found:
         raise refusal(names, f"{wanted} names none of this base")
     return _short(found, names)
@@ -102,16 +93,6 @@ def _towers(module: nn.Module) -> Iterator[str]:
     for name, inner in module.named_modules():
         if isinstance(inner, PreTrainedModel) and "text" not in inner.input_modalities:
             yield name
-
-
-def _is_part(name: str, part: str) -> bool:
-    *around, own = name.split(".")
-    # The innermost module that says what it is: an attention inside an expert is attention.
-    for module in reversed(around):
-        for kind, pattern in _PARTS.items():
-            if pattern.search(module):
-                return kind == part
-    return part == "mlp" and _BARE_MLP.fullmatch(own) is not None
 
 
 def _short(found: list[str], names: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
-from workbench.verbs import exposures
+from workbench.verbs import exposures, forecast
 from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -24,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     new.add_argument("--force", action="store_true", help="replace one that is there")
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
     check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
+    forecast.add_parser(verbs)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
         add_settings(parser)

@@ -1,0 +1,296 @@
+"""What a step keeps for its backward pass, and what it holds for a moment, by the shapes of layers.
+
+Counted are the tensors that autograd keeps in the code that runs here (`training/attention.py`,
+`fast_lora.py`, `loss.py`, PEFT's own layers where those don't apply). No matrix of attention scores
+is among them: torch's attention keeps queries, keys, values, what comes out and one number a head
+and token (Dao 2023, FlashAttention-2). Two things do keep one: a sliding window outside of varlen
+attention, as a mask, and a base with dropout of its attention on a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.config.base_facts import BaseFacts, Weight
+from workbench.config.parts import part_of
+from workbench.config.schema import RunConfig
+from workbench.config.trained import TrainedTensors, transposed
+
+CHUNK = 1 << 25
+"""Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
+chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
+_FLOAT = 4
+_LOGIT = 3 * _FLOAT
+"""Bytes: the log-softmax of a chunk, its gradient and that of the logits, in float32, at once."""
+_AFTER_ATTENTION = ("o_proj", "out_proj", "dense", "c_proj", "wo", "proj")
+_DOWN = ("down_proj", "fc2", "fc_out", "c_proj", "w2", "dense_4h_to_h", "linear_v")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The largest batch, as the loop lays it out."""
+
+    tokens: int
+    """That go through the model, padding included."""
+    longest: int
+    """Of its rows."""
+    trained_tokens: int
+    evaluated_tokens: int
+    """Of the largest batch of validation; 0 without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """In what numbers a run computes, and by which code."""
+
+    base: int
+    """Bytes of a number that flows between layers."""
+    trained: int
+    """Bytes of a trained number."""
+    processor: bool
+    """No GPU: attention computes in float32."""
+    varlen: bool
+    """Whether attention is torch's varlen kernel."""
+    checkpointed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bytes of a step beside what stays from step to step."""
+
+    activations: int
+    """Kept from the forward pass for the backward one."""
+    loss: int
+    """Logits of a chunk, with what their gradients take."""
+    working: int
+    """What the backward pass holds on top of the loss's share when it holds most."""
+
+
+def held(
+    config: RunConfig, facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work
+) -> Held:
+    """What a step of this batch takes at most."""
+    layers = [
+        _Layer(config, facts, trained, formats, number, weights)
+        for number, weights in enumerate(_by_layer(facts))
+    ]
+    each = [layer.kept(work) for layer in layers]
+    ends = work.tokens * (_FLOAT * facts.width + 2 * facts.width // facts.heads * formats.base)
+    backward = max(layer.backward(work) for layer in layers)
+    if formats.checkpointed:
+        kept = len(layers) * work.tokens * facts.width * formats.base
+        backward += max(each)
+        if formats.base == _FLOAT:
+            # What goes into a layer is what its first norm keeps.
+            backward -= work.tokens * facts.width * formats.base
+    else:
+        kept = sum(each)
+    if trained.whole_ends and facts.tied:
+        # The head's gradient waits for that of the embeddings.
+        backward += facts.vocabulary * facts.width * formats.trained
+    loss = _loss(facts, trained, formats, work)
+    evaluating = max(layer.forward(work.evaluated_tokens) for layer in layers)
+    # While rows are evaluated nothing is kept.
+    beyond = max(backward, evaluating - kept - ends) - loss
+    return Held(kept + ends, loss, max(0, beyond))
+
+
+def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work) -> int:
+    """Only trained tokens meet the vocabulary, and of these a chunk at a time."""
+    chunk = min(work.trained_tokens, max(1, CHUNK // facts.vocabulary))
+    hidden = 2 * work.trained_tokens * facts.width * formats.base
+    logits = chunk * facts.vocabulary
+    most = logits * _LOGIT
+    if trained.whole_ends:
+        # The head's gradient comes when the logits' alone is left; that of an earlier chunk waits.
+        head = facts.vocabulary * facts.width * formats.trained
+        most = max(most, logits * _FLOAT + head)
+        most += head if chunk < work.trained_tokens else 0
+    return most + hidden
+
+
+def _by_layer(facts: BaseFacts) -> list[list[Weight]]:
+    layers: list[list[Weight]] = [[] for _ in range(facts.layers)]
+    for weight in facts.weights:
+        if weight.layer is not None and not facts.beside_text(weight):
+            layers[weight.layer].append(weight)
+    return layers
+
+
+class _Layer:
+    """One decoder layer: sizes in numbers a token, results in bytes."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        facts: BaseFacts,
+        trained: TrainedTensors,
+        formats: Formats,
+        number: int,
+        weights: Sequence[Weight],
+    ) -> None:
+        self._config, self._facts, self._trained = config, facts, trained
+        self._formats, self._number, self._weights = formats, number, weights
+        self._full = config.training.method == "full"
+        lora, quantised = config.lora, config.model.quantization != "none"
+        self._by_peft = bool(quantised or lora.dora or lora.dropout)
+        """Not by `fast_lora`: each adapter keeps its own input."""
+        names = {weight.name for weight in facts.linear}
+        linear = [weight for weight in weights if weight.name in names]
+        self._linear = linear
+        attention = [w for w in linear if part_of(w.module) == "attention"]
+        mlp = [w for w in linear if part_of(w.module) == "mlp"]
+        self._after = [w for w in attention if _own(w) in _AFTER_ATTENTION]
+        self._before = [w for w in attention if w not in self._after]
+        self._down = [w for w in mlp if _own(w) in _DOWN]
+        self._up = [w for w in mlp if w not in self._down]
+        self._queries = sum(self._in(w) for w in self._after)
+        together = sum(self._out(w) for w in self._before)
+        self._keys_values = max(0, together - self._queries)
+        self._inner = sum(self._in(w) for w in self._down)
+        self._of_experts = facts.expert_width(number)
+        self._expert_numbers = sum(w.numel for w in weights if facts.is_expert(w))
+
+    def kept(self, work: Work) -> int:
+        """Bytes that autograd keeps of a batch."""
+        a_token = self._of_norms() + self._of_attention() + self._of_mlp() + self._of_experts_kept()
+        total = work.tokens * a_token + self._of_scores(work)
+        if self._trained.experts:
+            total += self._expert_numbers * self._formats.base
+        return total
+
+    def backward(self, work: Work) -> int:
+        """Bytes that its backward pass holds for a moment, on top of what was kept."""
+        size, width = self._formats.base, self._facts.width
+        widest = max(
+            2 * self._inner,
+            2 * self._queries + self._keys_values + 2 * width,
+            self._facts.experts_per_token * self._of_experts + 2 * width,
+        )
+        experts = self._expert_numbers * size if self._trained.experts else 0
+        return max(work.tokens * widest * size, experts) + self._of_matrices()
+
+    def forward(self, tokens: int) -> int:
+        """Bytes that its forward pass holds for a moment where nothing is kept."""
+        chosen = self._facts.experts_per_token * 3 * self._of_experts
+        widest = max(3 * self._inner, chosen) + 3 * self._facts.width
+        return tokens * self._formats.base * widest
+
+    def _of_matrices(self) -> int:
+        """A matrix of weights made for one product: unpacked, of gradients, or DoRA's own."""
+        largest = max((w.numel for w in self._linear), default=0)
+        if self._full:
+            return largest * self._formats.trained
+        taken = 0
+        if self._config.model.quantization != "none":
+            taken = largest * self._formats.base
+        if self._config.lora.dora:
+            inputs = [self._in(w) for w in self._linear if w.module in self._trained.adapted]
+            taken += (max(inputs, default=0) ** 2 + 2 * largest) * _FLOAT
+        return taken
+
+    def _of_norms(self) -> int:
+        """Of each norm what goes in, in float32 for an RMS norm; trained, also what it scales."""
+        total, size, width = 0, self._formats.base, self._facts.width
+        biased = {w.module for w in self._weights if w.name.endswith(".bias")}
+        norms = [w for w in self._weights if len(w.shape) == 1 and w.name.endswith(".weight")]
+        wide = [w for w in norms if w.shape[0] == width and not self._of_heads(w)]
+        for weight in wide:
+            total += width * (size if weight.module in biased else _FLOAT) + 2 * _FLOAT
+            total += width * size if self._full and weight.module not in biased else 0
+        for weight in norms:
+            if self._of_heads(weight):
+                keys = self._keys_values // 2
+                numbers = self._queries if "q_norm" in weight.name else keys
+                total += numbers * (_FLOAT + (size if self._full else 0))
+        frozen_start = not self._full and not self._formats.checkpointed
+        if self._number == 0 and frozen_start and wide:
+            # Nothing before the first adapter has a gradient.
+            total -= width * _FLOAT
+        return total
+
+    def _of_heads(self, weight: Weight) -> bool:
+        return "q_norm" in weight.name or "k_norm" in weight.name
+
+    def _of_attention(self) -> int:
+        size = _FLOAT if self._formats.processor else self._formats.base
+        around = 2 * self._queries + self._keys_values
+        total = around * size + self._facts.heads * _FLOAT
+        total += self._inputs(self._before, self._facts.width)
+        # What varlen attention gives is what the next layer keeps.
+        return total + self._inputs(self._after, self._queries, there=self._formats.varlen)
+
+    def _of_mlp(self) -> int:
+        if not self._down:
+            return 0
+        gated = 2 * sum(self._out(w) for w in self._up) >= 3 * self._inner
+        inside = 3 if gated else 1
+        if self._facts.config.get("activation_function") == "gelu_new":
+            # Computed in eight operations.
+            inside = 4
+        total = inside * self._inner * self._formats.base
+        total += self._inputs(self._up, self._facts.width)
+        return total + self._inputs(self._down, self._inner)
+
+    def _of_experts_kept(self) -> int:
+        """What goes into the experts of a token and out of them, and what lies between."""
+        if not self._of_experts:
+            return 0
+        width, size = self._facts.width, self._formats.base
+        a_choice = 2 * width + 4 * self._of_experts
+        return size * (self._facts.experts_per_token * a_choice + width)
+
+    def _of_scores(self, work: Work) -> int:
+        """Matrices of every token with every other of its row."""
+        rows = -(-work.tokens // max(1, work.longest))
+        a_row = work.longest * work.longest
+        size = _FLOAT if self._formats.processor else self._formats.base
+        total = 0
+        window = self._facts.window if self._has_window() else None
+        if window and work.longest > window and not self._formats.varlen:
+            total += rows * a_row * (1 + size)
+        if self._facts.attention_dropout and self._formats.processor:
+            total += 3 * rows * self._facts.heads * a_row * size
+        return total
+
+    def _has_window(self) -> bool:
+        kinds: Any = self._facts.config.get("layer_types")
+        if not isinstance(kinds, list) or self._number >= len(kinds):
+            return True
+        return "sliding" in str(kinds[self._number])
+
+    def _inputs(self, modules: Sequence[Weight], width: int, *, there: bool = False) -> int:
+        """What linear layers of one input keep of it; `there`: something keeps it already."""
+        if self._full:
+            return 0 if there or not modules else width * self._formats.base
+        lora, formats = self._config.lora, self._formats
+        adapted = [w for w in modules if w.module in self._trained.adapted]
+        if not adapted:
+            return 0
+        inner = len(adapted) * lora.rank
+        once = 0 if there else width * formats.base
+        if not self._by_peft:
+            return once + inner * formats.base
+        total = inner * formats.trained
+        if lora.dropout:
+            mask = formats.trained if formats.processor else 1
+            total += len(adapted) * width * (formats.trained + mask)
+        elif formats.trained == formats.base:
+            total += once
+        else:
+            total += len(adapted) * width * formats.trained
+        if lora.dora:
+            total += 2 * sum(self._out(w) for w in adapted) * max(formats.trained, formats.base)
+        return total
+
+    def _in(self, weight: Weight) -> int:
+        return weight.shape[0 if transposed(self._facts) else 1]
+
+    def _out(self, weight: Weight) -> int:
+        return weight.shape[1 if transposed(self._facts) else 0]
+
+
+def _own(weight: Weight) -> str:
+    return weight.module.rpartition(".")[2]

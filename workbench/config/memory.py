@@ -1,0 +1,244 @@
+"""The memory of a run before it runs, by part: weights, adapter, gradients, optimiser, batch.
+
+Weights and what is trained are counted to the byte; `benchmarks/memory.py` holds them against the
+real objects. What a batch takes is counted by `activations`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workbench.config.activations import Formats, Work, held
+from workbench.config.base_facts import BaseFacts
+from workbench.config.schema import Optimizer, RunConfig
+from workbench.config.trained import added_rows, trained_tensors
+
+CUDA_CONTEXT = 1343 << 20
+"""Bytes that CUDA and its kernels take before any tensor: what the transformers documentation
+measures (Methods and tools for efficient training on a single GPU: 1343 MB on an A100). With
+kernels loaded when they are first used (CUDA 12.2 on) it is less."""
+CUBLAS_WORKSPACE = 32 << 20
+"""Bytes: CUBLAS_WORKSPACE_CONFIG's default on Hopper, 8 MiB before it (cuBLAS documentation)."""
+FRAGMENTATION = 0.05
+"""Share of what comes and goes in a step that torch's allocator reserves and can't use; our own
+allowance, to be measured by the GPU part of `benchmarks/memory.py`."""
+PROCESS = 470 << 20
+"""Bytes that a training process on a processor holds beside tensors: Python, torch 2.13,
+transformers 5.23, PEFT 0.21. 433 MiB once they are imported; the rest comes with the first step
+(SmolLM2-135M at 256 and 1,024 tokens, by `benchmarks/memory.py`)."""
+HOST_FRAGMENTS = 0.17
+"""Share of what comes and goes in a step that a process keeps beside it: pieces that malloc can't
+give back, and copies that matrix products make (the same two measurements)."""
+_BLOCK_4BIT = 64
+"""Weights to a constant (Dettmers et al. 2023, QLoRA), and constants to one of their own."""
+_BLOCK_CONSTANTS = 256
+_BLOCK_STATE = 256
+"""Numbers of an 8-bit state to a constant (Dettmers et al. 2022, 8-bit optimizers)."""
+_LEAST_8BIT = 4096
+"""Numbers of a tensor below which bitsandbytes keeps its state in float32."""
+_LEAST_PAGED = 100_000
+"""Numbers of a tensor below which bitsandbytes pages nothing."""
+_FLOAT = 4
+_SIZES = {"float32": 4, "bfloat16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a run is computed on."""
+
+    gpu: bool
+    bfloat16: bool = True
+    """Whether it computes in it: GPUs from Ampere on, processors with avx512_bf16 or amx_bf16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One use of memory."""
+
+    name: str
+    bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run takes at most on one device."""
+
+    parts: tuple[Part, ...]
+    paged: int
+    """Bytes of the optimiser's state that are in pages, which leave a GPU; in no part."""
+    dtype: str
+    """Of the base."""
+    gpu: bool
+    work: Work
+
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def measured(self) -> int:
+        """Bytes of it that a rehearsal's peak counts: of a GPU what torch reserves, which the
+        context is no part of."""
+        return self.total - self.of("context")
+
+    def of(self, name: str) -> int:
+        """Bytes of the part `name`; 0 where there is none."""
+        return sum(part.bytes for part in self.parts if part.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Parts in bytes, with the total."""
+        return {**asdict(self), "total": self.total}
+
+
+def largest_work(
+    config: RunConfig,
+    longest: int | None = None,
+    trained_share: float = 1.0,
+    longest_validated: int | None = None,
+) -> Work:
+    """The largest batch that rows of at most `longest` tokens can give (None: data.max_length).
+
+    Packed, a batch has no more tokens than so many of the longest row would have; padded, just
+    as many. `trained_share` of the tokens are trained.
+    """
+    training = config.training
+    row = config.data.max_length if longest is None else min(longest, config.data.max_length)
+    rows = training.batch_size if training.micro_batch is None else training.micro_batch
+    # `auto` begins with one, and takes more only where they fit.
+    tokens = row * (1 if rows == "auto" else rows)
+    validated = min(longest_validated or row, config.data.max_length)
+    return Work(
+        tokens,
+        row,
+        math.ceil(tokens * trained_share),
+        config.evaluation.batch_size * validated,
+    )
+
+
+def forecast(
+    config: RunConfig,
+    facts: BaseFacts,
+    work: Work,
+    device: Device,
+    new_ids: Sequence[int] = (),
+) -> Forecast:
+    """What `config` takes at most on `device`, with `work` as its largest batch.
+
+    `new_ids` are those of `model.new_tokens`. A model that is spread over GPUs (fsdp) is counted
+    whole. Raises WorkbenchError for modules that the config names and the base has not.
+    """
+    trained = trained_tensors(config, facts, new_ids)
+    dtype = base_dtype(config, device)
+    full = config.training.method == "full"
+    size = _SIZES[dtype] if full else _SIZES[config.lora.dtype]
+    state, paged = optimizer_state(trained.sizes, config.training.optimizer, size, device.gpu)
+    flow = _FLOAT if config.model.upcast else _SIZES[dtype]
+    formats = Formats(
+        base=flow,
+        trained=size,
+        processor=not device.gpu,
+        varlen=device.gpu and device.bfloat16 and flow == 2 and config.training.packing,
+        checkpointed=config.training.gradient_checkpointing,
+    )
+    batch = held(config, facts, trained, formats, work)
+    moving = batch.activations + batch.loss + batch.working
+    parts = [
+        Part("weights", weight_bytes(config, facts, dtype, new_ids), _held_in(config, dtype)),
+        Part("adapter", 0 if full else trained.parameters * size),
+        Part("gradients", trained.parameters * size, f"{trained.parameters:,} parameters"),
+        Part("optimizer", state, config.training.optimizer),
+        Part("activations", batch.activations, f"{work.tokens:,} tokens"),
+        Part("loss", batch.loss, f"of {work.trained_tokens:,} trained tokens, in chunks"),
+        Part("working", batch.working, "of the backward pass"),
+        *_around(device, moving),
+    ]
+    return Forecast(tuple(parts), paged, dtype, device.gpu, work)
+
+
+def base_dtype(config: RunConfig, device: Device) -> str:
+    """What `model.dtype` stands for, as `training.model.training_dtype` has it."""
+    model = config.model
+    if model.dtype != "auto":
+        return model.dtype
+    if config.training.method == "full":
+        return "float32"
+    good = device.bfloat16 and (device.gpu or model.quantization == "none")
+    return "bfloat16" if good else "float32"
+
+
+def weight_bytes(
+    config: RunConfig, facts: BaseFacts, dtype: str, new_ids: Sequence[int] = ()
+) -> int:
+    """Bytes of the base's weights as they are held, constants of quantised ones included."""
+    kind, size = config.model.quantization, _SIZES[dtype]
+    quantised = {w.name for w in facts.linear} if kind != "none" else set()
+    rest = _FLOAT if config.model.upcast else size
+    ends = 1 if facts.head is None else 2
+    total = ends * added_rows(facts, new_ids) * facts.width * rest
+    for weight in facts.weights:
+        if weight.name not in quantised:
+            total += weight.numel * rest
+        elif kind == "int8":
+            # A constant for each row.
+            total += weight.numel + weight.shape[0] * _FLOAT
+        else:
+            total += _four_bits(weight.numel, double=config.model.double_quantization)
+    return total
+
+
+def _four_bits(numel: int, *, double: bool) -> int:
+    """Bytes of a 4-bit matrix: two numbers a byte, the code of 16 numbers, and constants, which
+    are 8 bits each themselves with double quantisation, beside their own code of 256 and mean."""
+    blocks = -(-numel // _BLOCK_4BIT)
+    constants = blocks * _FLOAT
+    if double:
+        constants = blocks + (-(-blocks // _BLOCK_CONSTANTS) + 256 + 1) * _FLOAT
+    return (numel + 1) // 2 + 16 * _FLOAT + constants
+
+
+def optimizer_state(
+    sizes: Sequence[int], kind: Optimizer, itemsize: int, gpu: bool
+) -> tuple[int, int]:
+    """Bytes of an optimiser's state that stay where the model is, and those that are in pages.
+
+    AdamW has two numbers to a parameter, in its own format (`itemsize` bytes), and a counter to a
+    tensor; Lion has one; of bitsandbytes both in float32 or in 8 bits with a constant to 256.
+    """
+    if kind == "adamw":
+        return sum(2 * n * itemsize + _FLOAT for n in sizes), 0
+    numbers, few_bits = (1 if "lion" in kind else 2), kind.endswith("8bit")
+    kept = paged = 0
+    if few_bits and max(sizes, default=0) >= _LEAST_8BIT:
+        # The codes of 256 numbers are shared by all.
+        kept = numbers * 256 * _FLOAT
+    for n in sizes:
+        in_8_bits = few_bits and n >= _LEAST_8BIT
+        state = numbers * n * (1 if in_8_bits else _FLOAT)
+        kept += numbers * _FLOAT * -(-n // _BLOCK_STATE) if in_8_bits else 0
+        if gpu and kind.startswith("paged") and n >= _LEAST_PAGED:
+            paged += state
+        else:
+            kept += state
+    return kept, paged
+
+
+def _around(device: Device, moving: int) -> list[Part]:
+    if not device.gpu:
+        return [
+            Part("allowance", int(HOST_FRAGMENTS * moving), "fragments, copies of products"),
+            Part("process", PROCESS, "Python and its libraries"),
+        ]
+    return [
+        Part("allowance", CUBLAS_WORKSPACE + int(FRAGMENTATION * moving), "fragments, cuBLAS"),
+        Part("context", CUDA_CONTEXT, "CUDA itself"),
+    ]
+
+
+def _held_in(config: RunConfig, dtype: str) -> str:
+    kind = config.model.quantization
+    return dtype if kind == "none" else f"{kind}, the rest in {dtype}"

@@ -1,0 +1,145 @@
+"""Which tensors a config trains, from the names and shapes of its base alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from workbench.config.base_facts import BaseFacts, Weight
+from workbench.config.lora import ALL_LINEAR, Lora
+from workbench.config.parts import PARTS, part_of
+from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
+
+
+@dataclass(frozen=True)
+class TrainedTensors:
+    """What is trained."""
+
+    adapted: frozenset[str]
+    """The full names of the modules that get an adapter."""
+    sizes: tuple[int, ...]
+    """Numbers of each trained tensor."""
+    largest: int
+    """Numbers of the largest."""
+    whole_ends: bool
+    """Whether the head's weights are trained whole."""
+    experts: bool = False
+    """Whether experts get an adapter: their weights with it are made anew in each step."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(self.sizes)
+
+
+def trained_tensors(
+    config: RunConfig, facts: BaseFacts, new_ids: Sequence[int] = ()
+) -> TrainedTensors:
+    """What `config` trains of the base, or beside it; `new_ids` are those of `model.new_tokens`.
+
+    Raises WorkbenchError when `lora.target_modules` or `lora.modules_to_save` name nothing there.
+    """
+    if config.training.method == "full":
+        grown = added_rows(facts, new_ids) * facts.width
+        sizes = [
+            w.numel + (grown if w in (facts.embeddings, facts.head) else 0) for w in facts.loaded()
+        ]
+        return TrainedTensors(frozenset(), tuple(sizes), max(sizes), True)
+    whole = _whole(config.lora, facts)
+    adapted = [w for w in _targets(config.lora, facts) if w.module not in {x.module for x in whole}]
+    if not adapted:
+        raise WorkbenchError(
+            f"lora.target_modules can't be used: {config.lora.target_modules} names none of this "
+            "base's modules.",
+            f"Its linear layers are {', '.join(_own_names(facts))}.",
+        )
+    sizes = [size for weight in adapted for size in _adapter(weight, config.lora, facts)]
+    experts = config.lora.target_modules == ALL_LINEAR and facts.experts > 0
+    if experts:
+        sizes += _of_experts(config.lora.rank, facts)
+    sizes += [w.numel + _growth(w, facts, new_ids) for w in whole]
+    sizes += [len(new_ids) * facts.width] * (len(_ends_of_new(facts, whole)) if new_ids else 0)
+    names = frozenset(weight.module for weight in adapted)
+    head = facts.embeddings if facts.head is None else facts.head
+    return TrainedTensors(names, tuple(sizes), max(sizes), head in whole, experts)
+
+
+def added_rows(facts: BaseFacts, new_ids: Sequence[int]) -> int:
+    """Rows that embeddings and head get for new tokens; families with rows to spare get none."""
+    return max(0, max(new_ids, default=-1) + 1 - facts.vocabulary)
+
+
+def _adapter(weight: Weight, lora: Lora, facts: BaseFacts) -> Iterator[int]:
+    """Matrices A (rank, in) and B (out, rank), and DoRA's magnitudes (out,)."""
+    rows, columns = weight.shape
+    yield lora.rank * columns
+    yield lora.rank * rows
+    if lora.dora:
+        yield columns if transposed(facts) or weight is facts.embeddings else rows
+
+
+def _of_experts(rank: int, facts: BaseFacts) -> Iterator[int]:
+    """A and B of each layer's experts and router, as PEFT 0.21 lays them out: the experts' in one
+    matrix each, at twice the rank for gate and up, which are one tensor."""
+    count, width = facts.experts, facts.width
+    for layer in range(facts.layers):
+        if inside := facts.expert_width(layer):
+            yield from (2 * rank * count * width, 2 * rank * count * 2 * inside)
+            yield from (rank * count * inside, rank * count * width)
+            yield from (rank * width, rank * count)
+
+
+def transposed(facts: BaseFacts) -> bool:
+    """Whether linear layers are held in × out, as GPT-2's are."""
+    return facts.config.get("model_type") in ("gpt2", "openai-gpt", "imagegpt")
+
+
+def _targets(lora: Lora, facts: BaseFacts) -> list[Weight]:
+    wanted = lora.target_modules
+    linear = [w for w in facts.linear if not facts.beside_text(w)]
+    if wanted == ALL_LINEAR:
+        return linear
+    if isinstance(wanted, str) and wanted in PARTS:
+        return [w for w in linear if part_of(w.module) == wanted]
+    ends = [w for w in (facts.embeddings, facts.head) if w is not None]
+    if isinstance(wanted, str):
+        return [w for w in (*linear, *ends) if re.fullmatch(wanted, w.module)]
+    return [w for w in (*linear, *ends) if any(_ends_in(w.module, name) for name in wanted)]
+
+
+def _whole(lora: Lora, facts: BaseFacts) -> list[Weight]:
+    """The tensors of the modules that are trained whole."""
+    found: list[Weight] = []
+    for name in lora.modules_to_save:
+        if facts.tied and name.rpartition(".")[2] in ("lm_head", "embed_out"):
+            named = [facts.embeddings]
+        else:
+            named = [w for w in facts.weights if _is_under(w.module, name)]
+        if not named:
+            raise WorkbenchError(f"lora.modules_to_save: the base model has no module {name}.")
+        found += [w for w in named if w not in found]
+    return found
+
+
+def _ends_of_new(facts: BaseFacts, whole: Sequence[Weight]) -> list[Weight]:
+    """Embeddings and head, as far as rows of them are trained for new tokens; tied, as one."""
+    return [w for w in (facts.embeddings, facts.head) if w is not None and w not in whole]
+
+
+def _growth(weight: Weight, facts: BaseFacts, new_ids: Sequence[int]) -> int:
+    is_end = weight in (facts.embeddings, facts.head)
+    return added_rows(facts, new_ids) * facts.width if is_end else 0
+
+
+def _ends_in(module: str, name: str) -> bool:
+    return module == name or module.endswith(f".{name}")
+
+
+def _is_under(module: str, name: str) -> bool:
+    parts = module.split(".")
+    return any(_ends_in(".".join(parts[: n + 1]), name) for n in range(len(parts)))
+
+
+def _own_names(facts: BaseFacts) -> list[str]:
+    return sorted({weight.module.rpartition(".")[2] for weight in facts.linear})
