@@ -183,6 +183,9 @@ def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: Writ
         ),
         ("{v: 1, name: x, sources: [{dataset: y}], extra: 1}", "extra: "),
         ("{", "is no YAML"),
+        pytest.param("[" * 5000, "is nested too deep", id="deep"),
+        ("{v: 1, name: x, sources: [{part: train}]}", "a `path`, a `hub` or a `dataset`"),
+        ("{v: 1, name: x, sources: [y]}", "a `path`, a `hub` or a `dataset`"),
     ],
 )
 def test_a_recipe_that_is_none_says_where(tmp_path: Path, body: str, words: str) -> None:
@@ -191,6 +194,18 @@ def test_a_recipe_that_is_none_says_where(tmp_path: Path, body: str, words: str)
     with pytest.raises(WorkbenchError) as caught:
         recipes.load(path)
     assert words in str(caught.value)
+
+
+def test_a_source_is_told_what_is_wrong_with_one_of_its_kind() -> None:
+    for source, field in (
+        ({"path": "a.jsonl", "sha256": 5}, "sha256"),
+        ({"hub": "a/b", "split": "test"}, "split"),
+        ({"dataset": "a@1", "task": "qa"}, "task"),
+    ):
+        with pytest.raises(WorkbenchError) as caught:
+            recipes.parse({"name": "x", "sources": [source]}, "it")
+        (line,) = caught.value.message.splitlines()[1:]
+        assert line.startswith(f"  sources[1].{field}: ")
 
 
 def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: Path) -> None:
