@@ -181,6 +181,15 @@ def test_sources_that_changed_are_refused(workspace: Workspace, write_rows: Writ
             "steps: [{step: drop, check: near-duplicates, options: {threshold: 9}}]}",
             "The threshold must be from 0.5 to 1",
         ),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], "
+            "steps: [{step: drop, check: quality, kinds: [echo, nokind]}]}",
+            "There is no kind nokind of quality",
+        ),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], steps: [{step: redact, kinds: [emial]}]}",
+            "There is no kind emial of personal-data",
+        ),
         ("{v: 1, name: x, sources: [{dataset: y}], extra: 1}", "extra: "),
         ("{", "is no YAML"),
         pytest.param("[" * 5000, "is nested too deep", id="deep"),
@@ -239,7 +248,12 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     flagged = made("find", version.reference, "flag:near-duplicates split:train")
     assert [row["row"] for row in flagged["rows"]] == [10] and flagged["of"] == 10
     assert "1 of 10 rows" in cli("data", "find", version.reference, "answer 3").stdout
-    for bad in ("nosuch", "quality --set x=1", "near-duplicates --set threshold=abc"):
+    for bad in (
+        "nosuch",
+        "quality --set x=1",
+        "near-duplicates --set threshold=abc",
+        "quality --kind x",
+    ):
         told = cli("data", "drop", version.reference, *bad.split())
         assert told.returncode == 2 and "Traceback" not in told.stderr
         assert "started" not in told.stderr, "told before a job is started"

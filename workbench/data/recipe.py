@@ -334,10 +334,10 @@ def parse(body: Any, origin: str) -> Recipe:
     for number, step in enumerate(recipe.steps):
         if isinstance(step, Repair):
             _check_repair(step, number, origin)
-        if isinstance(step, Drop):
-            checks.options_of(checks.get(step.check), step.options)
-        if isinstance(step, Redact):
-            checks.options_of(checks.get(PERSONAL), step.options)
+        if isinstance(step, Drop | Redact):
+            check = checks.get(step.check if isinstance(step, Drop) else PERSONAL)
+            checks.options_of(check, step.options)
+            checks.check_kinds(check, step.kinds)
     return recipe
 
 

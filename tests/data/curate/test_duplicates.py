@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.data.curate.in_processes import said_by_any
-from workbench.data.curate.duplicates import Options, annotate, jaccard, shingles, text_of
+from workbench.data.curate.duplicates import KINDS, Options, annotate, jaccard, shingles, text_of
 from workbench.data.curate.findings import Finding
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
@@ -20,7 +20,9 @@ def row(text: str, answer: str = "", system: str = "") -> Example:
 
 
 def findings(*texts: str, threshold: float = 0.7) -> list[Finding]:
-    return list(annotate([row(text) for text in texts], Options(threshold)))
+    findings = list(annotate([row(text) for text in texts], Options(threshold)))
+    assert {finding.kind for finding in findings} <= set(KINDS)
+    return findings
 
 
 def pairs(found: list[Finding]) -> list[tuple[int, int]]:

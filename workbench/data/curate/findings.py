@@ -1,8 +1,9 @@
 """What a check found out about rows: written beside them, and nothing is changed.
 
 Every check is a module of one shape: `NAME`, `VERSION` (raised with each change that finds other
-things), a frozen dataclass `Options`, and `annotate(rows, options, tell=…)`, which yields
-findings in the order of the rows. The same rows and options give the same findings.
+things), `KINDS` (of all findings that it can have), a frozen dataclass `Options`, and
+`annotate(rows, options, tell=…)`, which yields findings in the order of the rows. The same
+rows and options give the same findings.
 """
 
 from __future__ import annotations
