@@ -40,6 +40,11 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
+def flags() -> frozenset[str]:
+    """What rows can be flagged as: the checks' names, and the kinds of their findings."""
+    return frozenset(names()).union(*(get(name).KINDS for name in names()))
+
+
 def get(name: str) -> Check:
     """The check of that name. Raises WorkbenchError when there is none."""
     try:
