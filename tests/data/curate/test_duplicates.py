@@ -60,6 +60,23 @@ def test_signs_of_scripts_without_spaces_are_words() -> None:
     assert pairs(near) == [(1, 0)]
 
 
+@pytest.mark.parametrize("changed", [1, 2, 3, 4])
+def test_korean_is_compared_by_its_syllables_with_and_without_spaces(changed: int) -> None:
+    rng = random.Random(changed)
+    syllables = [chr(code) for code in rng.sample(range(0xAC00, 0xD7A4), 80 + changed)]
+    text, others = syllables[:80], syllables[80:]
+    edited = list(text)
+    for place, other in zip(rng.sample(range(80), changed), others, strict=True):
+        edited[place] = other
+    for every in (80, 3):
+        rows = [
+            " ".join("".join(t[i : i + every]) for i in range(0, 80, every)) for t in (text, edited)
+        ]
+        assert pairs(findings(*rows)) == [(1, 0)]
+    unlike = "".join(rng.sample(syllables, 80))
+    assert findings("".join(text), unlike) == []
+
+
 def test_jaccard_by_hand() -> None:
     """Six words have four shingles; one word changed at the end changes one of them."""
     first, second = shingles("a b c d e f"), shingles("a b c d e g")

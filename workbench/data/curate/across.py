@@ -27,7 +27,7 @@ from workbench.jobs.progress import Tell, untold, watched
 __all__ = ["KINDS", "NAME", "VERSION", "Options", "annotate"]
 
 NAME = "near-duplicates-across-splits"
-VERSION = 1
+VERSION = 2
 KINDS = ("across-splits",)
 _KEPT = 4096
 """Rows whose shingles are kept for the next comparison."""

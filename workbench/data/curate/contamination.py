@@ -33,7 +33,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "contamination"
-VERSION = 1
+VERSION = 2
 KINDS = ("contamination",)
 _TURN = 5
 """A text of fewer words must be a whole turn: "And why is that?" is in many rows."""

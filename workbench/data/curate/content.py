@@ -24,7 +24,7 @@ from workbench.files import user_path
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "content"
-VERSION = 1
+VERSION = 2
 LISTS = {
     "slurs": "toxic",
     "insults": "toxic",

@@ -26,7 +26,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "quality"
-VERSION = 1
+VERSION = 2
 KINDS = (
     "empty-response",
     "echo",
