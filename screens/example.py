@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.data.browse import Looked
-from workbench.data.curate.findings import Finding, Other, Span, parts
+from workbench.data.curate.findings import Finding, Other, Span, parts, parts_beside
 from workbench.data.example import Example
 from workbench.data.word_diff import Piece
 from workbench.text import visible
@@ -74,9 +74,13 @@ def beside_other(shown: Text, other: Example, found: Other) -> RenderableType:
 
 
 def _marked(example: Example, spans: Sequence[Span]) -> Text:
+    """All that is learnt, and what stands beside it where something is found there."""
+    found = {span.where for span in spans}
+    beside = [part for part in parts_beside(example) if part.where in found] if found else []
+    shown = [*((part.role, part) for part in parts(example)), *((p.where, p) for p in beside)]
     out = Text()
-    for part in parts(example):
-        out.append(f"{part.role}\n", _ROLE)
+    for title, part in shown:
+        out.append(f"{visible(title, one_line=True)}\n", _ROLE)
         here = sorted((s.start, s.end) for s in spans if s.where == part.where)
         _append_marked(out, part.text, here)
         out.append("\n\n")
