@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workbench.data.browse import Looked
-from workbench.data.curate.findings import Finding, Other, Span, parts
+from workbench.data.curate.findings import Finding, Other, Span, parts, parts_beside
 from workbench.data.example import Example
 from workbench.data.word_diff import Piece
 from workbench.text import visible
@@ -71,15 +71,19 @@ def beside_other(shown: Text, other: Example, found: Other) -> RenderableType:
 
 
 def _marked(example: Example, spans: Sequence[Span]) -> Text:
-    """The turns with spans of them marked; of a long row those in which there is one."""
+    """All that is learnt, and what stands beside it where something is found there; of a long row
+    the turns in which there is a span."""
+    found = {span.where for span in spans}
+    beside = [part for part in parts_beside(example) if part.where in found] if found else []
+    shown = [*((part.role, part) for part in parts(example)), *((p.where, p) for p in beside)]
     out, room, passed = Text(), _LONGEST, 0
-    for part in parts(example):
+    for title, part in shown:
         here = sorted((s.start, s.end) for s in spans if s.where == part.where)
         longest = max(room, _AROUND if here else 0)
         if not longest:
             passed += 1
             continue
-        out.append(f"{part.role}\n", _ROLE)
+        out.append(f"{visible(title, one_line=True)}\n", _ROLE)
         _append_marked(out, part.text, here, longest)
         out.append("\n\n")
         room -= min(room, len(part.text))

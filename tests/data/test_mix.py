@@ -115,6 +115,8 @@ def test_a_recipe_says_what_no_mixture_can_be() -> None:
         ({"weights": {"a": -1}}, "greater than 0"),
         ({"temperature": 0}, "greater than 0"),
         ({"cap": 0}, "greater than or equal to 1"),
+        ({"cap": 10**12}, "less than or equal to 2147483647"),
+        ({"rows": 10**12}, "less than or equal to 2147483647"),
         ({"by": "colour"}, "'task' or 'source'"),
     ):
         with pytest.raises(WorkbenchError, match=words):

@@ -53,7 +53,8 @@ def rows() -> list[Row]:
         ("split:train water past", [2]),
         ("flag:email", [1]),
         ("flag:personal-data -flag:email", [2]),
-        ("flag:nothing", []),
+        ("flag:bad", []),
+        ("flag:quality", []),
         ("tokens>512", [1]),
         ("tokens>=12 tokens<600", [2]),
         ("tokens=9", [0]),
@@ -67,11 +68,39 @@ def rows() -> list[Row]:
         ("system:brief", [0]),
         ("prompt:rain", [0]),
         ("response:law", [2]),
+        ("nofield:zz", []),
+        ("level>high", []),
+        ("5:30", [2]),
+        ("-5:30", []),
+        ("http://x", []),
+        ('5"', []),
+        ('"response>abc"', []),
     ],
 )
 def test_a_query_finds_its_rows(text: str, wanted: list[int]) -> None:
     query = parse(text)
     assert [row.number for row in rows() if query.fits(row, KNOWN)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("response>abc", "response>abc compares response with no number"),
+        ("rain -tokens>>5", "-tokens>>5 compares tokens with no number"),
+        ("row=", "row= compares row with no number"),
+        ("turns<2x", "turns<2x compares turns with no number"),
+        ('"is rain', "The quote in \"is rain isn't closed"),
+        ('water "', "The quote in \" isn't closed"),
+        ('-author:"ann lee', "The quote in -author:\"ann lee isn't closed"),
+        ("flag:emial", "There is no flag emial"),
+        ("-flag:BAD", "There is no flag BAD"),
+        ("split:test", "There is no split test"),
+    ],
+)
+def test_what_can_t_be_asked_is_said(text: str, words: str) -> None:
+    with pytest.raises(WorkbenchError) as caught:
+        parse(text)
+    assert words in caught.value.message
 
 
 def test_whose_tokens_has_to_be_said() -> None:

@@ -229,8 +229,20 @@ def test_a_name_that_is_no_utf8_is_named_at_replay(
             "steps: [{step: drop, check: near-duplicates, options: {threshold: 9}}]}",
             "The threshold must be from 0.5 to 1",
         ),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], "
+            "steps: [{step: drop, check: quality, kinds: [echo, nokind]}]}",
+            "There is no kind nokind of quality",
+        ),
+        (
+            "{v: 1, name: x, sources: [{dataset: y}], steps: [{step: redact, kinds: [emial]}]}",
+            "There is no kind emial of personal-data",
+        ),
         ("{v: 1, name: x, sources: [{dataset: y}], extra: 1}", "extra: "),
         ("{", "is no YAML"),
+        pytest.param("[" * 5000, "is nested too deep", id="deep"),
+        ("{v: 1, name: x, sources: [{part: train}]}", "a `path`, a `hub` or a `dataset`"),
+        ("{v: 1, name: x, sources: [y]}", "a `path`, a `hub` or a `dataset`"),
     ],
 )
 def test_a_recipe_that_is_none_says_where(tmp_path: Path, body: str, words: str) -> None:
@@ -239,6 +251,18 @@ def test_a_recipe_that_is_none_says_where(tmp_path: Path, body: str, words: str)
     with pytest.raises(WorkbenchError) as caught:
         recipes.load(path)
     assert words in str(caught.value)
+
+
+def test_a_source_is_told_what_is_wrong_with_one_of_its_kind() -> None:
+    for source, field in (
+        ({"path": "a.jsonl", "sha256": 5}, "sha256"),
+        ({"hub": "a/b", "split": "test"}, "split"),
+        ({"dataset": "a@1", "task": "qa"}, "task"),
+    ):
+        with pytest.raises(WorkbenchError) as caught:
+            recipes.parse({"name": "x", "sources": [source]}, "it")
+        (line,) = caught.value.message.splitlines()[1:]
+        assert line.startswith(f"  sources[1].{field}: ")
 
 
 def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: Path) -> None:
@@ -272,7 +296,12 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     flagged = made("find", version.reference, "flag:near-duplicates split:train")
     assert [row["row"] for row in flagged["rows"]] == [10] and flagged["of"] == 10
     assert "1 of 10 rows" in cli("data", "find", version.reference, "answer 3").stdout
-    for bad in ("nosuch", "quality --set x=1", "near-duplicates --set threshold=abc"):
+    for bad in (
+        "nosuch",
+        "quality --set x=1",
+        "near-duplicates --set threshold=abc",
+        "quality --kind x",
+    ):
         told = cli("data", "drop", version.reference, *bad.split())
         assert told.returncode == 2 and "Traceback" not in told.stderr
         assert "started" not in told.stderr, "told before a job is started"

@@ -66,6 +66,15 @@ def test_rows_are_sorted_by_numbers_texts_and_extra_fields(
     assert found(Wanted(path, "response<3", sort="-row")) == [3, 2, 1]
 
 
+def test_a_field_that_no_row_has_and_a_query_that_can_t_be_are_said(write_rows: Rows) -> None:
+    path = str(write_rows(pair(1), pair(2)))
+    with pytest.raises(WorkbenchError, match="None of the rows has the field level"):
+        found(Wanted(path, sort="-level"))
+    assert found(Wanted(path, "nobody", sort="level")) == []
+    with pytest.raises(WorkbenchError, match="response with no number"):
+        found(Wanted(path, "response>abc"))
+
+
 def test_tokens_are_counted_by_the_base(
     workspace: Workspace, write_rows: Rows, tmp_path: Path
 ) -> None:

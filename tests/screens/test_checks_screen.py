@@ -12,11 +12,12 @@ from textual.pilot import Pilot
 
 from screens import example
 from screens.app import WorkbenchApp
+from screens.example import with_spans
 from screens.widgets.row_table import RowTable
 from tests.screens.conftest import said, shown, until
 from workbench.data import query, revising, versions
 from workbench.data.browse import Looked
-from workbench.data.curate import checks, looking, thresholds
+from workbench.data.curate import checks, looking, pii, thresholds
 from workbench.data.curate.findings import Finding, Span
 from workbench.data.draft import Draft
 from workbench.data.example import Example, Message
@@ -33,6 +34,16 @@ WORDS = [f"word{n}" for n in range(400)]
 
 def pair(prompt: str, answer: str = "Yes, it is so.") -> dict[str, Any]:
     return {"instruction": prompt, "output": answer}
+
+
+def test_what_is_found_beside_the_turns_is_shown_where_it_is() -> None:
+    example = Example(text="A law.", extra={"contact": "ann@example.com", "level": "high"})
+    (found,) = pii.annotate([example], pii.Options(engine="light"))
+    shown = with_spans(Looked(0, "", (example,)), found, found.spans)
+    assert "email: an e-mail address, in extra.contact\n" in shown.plain
+    assert "extra.contact\nann@example.com\n" in shown.plain and "high" not in shown.plain
+    marked = [shown.plain[span.start : span.end] for span in shown.spans if "reverse" in str(span)]
+    assert marked == ["ann@example.com"]
 
 
 @pytest.fixture

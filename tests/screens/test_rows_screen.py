@@ -91,6 +91,18 @@ async def test_rows_are_found_by_what_checks_flag(workspace: Workspace, write_ro
         assert numbers(pilot) == ["2"]
 
 
+async def test_what_can_t_be_asked_is_said(workspace: Workspace, write_rows: Rows) -> None:
+    version = version_of(workspace, write_rows, pair(1), pair(2))
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await write(pilot, "slash", "response>abc")
+        await until(pilot, lambda: "compares response with no number" in said(pilot))
+        await write(pilot, "s", "colour")
+        await until(pilot, lambda: "compares response with no number" in said(pilot))
+        await pilot.press("escape")
+        await until(pilot, lambda: "None of the rows has the field colour" in said(pilot))
+
+
 async def test_what_is_taken_out_and_rewritten_waits_and_becomes_a_version(
     workspace: Workspace, write_rows: Rows
 ) -> None:

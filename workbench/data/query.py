@@ -1,7 +1,8 @@
 """What a person looks for in rows: `text`, `task:qa`, `flag:email`, `tokens>512`, `-split:train`.
 
 Terms stand beside each other, and a row has to fit all of them; a minus before one turns it
-round. What is no term is text: words that follow each other, or a phrase in quotes.
+round. What is no term is text: words that follow each other, or a phrase in quotes. What looks like
+a term and can't be one is refused: as text it would find nothing, and nobody would know why.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from workbench.data.curate import store
+from workbench.data.curate import checks, store
 from workbench.data.example import Example
-from workbench.data.versions import Version
+from workbench.data.versions import SPLITS, Version
 from workbench.errors import WorkbenchError
 
 _TERM = re.compile(
     r"""(?P<not>-)?(?P<field>[A-Za-z_][\w.-]*)
         (?: (?P<compare>>=|<=|>|<|=)(?P<number>-?\d+(?:\.\d+)?)
-          | :(?: "(?P<quoted>[^"]*)" | (?P<value>\S+) ) )
+          | :(?: "(?P<quoted>[^"]*)" | (?P<value>(?!//)\S+) ) )
         (?=\s|$)""",
     re.VERBOSE,
 )
@@ -33,8 +34,11 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
     "=": operator.eq,
 }
+_UNCLOSED = re.compile(r'-?(?:[A-Za-z_][\w.-]*:)?"[^"]*\Z')
 TOKENS = "tokens"
+ROW = "row"
 FLAG = "flag"
+SPLIT = "split"
 BAD = "bad"
 """The flag of lines that no row can be made of, in files that workbench hasn't written."""
 NUMBERS: dict[str, Callable[[Example], int]] = {
@@ -43,7 +47,9 @@ NUMBERS: dict[str, Callable[[Example], int]] = {
     "prompt": lambda e: len(e.instruction),
     "response": lambda e: len(e.text or e.response),
 }
-"""What can be compared with a number, besides tokens; lengths are in characters."""
+"""What can be compared with a number, besides tokens and the row's own; lengths are in
+characters."""
+_NO_NUMBER = re.compile(rf"-?(?P<field>{'|'.join((TOKENS, ROW, *NUMBERS))})(?:[<>]=?|=)\S*")
 _TEXTS: dict[str, Callable[[Example], str]] = {
     "system": lambda e: e.system,
     "prompt": lambda e: e.instruction,
@@ -52,7 +58,7 @@ _TEXTS: dict[str, Callable[[Example], str]] = {
 }
 EXACT: dict[str, Callable[[Example], str]] = {
     "task": lambda e: e.task,
-    "split": lambda e: e.split,
+    SPLIT: lambda e: e.split,
     "id": lambda e: e.id,
 }
 Parse = Callable[[int, bytes], tuple[Example, str]]
@@ -132,7 +138,11 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """The query that a text is. What is no term is text, so every text is a query."""
+    """The query that a text is.
+
+    Raises WorkbenchError for a quote that isn't closed, a comparison with what is no number, and
+    a flag or a split that there isn't.
+    """
     return Query(tuple(sorted(_terms(text), key=lambda term: term.cost)))
 
 
@@ -140,8 +150,12 @@ def _terms(text: str) -> Iterator[Term]:
     place, words = 0, ""
     while place < len(text):
         at_word = place == 0 or text[place - 1].isspace()
+        if at_word:
+            _check_closed(text, place)
         found = at_word and (_PHRASE.match(text, place) or _TERM.match(text, place))
         if not found:
+            if at_word:
+                _check_number(text, place)
             words += text[place]
             place += 1
             continue
@@ -153,6 +167,19 @@ def _terms(text: str) -> Iterator[Term]:
         yield Term(words.strip(), _holds(words.strip()))
 
 
+def _check_closed(text: str, place: int) -> None:
+    if found := _UNCLOSED.match(text, place):
+        raise WorkbenchError(f"The quote in {found[0]} isn't closed.", 'End the phrase with a ".')
+
+
+def _check_number(text: str, place: int) -> None:
+    if found := _NO_NUMBER.match(text, place):
+        raise WorkbenchError(
+            f"{found[0]} compares {found['field']} with no number.",
+            f'Write it as {found["field"]}>100, or as "{found[0]}", which finds it as text.',
+        )
+
+
 def _term(found: re.Match[str]) -> Term:
     groups = found.groupdict()
     cost = 1
@@ -161,7 +188,7 @@ def _term(found: re.Match[str]) -> Term:
     elif groups["compare"]:
         field = groups["field"]
         fits = _compares(field, groups["compare"], float(groups["number"]))
-        cost = {"row": 0, TOKENS: _COSTLY}.get(field, 1)
+        cost = {ROW: 0, TOKENS: _COSTLY}.get(field, 1)
     else:
         value = groups["quoted"] or groups["value"] or ""
         fits = _has(groups["field"], value)
@@ -214,7 +241,7 @@ def _compares(field: str, sign: str, number: float) -> Fits:
     compare = _COMPARE[sign]
     if field == TOKENS:
         return lambda row, known: compare(known.count(row.example), number)
-    if field == "row":
+    if field == ROW:
         return lambda row, known: compare(row.number + 1, number)
     count = NUMBERS.get(field)
     if count is None:
@@ -230,7 +257,13 @@ def _has(field: str, value: str) -> Fits:
     if field == FLAG and value == BAD:
         return lambda row, known: bool(row.problem)
     if field == FLAG:
+        if value not in (flags := checks.flags()):
+            raise WorkbenchError(
+                f"There is no flag {value}.", f"There are {', '.join(sorted({BAD, *flags}))}."
+            )
         return lambda row, known: row.number in known.flags.get(value, ())
+    if field == SPLIT and value not in SPLITS:
+        raise WorkbenchError(f"There is no split {value}.", f"There are {' and '.join(SPLITS)}.")
     if (exact := EXACT.get(field)) is not None:
         return lambda row, known: exact(row.example) == value
     wanted = value.casefold()

@@ -13,7 +13,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -89,7 +91,32 @@ class DatasetSource(_Model):
     """`NAME@VERSION`."""
 
 
-Source = FileSource | HubSource | DatasetSource
+_KINDS_OF_SOURCE: dict[str, type[_Model]] = {
+    "path": FileSource,
+    "hub": HubSource,
+    "dataset": DatasetSource,
+}
+"""By the field that every source of the kind has, and no other one."""
+
+
+def _kind_of_source(source: Any) -> str | None:
+    """Which kind it is, so that only what is wrong with one of that kind is told."""
+    if isinstance(source, dict):
+        found = (kind for name, kind in _KINDS_OF_SOURCE.items() if name in source)
+        return next((kind.__name__ for kind in found), None)
+    return type(source).__name__
+
+
+Source = Annotated[
+    Annotated[FileSource, Tag("FileSource")]
+    | Annotated[HubSource, Tag("HubSource")]
+    | Annotated[DatasetSource, Tag("DatasetSource")],
+    Discriminator(
+        _kind_of_source,
+        custom_error_type="source",
+        custom_error_message="A source has a `path`, a `hub` or a `dataset`",
+    ),
+]
 RowSource = FileSource | HubSource
 """Sources of rows that have yet to become examples."""
 
@@ -219,6 +246,8 @@ class Redact(_Step):
 
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rows = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""What is counted of them has 32 bits."""
 
 
 class Mix(_Step):
@@ -230,9 +259,9 @@ class Mix(_Step):
     """Of each task or source its share, in any unit. A source is named by its dataset, with or
     without the version, or its file."""
     temperature: Positive = 1.0
-    cap: Annotated[int, Field(ge=1)] | None = None
+    cap: Rows | None = None
     """Rows of a task or source that count, and that are taken, at most."""
-    rows: Annotated[int, Field(ge=1)] | None = None
+    rows: Rows | None = None
     """Training rows of the mixture; None: as many as count."""
     seed: int = 0
 
@@ -259,12 +288,19 @@ Step = Annotated[
 ]
 
 
+def _some(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    # Once each is one: pydantic's own `min_length` counts those alone that are.
+    if not sources:
+        raise ValueError("a recipe has at least one source")
+    return sources
+
+
 class Recipe(_Model):
     """All that a version is made from."""
 
     v: Literal[1] = 1
     name: str
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], AfterValidator(_some)]
     skip_bad: bool = False
     """Leave out rows that can't be examples, and keep them aside with their reasons."""
     steps: tuple[Step, ...] = ()
@@ -302,10 +338,10 @@ def parse(body: Any, origin: str) -> Recipe:
     for number, step in enumerate(recipe.steps):
         if isinstance(step, Repair):
             _check_repair(step, number, origin)
-        if isinstance(step, Drop):
-            checks.options_of(checks.get(step.check), step.options)
-        if isinstance(step, Redact):
-            checks.options_of(checks.get(PERSONAL), step.options)
+        if isinstance(step, Drop | Redact):
+            check = checks.get(step.check if isinstance(step, Drop) else PERSONAL)
+            checks.options_of(check, step.options)
+            checks.check_kinds(check, step.kinds)
     return recipe
 
 
@@ -331,6 +367,10 @@ def load(path: Path) -> Recipe:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise WorkbenchError(f"{path} is no YAML: {reason}") from error
+    except RecursionError as error:
+        raise WorkbenchError(
+            f"{path} is no YAML that can be read: it is nested too deep."
+        ) from error
     return parse(body, str(path))
 
 
@@ -339,6 +379,6 @@ def _where(place: tuple[int | str, ...]) -> str:
     parts = [
         f"[{part + 1}]" if isinstance(part, int) else f".{part}"
         for part in place
-        if part not in ("FileSource", "HubSource", "DatasetSource")
+        if part not in {kind.__name__ for kind in _KINDS_OF_SOURCE.values()}
     ]
     return "".join(parts).removeprefix(".") or "it"

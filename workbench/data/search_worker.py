@@ -21,7 +21,7 @@ from typing import Any
 from workbench.data import browse, query, versions
 from workbench.data.example import Example
 from workbench.data.query import Known, Row
-from workbench.data.search import Wanted
+from workbench.data.search import KEYS, Wanted
 from workbench.data.table import spoilt
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
@@ -56,7 +56,7 @@ def search(wanted: Wanted, say: Say) -> None:
     workers = min(len(os.sched_getaffinity(0)), 1 + size // a_worker)
     chunks = _beside(wanted, workers) if workers > 1 else _here(wanted)
     if wanted.sort:
-        rows = _sorted(chunks, wanted.descending, lambda reached: say(_found([], reached, size)))
+        rows = _sorted(chunks, wanted, lambda reached: say(_found([], reached, size)))
         for start in range(0, len(rows), _BLOCK):
             say(_found(rows[start : start + _BLOCK], size, size))
         return
@@ -75,15 +75,21 @@ def _found(rows: list[int], reached: int, size: int) -> dict[str, Any]:
     return {"rows": rows, "reached": reached, "size": size}
 
 
-def _sorted(chunks: Iterator[Chunk], descending: bool, tell: Callable[[int], None]) -> list[int]:
+def _sorted(chunks: Iterator[Chunk], wanted: Wanted, tell: Callable[[int], None]) -> list[int]:
+    """The rows in order. Raises WorkbenchError where none has what they are sorted by."""
     found: list[tuple[Key, int]] = []
     for numbers, keys, reached in chunks:
         found += zip(map(_key, keys), numbers, strict=True)
         tell(reached)
     here = [pair for pair in found if pair[0][0] < _NOTHING[0]]
     gone = [number for key, number in found if key[0] == _NOTHING[0]]
+    if gone and not here:
+        raise WorkbenchError(
+            f"None of the rows has the field {wanted.sort_key} to sort them by.",
+            f"Rows have {', '.join(KEYS)}, and their extra fields.",
+        )
     # Stable in either order: of those that are alike the first in the file comes first.
-    here.sort(key=lambda pair: pair[0], reverse=descending)
+    here.sort(key=lambda pair: pair[0], reverse=wanted.descending)
     return [number for _, number in here] + gone
 
 

@@ -18,7 +18,7 @@ from tests.data.curate.real_data import (
     real,
 )
 from workbench.data.curate import checks, content, markers, wordlists
-from workbench.data.curate.content import KINDS, Options, annotate
+from workbench.data.curate.content import KINDS, LISTS, Options, annotate
 from workbench.data.curate.findings import Finding, parts
 from workbench.data.curate.wordlists import Matcher
 from workbench.data.example import Example
@@ -27,7 +27,9 @@ from workbench.errors import WorkbenchError
 
 def found(*texts: str, options: Options | None = None) -> list[Finding]:
     rows = [conversation("Say.", text) for text in texts]
-    return list(annotate(rows, options or Options()))
+    findings = list(annotate(rows, options or Options()))
+    assert {finding.kind for finding in findings} <= set(KINDS)
+    return findings
 
 
 def kinds(text: str) -> list[str]:
@@ -253,8 +255,8 @@ def test_lists_that_are_not_there_or_named_twice_are_refused(tmp_path: Path) -> 
 
 def test_the_bundled_lists_are_lists() -> None:
     folder = Path(wordlists.__file__).parent / "lists"
-    assert {path.stem for path in folder.iterdir()} == KINDS.keys()
-    for name in KINDS:
+    assert {path.stem for path in folder.iterdir()} == LISTS.keys()
+    for name in LISTS:
         entries = wordlists.bundled(name)
         assert len(entries) == len(set(entries)), name
 

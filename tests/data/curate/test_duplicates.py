@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.data.curate.in_processes import said_by_any
-from workbench.data.curate.duplicates import Options, annotate, jaccard, shingles, text_of
+from workbench.data.curate.duplicates import KINDS, Options, annotate, jaccard, shingles, text_of
 from workbench.data.curate.findings import Finding
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
@@ -20,7 +20,9 @@ def row(text: str, answer: str = "", system: str = "") -> Example:
 
 
 def findings(*texts: str, threshold: float = 0.7) -> list[Finding]:
-    return list(annotate([row(text) for text in texts], Options(threshold)))
+    findings = list(annotate([row(text) for text in texts], Options(threshold)))
+    assert {finding.kind for finding in findings} <= set(KINDS)
+    return findings
 
 
 def pairs(found: list[Finding]) -> list[tuple[int, int]]:
@@ -56,6 +58,23 @@ def test_signs_of_scripts_without_spaces_are_words() -> None:
     }
     near = findings("今日は東京でとても天気がいいですね", "今日は東京でとても天気がいいですよ")
     assert pairs(near) == [(1, 0)]
+
+
+@pytest.mark.parametrize("changed", [1, 2, 3, 4])
+def test_korean_is_compared_by_its_syllables_with_and_without_spaces(changed: int) -> None:
+    rng = random.Random(changed)
+    syllables = [chr(code) for code in rng.sample(range(0xAC00, 0xD7A4), 80 + changed)]
+    text, others = syllables[:80], syllables[80:]
+    edited = list(text)
+    for place, other in zip(rng.sample(range(80), changed), others, strict=True):
+        edited[place] = other
+    for every in (80, 3):
+        rows = [
+            " ".join("".join(t[i : i + every]) for i in range(0, 80, every)) for t in (text, edited)
+        ]
+        assert pairs(findings(*rows)) == [(1, 0)]
+    unlike = "".join(rng.sample(syllables, 80))
+    assert findings("".join(text), unlike) == []
 
 
 def test_jaccard_by_hand() -> None:

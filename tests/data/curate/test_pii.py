@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,33 @@ def test_a_row_has_one_finding_a_type_with_all_of_its_places(engine: str) -> Non
     ]
     (plain,) = annotate([Example(text="At 198.51.100.7.")], Options(engine=engine))
     assert plain.spans == (Span("text", 3, 15, "ipv4"),)
+
+
+def test_extra_fields_and_tools_are_looked_through_and_the_reason_says_where() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": "As\nroot@example.com."}}
+    example = replace(
+        row("Mail a@example.com."),
+        extra={"contact": "jane@example.com", "n": 5, "people": [{"full name": "b@example.com"}]},
+        tools=json.dumps([tool]),
+    )
+    (found,) = annotate([example], LIGHT)
+    assert [(span.where, span.start, span.end) for span in found.spans] == [
+        ("messages[0].content", 5, 18),
+        ("extra.contact", 0, 16),
+        ('extra.people[0]["full name"]', 0, 13),
+        ("tools[0].function.description", 3, 19),
+    ]
+    assert found.reason == (
+        '4 e-mail addresses, also in extra.contact, extra.people[0]["full name"], '
+        "tools[0].function.description"
+    )
+    (found,) = annotate([Example(text="Nothing.", extra={"ip": "198.51.100.7"})], LIGHT)
+    assert found.reason == "an IP address, in extra.ip"
+
+
+def test_full_width_letters_are_letters() -> None:
+    text = "邮箱：ＪＡＮＥ＠ｅｘａｍｐｌｅ．ｃｏｍ。"
+    assert found(text) == [("email", "ＪＡＮＥ＠ｅｘａｍｐｌｅ．ｃｏｍ")]
 
 
 def test_no_reason_and_no_label_holds_what_was_found() -> None:

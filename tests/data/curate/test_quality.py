@@ -22,7 +22,7 @@ from tests.data.curate.test_refusals import REFUSALS
 from workbench.data.curate import language
 from workbench.data.curate.endings import Ending, ending
 from workbench.data.curate.findings import Finding, parts
-from workbench.data.curate.quality import Options, annotate
+from workbench.data.curate.quality import KINDS, Options, annotate
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
 
@@ -45,7 +45,9 @@ def usual(count: int = 60) -> list[Example]:
 def found(*responses: str, prompt: str = "Say.", options: Options | None = None) -> list[Finding]:
     """The findings of rows with these responses, after 60 usual ones."""
     rows = [*usual(), *(conversation(prompt, response) for response in responses)]
-    return list(annotate(rows, options or Options()))
+    findings = list(annotate(rows, options or Options()))
+    assert {finding.kind for finding in findings} <= set(KINDS)
+    return findings
 
 
 def kinds(*responses: str, prompt: str = "Say.") -> list[str]:

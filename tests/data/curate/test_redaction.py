@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -52,6 +53,24 @@ def test_a_plain_text_is_redacted_and_a_row_without_findings_is_as_it_was() -> N
     assert redacted(Example(text="born on 1984-03-05.")).text == "born on [BIRTH_DATE_1]."
     example = row("Hello", "")
     assert redact(example, []) == example
+
+
+def test_extra_fields_and_tools_are_redacted_and_stay_what_they_are() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": "“As”\na@example.com"}}
+    tools = json.dumps([tool, {**tool, "strict": True}], ensure_ascii=False)
+    extra = {"by": ["a@example.com", None, 7], "a.b": {"c": "or b@example.com"}, "kept": 1.0}
+    example = replace(row("Write to Ａ@example.com"), extra=extra, tools=tools)
+    clean = redacted(example)
+    assert clean.instruction == "Write to [EMAIL_1]"
+    assert clean.extra == {
+        "by": ["[EMAIL_1]", None, 7],
+        "a.b": {"c": "or [EMAIL_2]"},
+        "kept": 1.0,
+    }
+    assert clean.tools == tools.replace("a@example.com", "[EMAIL_1]")
+    assert list(annotate([clean], LIGHT)) == []
+    again = replace(row("c@example.com"), extra=clean.extra)
+    assert redacted(again).instruction == "[EMAIL_3]", "of those in extra fields too"
 
 
 def test_each_row_counts_for_itself_unless_the_placeholders_are_shared() -> None:

@@ -24,11 +24,11 @@ from workbench.data.example import Example
 from workbench.data.split import TRAIN
 from workbench.jobs.progress import Tell, untold, watched
 
-__all__ = ["NAME", "VERSION", "Options", "annotate"]
+__all__ = ["KINDS", "NAME", "VERSION", "Options", "annotate"]
 
 NAME = "near-duplicates-across-splits"
-VERSION = 1
-KIND = "across-splits"
+VERSION = 2
+KINDS = ("across-splits",)
 _KEPT = 4096
 """Rows whose shingles are kept for the next comparison."""
 _DEFAULT = Options()
@@ -72,4 +72,6 @@ def _found(row: int, trained: int, similarity: float) -> Finding:
     reason = f"{100 * similarity:.0f} % of the threes of words are those of row {trained + 1:,}"
     if similarity == 1:
         reason = f"it has the very words of row {trained + 1:,}"
-    return Finding(row, KIND, f"{reason}, which is trained on", similarity, other=Other(trained))
+    return Finding(
+        row, KINDS[0], f"{reason}, which is trained on", similarity, other=Other(trained)
+    )

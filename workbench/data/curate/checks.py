@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -27,6 +27,7 @@ class Check(Protocol):
 
     NAME: str
     VERSION: int
+    KINDS: Collection[str]
     Options: type[Any]
 
     def annotate(
@@ -39,6 +40,11 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
+def flags() -> frozenset[str]:
+    """What rows can be flagged as: the checks' names, and the kinds of their findings."""
+    return frozenset(names()).union(*(get(name).KINDS for name in names()))
+
+
 def get(name: str) -> Check:
     """The check of that name. Raises WorkbenchError when there is none."""
     try:
@@ -48,6 +54,17 @@ def get(name: str) -> Check:
             f"There is no check {name}.", f"There are {', '.join(names())}."
         ) from None
     return cast(Check, module)
+
+
+def check_kinds(check: Check, kinds: Iterable[str]) -> None:
+    """Raises WorkbenchError for a kind that no finding of the check has."""
+    if unknown := sorted(set(kinds) - set(check.KINDS)):
+        raise WorkbenchError(
+            f"There is no kind {unknown[0]} of {check.NAME}.",
+            f"There are {', '.join(check.KINDS)}."
+            if len(check.KINDS) > 1
+            else f"There is only {', '.join(check.KINDS)}.",
+        )
 
 
 def options_of(check: Check, values: dict[str, Any]) -> Any:

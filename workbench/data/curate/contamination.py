@@ -33,8 +33,8 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "contamination"
-VERSION = 1
-KIND = "contamination"
+VERSION = 2
+KINDS = ("contamination",)
 _TURN = 5
 """A text of fewer words must be a whole turn: "And why is that?" is in many rows."""
 _OWN = 4
@@ -349,7 +349,7 @@ def _finding(
     there = _spans(_sides(evaluated, True)[text.side], overlap.there, rule)
     other = Other(text.row, text.dataset, there)
     reason = _reason(text, overlap, RULES[rule])
-    return Finding(row, KIND, reason, min(1.0, overlap.share), here, other)
+    return Finding(row, KINDS[0], reason, min(1.0, overlap.share), here, other)
 
 
 def _reason(text: _Text, overlap: Overlap, rule: Rule) -> str:

@@ -24,8 +24,8 @@ from workbench.files import user_path
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "content"
-VERSION = 1
-KINDS = {
+VERSION = 2
+LISTS = {
     "slurs": "toxic",
     "insults": "toxic",
     "threats": "harmful",
@@ -38,6 +38,8 @@ KINDS = {
 """What a hit of each list is."""
 LISTED = "listed"
 """What a hit of a person's own list is."""
+_COPYRIGHT = "copyright"
+KINDS = (*dict.fromkeys(LISTS.values()), LISTED, _COPYRIGHT)
 _LEARNT = ("assistant", "text")
 _SPANS = 50
 """Places that a finding names."""
@@ -72,7 +74,7 @@ class Options:
                 "Ask again, without their digests.",
             )
         names = [Path(path).stem for path in paths]
-        if twice := next((name for name in names if names.count(name) > 1 or name in KINDS), ""):
+        if twice := next((name for name in names if names.count(name) > 1 or name in LISTS), ""):
             raise WorkbenchError(f"There are two lists {twice}.", "Rename yours.")
         object.__setattr__(self, "lists", paths)
         object.__setattr__(self, "digests", digests)
@@ -93,7 +95,7 @@ def annotate(
     Rows are read twice; takes eight bytes a sentence. The same rows give the same findings.
     """
     own = {Path(path).stem: wordlists.read(Path(path)) for path in options.lists}
-    matcher = Matcher({**{name: wordlists.bundled(name) for name in KINDS}, **own})
+    matcher = Matcher({**{name: wordlists.bundled(name) for name in LISTS}, **own})
     passages = Passages()
     for example in watched(rows, "passages", tell):
         passages.add(part.text for part in parts(example) if part.role in _LEARNT)
@@ -114,10 +116,10 @@ def _of_part(part: Part, matcher: Matcher, passages: Passages) -> Iterator[tuple
     """The kind of each hit, the hit as a reason quotes it, and its span."""
     for start, end, name in matcher.find(part.text):
         span = Span(part.where, start, end, name)
-        yield KINDS.get(name, LISTED), f"“{quoted(part.text[start:end])}” ({name})", span
+        yield LISTS.get(name, LISTED), f"“{quoted(part.text[start:end])}” ({name})", span
     for start, end, rule in markers.find(part.text):
         span = Span(part.where, start, end, rule)
-        yield "copyright", f"“{quoted(part.text[start:end])}” ({rule})", span
+        yield _COPYRIGHT, f"“{quoted(part.text[start:end])}” ({rule})", span
     if part.role in _LEARNT:
         for start, end, rows in passages.find(part.text):
             quotation = f"“{quoted(part.text[start:end])}” ({rows:,} rows have it)"

@@ -20,7 +20,8 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "near-duplicates"
-VERSION = 1
+VERSION = 2
+KINDS = ("same-words", "near-duplicate")
 GRAM = 3
 """Words of a shingle. At 5 a text with one word in twenty changed is under the threshold:
 mean similarity 0.67, where 3 gives 0.78."""

@@ -1,12 +1,14 @@
 """What a check found out about rows: written beside them, and nothing is changed.
 
 Every check is a module of one shape: `NAME`, `VERSION` (raised with each change that finds other
-things), a frozen dataclass `Options`, and `annotate(rows, options, tell=…)`, which yields
-findings in the order of the rows. The same rows and options give the same findings.
+things), `KINDS` (of all findings that it can have), a frozen dataclass `Options`, and
+`annotate(rows, options, tell=…)`, which yields findings in the order of the rows. The same
+rows and options give the same findings.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,7 @@ class Span:
     """Characters of a row that a finding is about."""
 
     where: str
-    """`messages[1].content`, or `text` of a plain one."""
+    """`messages[1].content`, or `text` of a plain one; `extra.contact` of a field beside them."""
     start: int
     """Counted in characters from 0."""
     end: int
@@ -99,7 +101,8 @@ class Part:
 
     where: str
     role: str
-    """A turn's role, `call` for what a tool is called with, or `text`."""
+    """A turn's role, `call` for what a tool is called with, or `text`; of what stands beside these
+    `extra` or `tools`."""
     text: str
 
 
@@ -112,6 +115,33 @@ def parts(example: Example) -> Iterator[Part]:
             yield Part(f"messages[{number}].content", message.role, message.content)
         for place, call in enumerate(message.calls):
             yield Part(f"messages[{number}].tool_calls[{place}].arguments", "call", call.arguments)
+
+
+def parts_beside(example: Example) -> Iterator[Part]:
+    """The texts of a row's extra fields and of what it says of its tools, however deep."""
+    for where, text in _texts(example.extra, "extra"):
+        yield Part(where, "extra", text)
+    if example.tools:
+        for where, text in _texts(json.loads(example.tools), "tools"):
+            yield Part(where, "tools", text)
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    for place, inner in places_in(value, where):
+        yield from _texts(inner, place)
+
+
+def places_in(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The values of an object or a list that stands at a place, each with its own."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            plain = name.isidentifier()
+            yield (f"{where}.{name}" if plain else f"{where}[{json.dumps(name)}]"), inner
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield f"{where}[{number}]", inner
 
 
 Look = Callable[[int, Example], Iterable[Finding]]

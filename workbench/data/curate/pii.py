@@ -2,15 +2,16 @@
 
 Recognisers of our own find them by their public forms, by check digits and by the words beside
 them; `presidio`, where it is installed, adds the numbers of more countries. Names and places are
-not looked for: no list and no rule finds them well enough.
+not looked for: no list and no rule finds them well enough. All texts of a row are looked through,
+those of its extra fields and its tools as well: they are exported, and a template writes the tools.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from workbench.data.curate.findings import Finding, Span, parts, row_by_row
+from workbench.data.curate.findings import Finding, Span, parts, parts_beside, row_by_row
 from workbench.data.curate.personal import (
     contact,
     dates,
@@ -27,7 +28,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold
 
 NAME = "personal-data"
-VERSION = 1
+VERSION = 2
 KINDS = {
     "key": ("a key or token", "keys or tokens"),
     "email": ("an e-mail address", "e-mail addresses"),
@@ -43,6 +44,17 @@ KINDS = {
     "url": ("a link", "links"),
 }
 """What there is to find, in words: one, and more."""
+
+_NAMED = 3
+"""Places that a reason names."""
+_FULL_WIDTH = {code: code - 0xFEE0 for code in map(ord, "＠．－＿＋")}
+_FULL_WIDTH |= {
+    code: code - 0xFEE0
+    for first, last in ("０９", "ＡＺ", "ａｚ")
+    for code in range(ord(first), ord(last) + 1)
+}
+"""Letters, digits and the signs of addresses as they are written among Chinese ones: one for one,
+so that places stay what they are."""
 
 _OURS: tuple[Recogniser, ...] = (
     keys.keys,
@@ -103,22 +115,29 @@ def annotate(
 
     def look(number: int, example: Example) -> Iterator[Finding]:
         spans: dict[str, list[Span]] = {}
-        for part in parts(example):
+        beside = list(parts_beside(example))
+        for part in (*parts(example), *beside):
             for hit in find(part.text, options):
                 span = Span(part.where, hit.start, hit.end, hit.rule)
                 spans.setdefault(hit.kind, []).append(span)
         for kind in KINDS:
             if kind in spans:
-                yield Finding(
-                    number, kind, _reason(kind, len(spans[kind])), spans=tuple(spans[kind])
-                )
+                reason = _reason(kind, spans[kind], {part.where for part in beside})
+                yield Finding(number, kind, reason, spans=tuple(spans[kind]))
 
     return row_by_row(rows, look, "personal data", tell)
 
 
-def _reason(kind: str, count: int) -> str:
+def _reason(kind: str, spans: Sequence[Span], beside: Collection[str]) -> str:
+    """Says where it is, if that is among what a row's turns are shown without."""
     one, more = KINDS[kind]
-    return one if count == 1 else f"{count:,} {more}"
+    what = one if len(spans) == 1 else f"{len(spans):,} {more}"
+    where = list(dict.fromkeys(span.where for span in spans if span.where in beside))
+    if not where:
+        return what
+    rest = len(where) - _NAMED
+    named = ", ".join(where[:_NAMED]) + (f" and {rest:,} more places" if rest > 0 else "")
+    return f"{what}, {'also ' * any(s.where not in beside for s in spans)}in {named}"
 
 
 def find(text: str, options: Options = _DEFAULT) -> list[Hit]:
@@ -126,6 +145,7 @@ def find(text: str, options: Options = _DEFAULT) -> list[Hit]:
 
     A type is found in the same places whichever others are asked for.
     """
+    text = text if text.isascii() else text.translate(_FULL_WIDTH)
     taken = bytearray(len(text))
     hits = []
     of_presidio = (presidio.recognise,) if options.engine == "presidio" else ()

@@ -26,7 +26,17 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell, untold, watched
 
 NAME = "quality"
-VERSION = 1
+VERSION = 2
+KINDS = (
+    "empty-response",
+    "echo",
+    "refusal",
+    "repetition",
+    "language",
+    "truncated",
+    "length-outlier",
+    "templated",
+)
 _PROPER = 0.9
 """Where fewer of a task's sentences end properly, its way is to end without a full stop."""
 _SPANS = 50

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from workbench.data.curate.findings import Finding, parts
+from workbench.data.curate.findings import Finding, parts, parts_beside, places_in
 from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
 
@@ -38,14 +39,17 @@ class Placeholders:
     def reserve(self, example: Example) -> None:
         """Give out none that stands in a row already, as in rows that were redacted before. Where
         a whole dataset is redacted, every row comes by here first."""
-        for part in parts(example):
+        for part in (*parts(example), *parts_beside(example)):
             for kind, number in _PLACEHOLDER.findall(part.text):
                 self._last[kind] = max(self._last.get(kind, 0), int(number))
 
     def of(self, kind: str, value: str) -> str:
         """The placeholder of a value."""
         name = kind.upper().replace("-", "_")
-        plain = value if kind in _EXACT else re.sub(r"[\s().-]", "", value.casefold())
+        plain = value
+        if kind not in _EXACT:
+            # Full-width letters are the same letters.
+            plain = re.sub(r"[\s().-]", "", unicodedata.normalize("NFKC", value).casefold())
         known = (
             name,
             hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), key=self._secret).digest(),
@@ -58,8 +62,8 @@ class Placeholders:
 def redact(
     example: Example, findings: Iterable[Finding], placeholders: Placeholders | None = None
 ) -> Example:
-    """The row with a placeholder for each span of its findings; all else is as it was, its fields
-    that are never trained as well.
+    """The row with a placeholder for each span of its findings, in its extra fields and its tools
+    as well; all else is as it was.
 
     Spans that overlap become one, of the kind of the longest. Raises WorkbenchError for a span
     that isn't in the row: findings of another row, or of another version.
@@ -70,7 +74,7 @@ def redact(
     for finding in findings:
         for span in finding.spans:
             spans.setdefault(span.where, []).append((span.start, span.end, finding.kind))
-    texts = {part.where: part.text for part in parts(example)}
+    texts = {part.where: part.text for part in (*parts(example), *parts_beside(example))}
     for where, places in spans.items():
         if where not in texts or any(not 0 <= a < b <= len(texts[where]) for a, b, _ in places):
             raise WorkbenchError(
@@ -111,7 +115,26 @@ def _with_texts(example: Example, texts: dict[str, str]) -> Example:
         _with_turn_texts(message, f"messages[{number}]", texts)
         for number, message in enumerate(example.messages)
     )
-    return replace(example, messages=messages, text=texts.get("text", ""))
+    tools = example.tools
+    if tools and (described := _with_texts_in(known := json.loads(tools), "tools", texts)) != known:
+        tools = json.dumps(described, ensure_ascii=False)
+    return replace(
+        example,
+        messages=messages,
+        text=texts.get("text", ""),
+        extra=_with_texts_in(example.extra, "extra", texts),
+        tools=tools,
+    )
+
+
+def _with_texts_in(value: Any, where: str, texts: dict[str, str]) -> Any:
+    """A value of JSON with the texts that stand at its places."""
+    if isinstance(value, str):
+        return texts[where]
+    inner = [_with_texts_in(inside, place, texts) for place, inside in places_in(value, where)]
+    if isinstance(value, dict):
+        return dict(zip(value, inner, strict=True))
+    return inner if isinstance(value, list) else value
 
 
 def _with_turn_texts(message: Message, where: str, texts: dict[str, str]) -> Message:
