@@ -180,15 +180,14 @@ def keep(
                 write_json(building / _VERSION, about)
                 write_json(building / statistics.NAME, held)
                 data_card.write(_read(building))
-        else:
-            _made_again(final, folder, about, held)
+        elif _made_again(final, folder, about, held):
             data_card.refresh(_read(final))
     return _read(final)
 
 
-def _made_again(final: Path, folder: Path, about: dict[str, Any], held: dict[str, Any]) -> None:
+def _made_again(final: Path, folder: Path, about: dict[str, Any], held: dict[str, Any]) -> bool:
     """Have the version in `final` be the newest of its name, and say how its rows were made now;
-    how they were made before is kept under `earlier`."""
+    how they were made before is kept under `earlier`. Returns whether it says another thing."""
     before = read_json_object(final / _VERSION)
     licences.inherit(about, before)
     own = f"{before['name']}@{final.name}"
@@ -197,11 +196,12 @@ def _made_again(final: Path, folder: Path, about: dict[str, Any], held: dict[str
     if of_itself or all(before.get(name) == about[name] for name in _MAKING):
         if not _is_newest(final, before["created"]):
             write_json(final / _VERSION, {**before, "created": about["created"]})
-        return
+        return False
     how = {name: before.get(name) for name in ("created", *_MAKING)}
     (folder / REMOVED).replace(final / REMOVED)
     write_json(final / statistics.NAME, held)
     write_json(final / _VERSION, {**about, "earlier": [how, *before.get("earlier", ())]})
+    return True
 
 
 def _is_newest(folder: Path, created: float) -> bool:
