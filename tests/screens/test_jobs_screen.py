@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests.polling import eventually
-from tests.screens.conftest import WorkIn, said, shown, until
+from tests.screens.conftest import WorkIn, fill_in, said, shown, until
 from workbench.jobs.state import ENDED, JobState, describe
 from workbench.queue import entries
 from workbench.workspace import Workspace
@@ -138,12 +138,14 @@ async def test_a_file_is_imported_from_the_datasets(workspace: Workspace, tmp_pa
         await until(pilot, lambda: app.current_mode == "jobs")
         await until(pilot, lambda: table(pilot) and "finished" in table(pilot)[0])
         await until(pilot, lambda: "made mine@" in shown(pilot, "#about"))
-        await pilot.press("1", "i", *"nowhere.jsonl", "enter")
+        await pilot.press("1")
+        await fill_in(pilot, "i", "#import", "nowhere.jsonl")
         await until(pilot, lambda: "nowhere.jsonl" in said(pilot))
-        await pilot.press("i", *"rows.jsonl --no-such-option", "enter")
+        await fill_in(pilot, "i", "#import", "rows.jsonl --no-such-option")
         await until(pilot, lambda: "unrecognized arguments: --no-such-option" in said(pilot))
         # All that the command line takes, such as which field is what.
         file.write_text("".join(f'{{"Q": "What is {n}?", "A": "a number"}}\n' for n in range(20)))
-        await pilot.press("i", *f"'{file}' --name mapped --map prompt=Q --map response=A", "enter")
+        asked = f"'{file}' --name mapped --map prompt=Q --map response=A"
+        await fill_in(pilot, "i", "#import", asked)
         await until(pilot, lambda: app.current_mode == "jobs")
         await until(pilot, lambda: "made mapped@" in shown(pilot, "#about"))

@@ -13,7 +13,7 @@ from textual.widgets import TextArea
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests import tiny
-from tests.screens.conftest import said, shown, until
+from tests.screens.conftest import fill_in, said, shown, until
 from workbench.data import versions
 from workbench.data.curate import checks, looking
 from workbench.data.draft import Draft
@@ -44,9 +44,8 @@ def numbers(pilot: Pilot[None]) -> list[str]:
 
 
 async def write(pilot: Pilot[None], key: str, text: str) -> None:
-    """Open a line by its key, and submit a text in it."""
-    await pilot.press(key)
-    await pilot.press(*["space" if c == " " else c for c in text], "enter")
+    """Find by, or sort by."""
+    await fill_in(pilot, key, "#filter" if key == "slash" else "#sort", text)
 
 
 async def test_rows_are_found_by_terms_and_sorted_and_all_are_there_again(
