@@ -306,7 +306,7 @@ def test_the_verb_tells_parts_what_fits_and_what_switches_save(cli: Cli, tmp_pat
     body = json.loads(told.stdout)
     assert body["total"] == sum(part["bytes"] for part in body["parts"])
     assert body["work"]["tokens"] == 4 * 256
-    assert "data.dataset is empty" in body["rows"]["source"]
+    assert "data.dataset is empty" in body["rows"]
     assert body["fits"]["micro_batch"] == 16
     shown = cli("config", "forecast", "run.yaml")
     assert "activations" in shown.stdout and "it fits" in shown.stdout
@@ -324,7 +324,7 @@ def test_the_longest_row_is_the_verdicts_once_there_is_one(cli: Cli, tmp_path: P
     assert made.returncode == 0, made.stderr
     before = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
     assert before["work"]["longest"] == 1024
-    assert "workbench data verdict numbers@" in before["rows"]["source"]
+    assert "workbench data verdict numbers@" in before["rows"]
     judged = json.loads(cli("data", "verdict", "numbers", "--model", base, "--json").stdout)
     after = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
     assert after["work"]["longest"] == judged["lengths"]["train"]["max"] < 1024

@@ -227,6 +227,14 @@ class ChatTemplate:
                 return found
         return 0
 
+    def writes_system(self) -> bool:
+        """Whether what a system turn says stands in the text that a model is given."""
+        said = "Answer in verse."
+        try:
+            return said in self.render([Message("system", said), Message("user", "Hi")])
+        except MaskError:
+            return False
+
     def fingerprint(self) -> str:
         """SHA-256 over the template and the tokenizer, by which a run knows them again."""
         digest = hashlib.sha256(self.source.encode())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
+from typing import Any, cast
 
 from workbench.config import loading
-from workbench.config.base_facts import BaseFacts
-from workbench.config.memory import Device, Forecast, forecast, largest_work
+from workbench.config.circumstances import Circumstances
+from workbench.config.memory import Forecast
 from workbench.config.memory_switches import largest_max_length, largest_micro_batch, savings
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
@@ -19,27 +18,6 @@ from workbench.workspace import Workspace
 
 _WIDTH = 32
 """Characters of the bar of the whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """Where the run would be computed."""
-
-    device: Device
-    name: str
-    free: int | None
-    """Bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What is known of the rows."""
-
-    longest: int | None = None
-    """Tokens; None: as many as data.max_length."""
-    validated: int | None = None
-    trained_share: float = 1.0
-    source: str = ""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,86 +34,49 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _forecast(args: argparse.Namespace) -> dict[str, Any]:
-    from workbench import base_models
+    from workbench.planning import known
 
     workspace = Workspace.find(args.workspace)
     path = loading.config_path(workspace, args.config)
     config = loading.load(path, args.settings)
-    folder = base_models.resolve(workspace, config.model.base)
-    facts, machine = BaseFacts.of(folder), _machine()
-    rows, new_ids = _rows(workspace, config, folder)
+    facts = known.gather(workspace, config)
+    if facts.base is None:
+        raise WorkbenchError(f"The memory can't be forecast. {facts.unknown[0]}")
+    machine = facts.machine
 
-    def foretell(changed: RunConfig, known: _Rows = rows) -> Forecast:
-        work = largest_work(changed, known.longest, known.trained_share, known.validated)
-        return forecast(changed, facts, work, machine.device, new_ids)
+    def foretell(changed: RunConfig) -> Forecast:
+        return cast(Forecast, facts.forecast(changed))
 
     def at_full_length(changed: RunConfig) -> Forecast:
-        return foretell(changed, replace(rows, longest=None, validated=None))
+        return cast(Forecast, facts.forecast(changed, full_length=True))
 
     fits = None
     if machine.free is not None:
         fits = {
             "micro_batch": largest_micro_batch(config, foretell, machine.free),
-            "max_length": largest_max_length(config, at_full_length, machine.free, facts.context),
+            "max_length": largest_max_length(
+                config, at_full_length, machine.free, facts.base.context
+            ),
         }
     return {
         "path": str(path),
         "base": config.model.base,
-        "parameters": facts.parameters,
+        "parameters": facts.base.parameters,
         **foretell(config).to_json(),
-        "rows": asdict(rows),
+        "rows": _rows(config, facts),
         "machine": asdict(machine),
         "fits": fits,
         "savings": [asdict(saving) for saving in savings(config, foretell)],
     }
 
 
-def _machine() -> _Machine:
-    """The GPU with the most free memory, else the processor."""
-    from workbench.hardware import host
-    from workbench.hardware.nvml import Nvml
-
-    nvml = Nvml()
-    free = [(gpu.free, gpu.index) for gpu in nvml.occupancy() if gpu.free is not None]
-    if free:
-        most, index = max(free)
-        names = {gpu.index: gpu.name for gpu in nvml.sample()}
-        return _Machine(Device(gpu=True), f"GPU {index} ({names.get(index) or 'NVIDIA'})", most)
-    device = Device(gpu=False, bfloat16=host.processor_has_bfloat16())
-    return _Machine(device, "this machine, without a GPU", host.memory_left())
-
-
-def _rows(workspace: Workspace, config: RunConfig, folder: Path) -> tuple[_Rows, tuple[int, ...]]:
-    """What the dataset's verdict says of the rows, if one is there, and the ids of new tokens."""
-    from workbench.data import verdict, versions
-    from workbench.data.template import ChatTemplate
-
-    data = config.data
-    assumed = f"each row is taken to have data.max_length tokens, {data.max_length:,}, all trained"
-    try:
-        template = ChatTemplate.load(folder, new_tokens=config.model.new_tokens)
-    except WorkbenchError as error:
-        return _Rows(source=f"{assumed}: {error.message}"), ()
-    try:
-        version = versions.resolve(workspace, data.dataset) if data.dataset else None
-        found = verdict.find(version, template) if version else None
-    except WorkbenchError as error:
-        return _Rows(source=f"{assumed}: {error.message}"), template.new_ids
-    if version is None:
-        return _Rows(source=f"{assumed}: data.dataset is empty"), template.new_ids
-    if found is None or "train" not in found.lengths:
-        asked = f"workbench data verdict {version.reference} --model {config.model.base}"
-        return _Rows(source=f"{assumed}: `{asked}` finds how long they are"), template.new_ids
-    train = found.lengths["train"]
-    kept = train.at(data.max_length, data.too_long)
-    validated = found.lengths.get("validation")
-    rows = _Rows(
-        longest=int(train.spread()["max"]),
-        validated=int(validated.spread()["max"]) if validated else None,
-        trained_share=kept.trained_kept / kept.tokens_kept if kept.tokens_kept else 1.0,
-        source=f"the longest row by the verdict of {version.reference}",
-    )
-    return rows, template.new_ids
+def _rows(config: RunConfig, facts: Circumstances) -> str:
+    """Where the length of the longest row is from, in words."""
+    if facts.dataset is not None and facts.dataset.lengths:
+        return f"the longest row by the verdict of {facts.dataset.reference}"
+    why = "; ".join(facts.unknown)
+    length = f"{config.data.max_length:,}"
+    return f"each row is taken to have data.max_length tokens, {length}, all trained. {why}"
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -154,7 +95,7 @@ def _show(result: dict[str, Any]) -> None:
     print(
         visible(
             f"The largest batch: {work['tokens']:,} tokens, the longest row {work['longest']:,}; "
-            f"{result['rows']['source']}."
+            f"{result['rows']}."
         )
     )
     _show_machine(result["machine"], result["fits"], total)

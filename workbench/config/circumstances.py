@@ -1,0 +1,114 @@
+"""What a config is judged by: its base, its rows and the machine, as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from workbench.config.activations import Work
+from workbench.config.base_facts import BaseFacts
+from workbench.config.memory import Device, Forecast, forecast, largest_work
+from workbench.config.schema import RunConfig
+
+if TYPE_CHECKING:
+    from workbench.data.lengths import Lengths
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the run would be computed: the GPU with the most free memory, else the processor."""
+
+    device: Device
+    name: str
+    free: int | None
+    """Bytes; None where nobody tells."""
+    total: int | None = None
+    gpus: int = 0
+    """GPUs that the driver tells of."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What a base's tokenizer and chat template do."""
+
+    chat: bool
+    """Whether it has a chat template."""
+    system: bool
+    """Whether the template writes what a system turn says."""
+    pad_ends: bool
+    """Whether padding is a token that ends an answer, or the tokenizer has none of its own."""
+    new_ids: tuple[int, ...] = ()
+    """Token ids of `model.new_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """Training rows of a task."""
+
+    rows: int
+    """With repeats."""
+    different: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """What is known of a dataset version without reading its rows."""
+
+    reference: str
+    """`NAME@VERSION`."""
+    train: int
+    """Rows."""
+    validation: int
+    systems: int = 0
+    """Turns that a system field makes."""
+    plain_texts: int = 0
+    """Rows that are text without turns."""
+    tasks: Mapping[str, TaskRows] = field(default_factory=dict)
+    """Training rows by task; the empty name is that of rows without one."""
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
+    """Tokens of rows by split, under this base's template; empty where no verdict was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All of it; None stands for what isn't known."""
+
+    machine: Machine
+    base: BaseFacts | None = None
+    template: TemplateFacts | None = None
+    dataset: DatasetFacts | None = None
+    unknown: tuple[str, ...] = ()
+    """What isn't known and how to have it known, a sentence each."""
+
+    @property
+    def new_ids(self) -> tuple[int, ...]:
+        return self.template.new_ids if self.template else ()
+
+    def largest_work(self, config: RunConfig, *, full_length: bool = False) -> Work:
+        """The largest batch that the rows can give; of rows that were never measured, and at
+        `full_length`, each is taken to have `data.max_length` tokens."""
+        lengths = self.dataset.lengths if self.dataset and not full_length else {}
+        train, validation = lengths.get(TRAIN), lengths.get(VALIDATION)
+        share = 1.0
+        if measured := self.dataset and self.dataset.lengths.get(TRAIN):
+            kept = measured.at(config.data.max_length, config.data.too_long)
+            share = kept.trained_kept / kept.tokens_kept if kept.tokens_kept else 1.0
+        return largest_work(
+            config,
+            train.longest if train else None,
+            share,
+            validation.longest if validation else None,
+        )
+
+    def forecast(self, config: RunConfig, *, full_length: bool = False) -> Forecast | None:
+        """What `config` takes of the machine's memory; None where the base isn't known.
+
+        Raises WorkbenchError for modules that the config names and the base has not.
+        """
+        if self.base is None:
+            return None
+        work = self.largest_work(config, full_length=full_length)
+        return forecast(config, self.base, work, self.machine.device, self.new_ids)

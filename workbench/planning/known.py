@@ -1,0 +1,93 @@
+"""Gather what is known of a run before it starts: from files, the driver and verdicts, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workbench import base_models
+from workbench.config.base_facts import BaseFacts
+from workbench.config.circumstances import (
+    TRAIN,
+    VALIDATION,
+    Circumstances,
+    DatasetFacts,
+    Machine,
+    TaskRows,
+    TemplateFacts,
+)
+from workbench.config.memory import Device
+from workbench.config.schema import RunConfig
+from workbench.data import verdict, versions
+from workbench.data.template import ChatTemplate
+from workbench.errors import WorkbenchError
+from workbench.hardware import host
+from workbench.hardware.nvml import Nvml
+from workbench.workspace import Workspace
+
+
+def gather(workspace: Workspace, config: RunConfig) -> Circumstances:
+    """The circumstances of a config. What can't be known is said in `unknown`; nothing raises."""
+    unknown: list[str] = []
+    base = template = loaded = None
+    try:
+        folder = base_models.resolve(workspace, config.model.base)
+        base = BaseFacts.of(folder)
+        loaded, template = _template(folder, config)
+    except WorkbenchError as error:
+        unknown.append(f"The base: {error}")
+    dataset = _dataset(workspace, config, loaded, unknown)
+    return Circumstances(this_machine(), base, template, dataset, tuple(unknown))
+
+
+def this_machine() -> Machine:
+    """The GPU with the most free memory, else the processor."""
+    nvml = Nvml()
+    occupied = nvml.occupancy()
+    free = [(gpu.free, gpu.index) for gpu in occupied if gpu.free is not None]
+    if free:
+        most, index = max(free)
+        names = {gpu.index: gpu.name for gpu in nvml.sample()}
+        totals = {gpu.index: gpu.total for gpu in occupied}
+        name = f"GPU {index} ({names.get(index) or 'NVIDIA'})"
+        return Machine(Device(gpu=True), name, most, totals[index], len(occupied))
+    device = Device(gpu=False, bfloat16=host.processor_has_bfloat16())
+    return Machine(device, "this machine, without a GPU", host.memory_left())
+
+
+def _template(folder: Path, config: RunConfig) -> tuple[ChatTemplate, TemplateFacts]:
+    template = ChatTemplate.load(folder, new_tokens=config.model.new_tokens)
+    facts = TemplateFacts(
+        chat=bool(template.source),
+        system=template.writes_system(),
+        pad_ends=template.pad_id in template.stop_ids,
+        new_ids=template.new_ids,
+    )
+    return template, facts
+
+
+def _dataset(
+    workspace: Workspace, config: RunConfig, template: ChatTemplate | None, unknown: list[str]
+) -> DatasetFacts | None:
+    if not config.data.dataset:
+        unknown.append("The rows: data.dataset is empty.")
+        return None
+    try:
+        version = versions.resolve(workspace, config.data.dataset)
+        figures = versions.figures(version)
+        found = verdict.find(version, template) if template else None
+    except WorkbenchError as error:
+        unknown.append(f"The rows: {error}")
+        return None
+    if found is None:
+        asked = f"workbench data verdict {version.reference} --model {config.model.base}"
+        unknown.append(f"How long the rows are: `{asked}` finds it.")
+    parts = [part for part in figures["parts"] if part["split"] == TRAIN]
+    return DatasetFacts(
+        reference=version.reference,
+        train=version.splits.get(TRAIN, 0),
+        validation=version.splits.get(VALIDATION, 0),
+        systems=figures["roles"].get("system", {}).get("turns", 0),
+        plain_texts=figures["plain_texts"],
+        tasks={part["task"]: TaskRows(part["rows"], part["different_rows"]) for part in parts},
+        lengths={split: of for split, of in found.lengths.items() if split} if found else {},
+    )
