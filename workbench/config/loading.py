@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,8 +207,11 @@ def changed(config: RunConfig, path: str, text: str) -> RunConfig:
     return parse(config.model_dump(), [f"{path}={text}"], origin="The config")
 
 
-def dump(config: RunConfig) -> str:
-    """The config as YAML, each field with its help as a comment."""
+def dump(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:
+    """The config as YAML, each field with its help as a comment.
+
+    `comments` are lines to stand above fields, by their paths.
+    """
     out: list[str] = []
     section = ""
     for item in fields():
@@ -219,13 +222,16 @@ def dump(config: RunConfig) -> str:
         value = yaml.safe_dump(value_at(config, item.path), default_flow_style=True, width=math.inf)
         unit = f" [{item.unit}]" if item.unit else ""
         shown = value.removesuffix("\n").removesuffix("...").strip()
-        out.append(f"{'  ' if head else ''}{name}: {shown}  # {item.help}{unit}")
+        indent = "  " if head else ""
+        if comment := (comments or {}).get(item.path):
+            out.append(f"{indent}# {' '.join(comment.split())}")
+        out.append(f"{indent}{name}: {shown}  # {item.help}{unit}")
     return "\n".join(out).lstrip("\n") + "\n"
 
 
-def save(config: RunConfig, path: Path) -> None:
-    """Write the config as a YAML file, whole."""
-    write_text(path, dump(config))
+def save(config: RunConfig, path: Path, comments: Mapping[str, str] | None = None) -> None:
+    """Write the config as a YAML file, whole, with `comments` as `dump` has them."""
+    write_text(path, dump(config, comments))
 
 
 def value_at(config: RunConfig, path: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
-from workbench.verbs import exposures, forecast
+from workbench.verbs import exposures, forecast, presets
 from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -20,11 +20,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     leaf(verbs, "fields", help="every field, with its default", run=_fields, show=_show_fields)
     new = leaf(verbs, "new", help="write a config with every field", run=_new, show=_show_new)
     new.add_argument("name", metavar="NAME")
+    presets.add_choices(new)
     add_settings(new)
     new.add_argument("--force", action="store_true", help="replace one that is there")
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
     check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
     forecast.add_parser(verbs)
+    presets.add_parser(verbs)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
         add_settings(parser)
@@ -52,14 +54,17 @@ def _new(args: argparse.Namespace) -> dict[str, Any]:
     path = workspace.configs / f"{check_name(args.name, 'config')}.yaml"
     if path.exists() and not args.force:
         raise WorkbenchError(f"There is a config {path} already.", "--force replaces it.")
-    config = loading.default_config([f"name={args.name}", *args.settings])
+    made = presets.start(workspace, args, args.name)
     workspace.ensure()
-    loading.save(config, path)
-    return {"path": str(path), "config": config.model_dump()}
+    loading.save(made.config, path, made.comments())
+    preset = made.preset.to_json() if made.preset else None
+    return {"path": str(path), "config": made.config.model_dump(), "preset": preset}
 
 
 def _show_new(result: dict[str, Any]) -> None:
     print(f"Written to {result['path']}.")
+    if result["preset"]:
+        presets.show_notes(result["preset"])
     name = Path(result["path"]).stem
     if not result["config"]["data"]["dataset"]:
         print("Set data.dataset in it; `workbench data list` shows what there is.")
