@@ -182,9 +182,9 @@ def test_the_cutoff_is_that_of_the_rows(facts: Facts) -> None:
     made = presets.preset(facts(EIGHT_B), quantised=True, circumstances=around(80, rows))
     found = values(made)
     assert (found["data.max_length"], found["data.too_long"]) == (704, "drop")
-    cost = next(note.text for note in made.notes if note.text.startswith("At 704 tokens"))
-    assert "5 of 1,000 rows" in cost
-    assert "50 trained tokens (0.5%) are lost" in cost
+    cost = next(note.text for note in made.notes if "over 704 tokens" in note.text)
+    assert "are left out: 5 of 1,000, with 50 trained tokens (0.5%)" in cost
+    assert "before the whole answer of 5" in cost
     config = presets.apply(RunConfig(), made)
     assert config.data.max_length == 704
     # No row is longer than the cutoff: none may be.
@@ -197,7 +197,7 @@ def test_the_cutoff_is_no_longer_than_the_bases_context(facts: Facts) -> None:
     rows = measured([9000] * 200)
     made = presets.preset(facts("smollm2-135m"), quantised=False, circumstances=around(80, rows))
     assert values(made)["data.max_length"] == facts("smollm2-135m").context == 8192
-    assert any("200 of 200 rows are longer" in note.text for note in made.notes)
+    assert any("200 of 200" in note.text for note in made.notes)
 
 
 def test_the_batch_is_what_the_forecast_has_room_for(facts: Facts) -> None:

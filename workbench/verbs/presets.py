@@ -6,16 +6,18 @@ import argparse
 import shutil
 import textwrap
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.config import loading, presets
-from workbench.config.presets import page
+from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import user_path
 from workbench.text import visible
 from workbench.verbs.common import leaf, table
 from workbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from workbench.config.presets import Family, Preset
 
 METHODS = {"lora": False, "qlora": True}
 """Whether the base is quantised."""
@@ -27,17 +29,19 @@ class Start:
     """A config to begin with, and what its settings rest on."""
 
     config: RunConfig
-    preset: presets.Preset | None = None
+    preset: Preset | None = None
 
     def comments(self) -> dict[str, str]:
         """The source of each setting that is still the preset's."""
+        from workbench.config import presets
+
         if self.preset is None:
             return {}
         other = {d.path for d in presets.differences(self.config, self.preset)}
         return {
             path: figure.source
             for path, figure in self.preset.settings.items()
-            if path not in other
+            if path not in other and not _goes_without_saying(path, figure.value, figure.others)
         }
 
 
@@ -60,7 +64,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add what a preset is chosen by."""
     parser.add_argument("--preset", choices=METHODS, help="LoRA, or QLoRA (the base in 4 bits)")
     parser.add_argument("--base", metavar="BASE", help="a folder, a hub id, or default")
-    parser.add_argument("--task", choices=presets.TASKS, help="what it is fine-tuned for")
+    parser.add_argument("--task", metavar="TASK", help="what it is for, such as summarisation")
     parser.add_argument("--dataset", metavar="REF", help="the rows that cutoff and epochs are for")
 
 
@@ -69,6 +73,8 @@ def start(workspace: Workspace, args: argparse.Namespace, name: str) -> Start:
 
     Raises WorkbenchError for a base that isn't there, ConfigError for what can't be set.
     """
+    from workbench.config import presets
+
     chosen = [f"name={name}"]
     chosen += [f"model.base={args.base}"] if args.base else []
     chosen += [f"data.dataset={args.dataset}"] if args.dataset else []
@@ -84,10 +90,9 @@ def start(workspace: Workspace, args: argparse.Namespace, name: str) -> Start:
     return Start(loading.parse(with_preset, args.settings, origin="The config"), found)
 
 
-def _made(
-    workspace: Workspace, config: RunConfig, methods: list[str], task: str
-) -> list[presets.Preset]:
+def _made(workspace: Workspace, config: RunConfig, methods: list[str], task: str) -> list[Preset]:
     from workbench import base_models
+    from workbench.config import presets
     from workbench.config.presets.shapes import facts_of
     from workbench.planning import known
 
@@ -103,11 +108,17 @@ def _made(
 
 
 def _presets(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.config import presets
+    from workbench.config.presets import page
+
     if args.markdown:
         return {"markdown": page.markdown()}
     if args.base is None and args.dataset is None and args.preset is None:
-        tasks = [t.to_json() for t in presets.TASKS.values() if args.task in (None, t.name)]
-        return {"families": [_family(family) for family in presets.FAMILIES], "tasks": tasks}
+        tasks = [presets.task_of(args.task)] if args.task else presets.TASKS.values()
+        return {
+            "families": [_family(family) for family in presets.FAMILIES],
+            "tasks": [task.to_json() for task in tasks],
+        }
     chosen = [f"model.base={args.base}"] if args.base else []
     chosen += [f"data.dataset={args.dataset}"] if args.dataset else []
     config = loading.default_config(chosen)
@@ -120,7 +131,7 @@ def _presets(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _family(family: presets.Family) -> dict[str, Any]:
+def _family(family: Family) -> dict[str, Any]:
     return {
         "name": family.name,
         "title": family.title,
@@ -153,51 +164,43 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _show_all(result: dict[str, Any]) -> None:
-    rows = [
-        [
-            family["title"],
-            ", ".join(size["name"] for size in family["sizes"]),
-            ", ".join(family["model_types"]),
-        ]
-        for family in result["families"]
-    ]
-    print(table(["family", "sizes", "model_type"], [[r[0], r[1], r[2]] for r in rows]))
-    print("\nAny other base gets the general preset. By the task (--task):")
-    print(
-        table(
-            ["task", "for"], [[t["name"], t["title"].partition(": ")[2]] for t in result["tasks"]]
-        )
-    )
-    print("\nA base's own, with sources: workbench config presets --base BASE [--task TASK]")
+    for family in result["families"]:
+        print(f"{family['title']} (model_type {', '.join(family['model_types'])})")
+        _indent(", ".join(size["name"] for size in family["sizes"]), 4)
+    print("Any other base gets the general preset.\n\nBy the task (--task):")
+    rows = [[task["name"], task["title"].partition(": ")[2]] for task in result["tasks"]]
+    print(table(["task", "for"], rows))
+    print("\nWith every figure and its source: workbench config presets --base BASE [--task TASK]")
 
 
 def _show_one(preset: dict[str, Any], first: dict[str, Any] | None) -> None:
     """A preset in full, or what is otherwise than in the one before."""
+    from workbench.config.presets import plain as written
+
     print(visible(f"{preset['name']}: {preset['title']}"))
     settings, notes = preset["settings"], preset["notes"]
     if first is not None:
         print(visible(f"as {first['name']}, but for"))
         settings = {p: f for p, f in settings.items() if f != first["settings"].get(p)}
         notes = [note for note in notes if note not in first["notes"]]
-    plain = {p: f for p, f in settings.items() if _goes_without_saying(p, f)}
+    plain = {p: f for p, f in settings.items() if _goes_without_saying(p, f["value"], f["others"])}
     column = max((len(path) for path in settings if path not in plain), default=0) + 4
     for path, figure in settings.items():
         if path in plain:
             continue
-        print(visible(f"  {path.ljust(column - 2)}{presets.plain(figure['value'])}", one_line=True))
+        print(visible(f"  {path.ljust(column - 2)}{written(figure['value'])}", one_line=True))
         _indent(figure["source"], column)
         if figure["others"]:
             _indent(f"others: {figure['others']}", column)
     if plain:
-        listed = ", ".join(f"{path} {presets.plain(f['value'])}" for path, f in plain.items())
+        listed = ", ".join(f"{path} {written(f['value'])}" for path, f in plain.items())
         _indent(f"and as by default {listed}", 2)
     _show_notes(notes, _width())
 
 
-def _goes_without_saying(path: str, figure: dict[str, Any]) -> bool:
+def _goes_without_saying(path: str, value: Any, others: str) -> bool:
     """Whether a setting is only there so that a config that has it otherwise is put right."""
-    default = loading.value_at(RunConfig(), path)
-    return bool(figure["value"] == default and not figure["others"])
+    return bool(value == loading.value_at(RunConfig(), path) and not others)
 
 
 def _indent(text: str, column: int) -> None:
@@ -232,6 +235,8 @@ def _width() -> int:
 def _show_task(name: str) -> None:
     if not name:
         return
-    task = presets.TASKS[name]
+    from workbench.config.presets import task_of
+
+    task = task_of(name)
     for what, text in (("Data", task.data), ("Judged by", task.metric)):
         print(textwrap.fill(f"{what}: {text}", _WIDEST, subsequent_indent="  "))

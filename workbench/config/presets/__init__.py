@@ -8,7 +8,7 @@ from workbench.config.presets.build import apply, differences, preset
 from workbench.config.presets.families import FAMILIES, family_of
 from workbench.config.presets.family import Family, Member
 from workbench.config.presets.figures import Difference, Figure, Note, Preset, Recipe, plain
-from workbench.config.presets.tasks import TASKS, Task
+from workbench.config.presets.tasks import TASKS, Task, task_of
 
 __all__ = [
     "FAMILIES",
@@ -26,4 +26,5 @@ __all__ = [
     "family_of",
     "plain",
     "preset",
+    "task_of",
 ]

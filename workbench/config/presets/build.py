@@ -16,9 +16,8 @@ from workbench.config.presets.families import family_of
 from workbench.config.presets.family import Family, Member
 from workbench.config.presets.figures import Difference, Figure, Note, Preset, Recipe
 from workbench.config.presets.memory import fit
-from workbench.config.presets.tasks import TASKS, Task
+from workbench.config.presets.tasks import Task, task_of
 from workbench.config.schema import RunConfig
-from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.data.lengths import Lengths
@@ -46,9 +45,7 @@ def preset(
     batch and checkpointing are what the machine has room for. Raises WorkbenchError for an unknown
     task.
     """
-    if task and task not in TASKS:
-        raise WorkbenchError(f"There is no task {task}.", f"Choose one of {', '.join(TASKS)}.")
-    family, chosen = family_of(facts), TASKS.get(task)
+    family, chosen = family_of(facts), task_of(task) if task else None
     member = family.member(facts.parameters) if family else None
     known = replace(circumstances, base=facts) if circumstances else None
     dataset = known.dataset if known else None
@@ -211,9 +208,9 @@ def _cost(lengths: Lengths, cutoff: int, rule: str) -> Note:
     share = lost / kept.trained_tokens if kept.trained_tokens else 0.0
     what = "are left out" if rule == "drop" else "are cut"
     return Note(
-        f"At {cutoff:,} tokens {kept.cut:,} of {kept.rows:,} rows are longer and {what}: "
-        f"{lost:,} trained tokens ({share:.1%}) are lost; {kept.wholly_lost:,} rows would lose all "
-        f"of their answer, {kept.partly_lost:,} a part."
+        f"Rows over {cutoff:,} tokens {what}: {kept.cut:,} of {kept.rows:,}, with {lost:,} trained "
+        f"tokens ({share:.1%}). The cutoff lies before the whole answer of {kept.wholly_lost:,} of "
+        f"them and inside that of {kept.partly_lost:,}."
     )
 
 

@@ -53,8 +53,8 @@ _GEMMA_ROLES = Note(
     "the models' chat templates; Axolotl, gemma2/qlora.yml: drop_system_message",
 )
 _GEMMA_FLOAT16 = Note(
-    "bfloat16, never float16: its activations reach some 800,000, and float16 ends at 65,504. "
-    "Workbench has no float16; where a GPU has no bfloat16, it computes in float32.",
+    "bfloat16, never float16: activations of Gemma 3 reach some 800,000, and float16 ends at "
+    "65,504. Workbench has no float16; where a GPU has no bfloat16, it computes in float32.",
     "transformers issue 36822; Unsloth pull request 4014",
 )
 _EXPERTS = Note(

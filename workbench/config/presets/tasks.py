@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from workbench.config.presets.figures import Figure, Note
+from workbench.errors import WorkbenchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ _ALL = (
             ),
             "training.learning_rate": Figure(
                 1e-4,
-                "LLaMA-Factory, train_lora/llama3_lora_pretrain.yaml: forgets less than 2e-4",
+                "LLaMA-Factory, train_lora/llama3_lora_pretrain.yaml; a low rate forgets less",
                 "5e-5 (Unsloth, continued pretraining)",
             ),
             "training.epochs": Figure(
@@ -188,3 +189,10 @@ _ALL = (
 )
 
 TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}
+
+
+def task_of(name: str) -> Task:
+    """The task of that name. Raises WorkbenchError with those that there are."""
+    if name not in TASKS:
+        raise WorkbenchError(f"There is no task {name}.", f"Choose one of {', '.join(TASKS)}.")
+    return TASKS[name]
