@@ -73,7 +73,7 @@ def training(quantised: bool, parameters: int, recipes: Sequence[Recipe]) -> dic
             _joined("16 (Unsloth at 16, Axolotl at 32, QLoRA at 64)", alphas),
         ),
         "lora.dropout": Figure(
-            0.0, "PEFT, Unsloth, torchtune", "0.05 (TRL, Axolotl), 0.1 (QLoRA to 13B)"
+            0.0, "PEFT, Unsloth, torchtune", "0.05 (TRL, Axolotl), 0.1 (QLoRA, 7B)"
         ),
         "lora.rslora": Figure(False, "alpha is made for alpha/r"),
         "training.learning_rate": rate,

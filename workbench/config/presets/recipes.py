@@ -1,4 +1,5 @@
-"""Published recipes for LoRA and QLoRA, by family: each figure was read in the file that is named.
+"""Published recipes for LoRA and QLoRA, by family: each figure was read in the file that is named
+(of Google's guide and Microsoft's sample, in copies of them).
 
 Files of Axolotl are under its `examples/`, of torchtune under `recipes/configs/`, of LLaMA-Factory
 under `examples/`, of Oumi under `configs/recipes/`, of the alignment handbook under `recipes/`.
