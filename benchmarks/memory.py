@@ -293,7 +293,7 @@ def _resident(folder: Path, length: int) -> tuple[int, int]:
     result = rehearsal.rehearse(
         TrainedTokenLoss(trained),
         lambda: make_optimizer(parameter_groups(trained, config), config.training),
-        batch,
+        [batch],
         None,
         lambda doing: nullcontext(),
     )

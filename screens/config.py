@@ -18,6 +18,8 @@ from screens.widgets.row_table import Column, RowTable
 from workbench.config import loading
 from workbench.config.loading import ConfigError, ConfigField
 from workbench.config.schema import RunConfig
+from workbench.config.section import weights_in_words
+from workbench.config.steps import StepSize
 from workbench.data import versions
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -76,10 +78,14 @@ class ConfigScreen(WorkbenchScreen):
             if cutoff := self.shell.chosen_max_length:
                 self.shell.chosen_max_length = None
                 self._set(_CUTOFF, str(cutoff))
-        elif not self._config.data.dataset and (known := versions.list_versions(self.workspace)):
+        elif self._names_no_rows and (known := versions.list_versions(self.workspace)):
             self._config = loading.changed(self._config, _DATASET, known[0].reference)
         self._refresh()
         self.focus_body()
+
+    @property
+    def _names_no_rows(self) -> bool:
+        return not self._config.data.dataset and not self._config.data.mixture
 
     def focus_body(self) -> None:
         self.set_focus(self.query_one(RowTable))
@@ -138,12 +144,12 @@ class ConfigScreen(WorkbenchScreen):
     def action_start(self) -> None:
         """Start a run with this config; asks first."""
         config = self._config
-        rows = config.training.batch_size * config.training.accumulation
+        step = StepSize.of(config.training).in_words()
         method = "LoRA" if config.model.quantization == "none" else "QLoRA"
         question = (
             f"Start {config.name}: {method} of rank {config.lora.rank} on {config.model.base},\n"
-            f"trained on {config.data.dataset or 'no dataset yet'},\n"
-            f"{rows} rows a step?"
+            f"trained on {_rows_of(config)},\n"
+            f"{step}?"
         )
         self.app.push_screen(Confirm(visible(question)), self._start_agreed)
 
@@ -292,10 +298,18 @@ class ConfigScreen(WorkbenchScreen):
         self.query_one("#help", Static).update(visible(text))
 
 
+def _rows_of(config: RunConfig) -> str:
+    if config.data.mixture:
+        return f"a mixture, {weights_in_words(config.data.mixture)}"
+    return config.data.dataset or "no dataset yet"
+
+
 def _shown(value: object) -> str:
     """A value as one writes it in the form."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(value)
+    if isinstance(value, dict):
+        return weights_in_words(value)
     return "" if value is None else str(value)

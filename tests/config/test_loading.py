@@ -50,6 +50,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "max_steps": 7,
         "batch_size": 2,
         "accumulation": 3,
+        "step_tokens": 4096,
         "micro_batch": 1,
         "packing": False,
         "learning_rate": 1e-5,
@@ -90,7 +91,8 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
     },
 }
 OTHERS_STILL: dict[str, Any] = {
-    "training": {"method": "full"},
+    "data": {"mixture": {"sft@0123456789ab": 0.7, "qa": 2.0}, "mixture_rows": 500},
+    "training": {"method": "full", "micro_batch_tokens": 2048},
     "job": {"accelerate_config": "mine: 3.yaml"},
 }
 """What can't stand beside the others."""
@@ -258,6 +260,10 @@ def test_a_long_wrong_value_is_not_repeated_in_full(written: Written) -> None:
         ("model.new_tokens=[]", []),
         ("training.micro_batch=auto", "auto"),
         ("training.micro_batch=", None),
+        ("data.mixture={chat: 0.7, qa: 3}", {"chat": 0.7, "qa": 3.0}),
+        ("data.mixture=chat@ab12=0.7, qa=3", {"chat@ab12": 0.7, "qa": 3.0}),
+        ("data.mixture=", {}),
+        ("data.mixture={}", {}),
         ("model.double_quantization=false", False),
         ("data.dataset=", ""),
         ("name=2024", "2024"),

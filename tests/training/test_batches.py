@@ -13,16 +13,17 @@ from workbench.training.batches import Layout, Schedule, collate
 
 
 def schedule(rows: int, **training: Any) -> Schedule:
-    return Schedule(rows, Training.model_validate({"accumulation": 1, **training}))
+    return Schedule([1] * rows, Training.model_validate({"accumulation": 1, **training}))
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "accumulation"), [(11, 2, 2), (8, 4, 1), (3, 4, 2)])
 def test_every_row_is_taken_once_an_epoch(rows: int, batch_size: int, accumulation: int) -> None:
     plan = schedule(rows, batch_size=batch_size, accumulation=accumulation, epochs=3)
-    assert plan.total_steps == 3 * plan.steps_per_epoch
+    an_epoch = plan.steps_in(0)
+    assert plan.total_steps == 3 * an_epoch
     orders = []
     for epoch in range(3):
-        steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
+        steps = range(epoch * an_epoch, (epoch + 1) * an_epoch)
         taken = [row for step in steps for row in plan.rows_of(step)]
         assert Counter(taken) == Counter(range(rows))
         assert all(0 < len(plan.rows_of(s)) <= batch_size * accumulation for s in steps)
@@ -47,7 +48,7 @@ def test_a_run_has_as_many_steps_as_its_epochs_or_max_steps_say(
     epochs: float, max_steps: int | None, steps: int
 ) -> None:
     plan = schedule(40, batch_size=4, epochs=epochs, max_steps=max_steps)
-    assert plan.steps_per_epoch == 10
+    assert plan.steps_in(0) == 10
     assert plan.total_steps == steps
     assert plan.epoch_after(5) == 0.5
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ import pytest
 import torch
 
 from tests.training.harness import CPU, adapter, build, configure, curve, encode, events, run
-from workbench.config.schema import RunConfig
+from workbench.config.schema import RunConfig, Training
+from workbench.config.steps import StepSize
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Evaluated, Notice, Progress, Rehearsed, Step
-from workbench.training.batches import Batch, Layout
+from workbench.training.batches import Batch, Layout, Schedule
 from workbench.training.loss import TrainedTokenLoss
 from workbench.training.rehearsal import batch_of, largest, rehearse
 
@@ -29,26 +32,71 @@ def cost(tokens: list[int], *, packed: bool) -> int:
     return sum(tokens) if packed else len(tokens) * max(tokens)
 
 
+def steps_of(lengths: list[int], size: StepSize, chance: random.Random) -> Iterator[list[int]]:
+    """The lengths of the rows of some steps."""
+    if size.rows:
+        for _ in range(60):
+            yield chance.sample(lengths, min(size.rows, len(lengths)))
+        return
+    for seed in range(12):
+        training = Training.model_construct(seed=seed, epochs=1, max_steps=None)
+        training = training.model_copy(update={"step_tokens": size.tokens})
+        plan = Schedule(lengths, training, size.least)
+        yield from ([lengths[i] for i in plan.rows_of(s)] for s in range(plan.total_steps))
+
+
 @pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("at_once", ["rows", "tokens"])
+@pytest.mark.parametrize("by", ["rows", "tokens"])
 @pytest.mark.parametrize("seed", range(40))
-def test_no_step_has_a_larger_batch(seed: int, packed: bool) -> None:
+def test_no_step_has_a_larger_batch(seed: int, by: str, at_once: str, packed: bool) -> None:
     chance = random.Random(seed)
     longest = chance.choice([4, 40, 400])
     lengths = [chance.randint(2, longest) for _ in range(chance.randint(1, 60))]
     lengths[0] = longest
     layout = Layout(chance.randint(1, 9), longest, 0, packed)
     ranks, a_step = chance.choice([1, 1, 2, 3]), chance.randint(1, 24)
-    rehearsed = [tokens for _, tokens in largest(lengths, layout, a_step, ranks)]
-    for _ in range(60):
-        step = chance.sample(lengths, min(a_step, len(lengths)))
+    if at_once == "tokens":
+        layout = replace(layout, size=0, tokens=chance.randint(longest // 2, 5 * longest))
+    size = StepSize(a_step, 0)
+    if by == "tokens":
+        size = StepSize(0, chance.randint(longest // 2, 9 * longest), ranks)
+    found = [[t for _, t in pieces] for pieces in largest(lengths, layout, size, ranks)]
+    most = max(cost(batch, packed=packed) for batch in found)
+    assert most == cost(found[0], packed=packed)
+    for step in steps_of(lengths, size, chance):
         for group in layout.groups(step, ranks):
             batch = [step[i] for i in group]
-            assert cost(batch, packed=packed) <= cost(rehearsed, packed=packed)
-            assert max(batch) <= max(rehearsed)
-    # It is none that no step could have: of as many rows as the layout and a step have.
-    assert cost(rehearsed, packed=packed) <= layout.size * longest
-    assert sum(rehearsed) <= sum(sorted(lengths)[-a_step:])
-    assert len(rehearsed) <= a_step
+            assert cost(batch, packed=packed) <= most
+            assert max(batch) <= max(map(max, found))
+            if at_once == "tokens":
+                assert cost(batch, packed=packed) <= layout.tokens or len(batch) == 1
+    # It is none that no step could have: of as much as the layout and a step have.
+    assert most <= max(longest, layout.tokens or layout.size * longest)
+    for batch in found:
+        if by == "rows":
+            assert len(batch) <= a_step
+            assert sum(batch) <= sum(sorted(lengths)[-a_step:])
+        elif packed:
+            assert sum(batch) <= max(size.tokens, ranks * longest)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_batch_by_tokens_has_no_more_and_a_longer_row_goes_alone(packed: bool) -> None:
+    lengths = [70, 130, 20, 50, 50, 10, 60]
+    groups = Layout(0, 130, 0, packed, tokens=100).groups(lengths)
+    batches = [[lengths[i] for i in group] for group in groups]
+    assert sorted(n for batch in batches for n in batch) == sorted(lengths)
+    assert batches[0] == [130]
+    padded = [[70], [60], [50, 50], [20, 10]]
+    assert batches[1:] == ([[70, 20, 10], [60], [50, 50]] if packed else padded)
+
+
+def test_padded_by_tokens_the_fullest_batch_and_the_longest_row_are_rehearsed() -> None:
+    """100 holds one row of 60, two of 50: both may be what takes most memory."""
+    layout = Layout(0, 60, 0, packed=False, tokens=100)
+    found = largest([50, 60, 50, 50], layout, StepSize(2, 0))
+    assert [[tokens for _, tokens in pieces] for pieces in found] == [[50, 50], [60]]
 
 
 def test_rows_that_do_not_fill_a_batch_together_are_rehearsed_as_those_that_do() -> None:
@@ -56,14 +104,14 @@ def test_rows_that_do_not_fill_a_batch_together_are_rehearsed_as_those_that_do()
     lengths = [100, *[66] * 9]
     layout = Layout(2, 100, 0, packed=True)
     assert sorted(map(len, layout.groups([66] * 3))) == [3]
-    assert [tokens for _, tokens in largest(lengths, layout, 8)] == [100, 66, 34]
+    assert [tokens for _, tokens in largest(lengths, layout, StepSize(8, 0))[0]] == [100, 66, 34]
 
 
 def test_the_rehearsed_batch_is_of_the_rows_themselves(base: Path) -> None:
     rows = encode(base, ROWS)
     lengths = [len(row) for row in rows]
     layout = Layout(2, max(lengths), 256, packed=True)
-    batch = batch_of(rows, largest(lengths, layout, 8), layout, CPU)
+    batch = batch_of(rows, largest(lengths, layout, StepSize(8, 0))[0], layout, CPU)
     assert batch.tokens == batch.input_ids.numel() == 2 * max(lengths)
     place, before = batch.places
     assert torch.equal(batch.input_ids[place, before + 1], batch.labels)
@@ -125,7 +173,7 @@ def test_no_page_is_made_for_an_optimiser_that_is_thrown_away(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     trained = [p for p in loop.model.parameters() if p.requires_grad]
-    rehearse(loop._measure, lambda: Paged(trained), batch, None, lambda doing: nullcontext())
+    rehearse(loop._measure, lambda: Paged(trained), [batch], None, lambda doing: nullcontext())
     assert len(taken) == steps
     assert all(p.grad is None for p in trained)
 

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Sections] = {
     "padded": {"training": {"packing": False}},
     "row by row": {"training": {"micro_batch": 1}},
     "auto": {"training": {"micro_batch": "auto"}},
+    "tokens": {"training": {"step_tokens": 560, "micro_batch_tokens": 200}},
     "nf4": {"model": {"quantization": "nf4"}, "training": {"gradient_checkpointing": True}},
     "full": {"training": {"method": "full", "learning_rate": 1e-3}},
     "bfloat16": {"model": {"dtype": "bfloat16"}},
@@ -49,8 +50,8 @@ SETTINGS: dict[str, Sections] = {
     "whole head": {"lora": {"modules_to_save": ["lm_head"]}},
 }
 KINDS = {
-    "none": ["packed", "padded", "row by row", "auto", "nf4"],
-    "fsdp": [kind for kind in SETTINGS if kind != "auto"],
+    "none": ["packed", "padded", "row by row", "auto", "tokens", "nf4"],
+    "fsdp": [kind for kind in SETTINGS if kind not in ("auto", "tokens")],
 }
 DRAWING: Sections = {
     "lora": {"dropout": 0.3},

@@ -54,6 +54,26 @@ def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
             f"{lora.initialisation} needs the base's weights as they are, and {holds}. Choose "
             "default or gaussian, or model.quantization none",
         )
+    if config.data.mixture and config.data.dataset:
+        yield (
+            "data.mixture",
+            f"it stands in place of data.dataset, and that is {config.data.dataset}. Leave one of "
+            "them empty",
+        )
+    if config.data.mixture_rows is not None and not config.data.mixture:
+        yield "data.mixture_rows", "it counts rows of data.mixture, and that is empty"
+    if 0 < (config.data.mixture_rows or 0) < len(config.data.mixture):
+        yield (
+            "data.mixture_rows",
+            f"{config.data.mixture_rows} rows are too few for the {len(config.data.mixture)} "
+            "versions of data.mixture",
+        )
+    if config.training.micro_batch_tokens is not None and config.training.micro_batch is not None:
+        yield (
+            "training.micro_batch_tokens",
+            "it stands in place of training.micro_batch, and that is "
+            f"{config.training.micro_batch}. Leave one of them empty",
+        )
     if config.evaluation.patience is not None and not config.evaluation.every:
         yield (
             "evaluation.patience",

@@ -8,7 +8,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -268,6 +268,8 @@ def _describe(path: str, info: FieldInfo) -> ConfigField:
 def _kind(annotation: Any, choices: tuple[str, ...]) -> str:
     if choices:
         return "choice"
+    if get_origin(annotation) is dict:
+        return "text"
     options = getattr(annotation, "__args__", (annotation,))
     for kind in (bool, int, float):
         if kind in options:

@@ -14,6 +14,7 @@ from typing import Any
 from workbench.config.activations import Formats, Work, held
 from workbench.config.base_facts import BaseFacts
 from workbench.config.schema import Optimizer, RunConfig
+from workbench.config.steps import StepSize
 from workbench.config.trained import added_rows, trained_tensors
 
 CUDA_CONTEXT = 1343 << 20
@@ -104,13 +105,19 @@ def largest_work(
     """The largest batch that rows of at most `longest` tokens can give (None: data.max_length).
 
     Packed, a batch has no more tokens than so many of the longest row would have; padded, just
-    as many. `trained_share` of the tokens are trained.
+    as many. `trained_share` of the tokens are trained. By tokens it has those of
+    `training.micro_batch_tokens`; no more than a step has, but for a row that is longer.
     """
     training = config.training
     row = config.data.max_length if longest is None else min(longest, config.data.max_length)
     rows = training.batch_size if training.micro_batch is None else training.micro_batch
     # `auto` begins with one, and takes more only where they fit.
-    tokens = row * (1 if rows == "auto" else rows)
+    at_once = training.micro_batch_tokens or row * (1 if rows == "auto" else rows)
+    step = StepSize.of(training, config.job.processes)
+    # Padded to the longest, a few rows of a step by tokens may have more than all of its own.
+    if training.packing or step.rows:
+        at_once = min(at_once, step.most_tokens(row))
+    tokens = max(row, at_once)
     validated = min(longest_validated or row, config.data.max_length)
     return Work(
         tokens,

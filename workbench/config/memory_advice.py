@@ -7,11 +7,14 @@ from typing import Literal
 
 from workbench.config.conflicts import needs_whole_base
 from workbench.config.schema import RunConfig, Training
+from workbench.config.steps import StepSize
 
 Doing = Literal["loading", "training", "evaluating", "answering"]
 """What a run was at when its memory ran out: each has settings that count then."""
 _MOST = 4096
 """The bound of training.accumulation."""
+_FEWEST_TOKENS = 16
+"""The bound of training.micro_batch_tokens."""
 
 
 def memory_advice(config: RunConfig, doing: Doing = "training") -> str:
@@ -31,7 +34,8 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
     training = config.training
     if doing == "training":
         if smaller := _smaller_batch(training):
-            yield f"{smaller} (as many rows a step)"
+            what = "rows" if training.step_tokens is None else "tokens"
+            yield f"{smaller} (as many {what} a step)"
         if not training.gradient_checkpointing:
             yield "training.gradient_checkpointing=true (about a third slower)"
     evaluation = config.evaluation
@@ -76,13 +80,20 @@ def _costly(config: RunConfig) -> Iterator[str]:
 
 
 def _smaller_batch(training: Training) -> str:
-    """At most half the rows at once, and as many a step; empty where it is one row already."""
+    """At most half as much at once, and as much a step; empty where it is one row already, or as
+    few tokens as there can be."""
+    if training.micro_batch_tokens is not None:
+        half = training.micro_batch_tokens // 2
+        return f"training.micro_batch_tokens={half}" if half >= _FEWEST_TOKENS else ""
     match training.micro_batch:
         case "auto":
             return ""
         case int(size):
             return f"training.micro_batch={size // 2}" if size > 1 else ""
-    rows = training.batch_size * training.accumulation
+    rows = StepSize.of(training).rows
+    if not rows:
+        half = training.batch_size // 2
+        return f"training.batch_size={half}" if half else ""
     smaller = (
         f"training.batch_size={n} training.accumulation={rows // n}"
         for n in range(training.batch_size // 2, 0, -1)

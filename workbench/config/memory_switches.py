@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
 
 Foretell = Callable[[RunConfig], Forecast]
 """The forecast of a config, all else being the same."""
@@ -32,10 +33,13 @@ class Saving:
 def largest_micro_batch(config: RunConfig, foretell: Foretell, free: int) -> int:
     """The most rows at once, of those of a step, that `free` bytes have room for; 0 where not
     even one fits."""
-    most = config.training.batch_size * config.training.accumulation
+    size = StepSize.of(config.training, config.job.processes)
+    # By tokens: packed, no more than so many of the longest rows go through at once.
+    most = size.rows or -(-size.tokens // foretell(config).work.longest)
 
     def fits(rows: int) -> bool:
-        return foretell(_with(config, "training", micro_batch=rows)).total <= free
+        at_once = {"micro_batch": rows, "micro_batch_tokens": None}
+        return foretell(_with(config, "training", **at_once)).total <= free
 
     return _largest(fits, 1, min(most, 4096))
 

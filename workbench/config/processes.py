@@ -13,6 +13,7 @@ import yaml
 
 from workbench.config.loading import ConfigError, ConfigProblem
 from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path
 
@@ -79,8 +80,8 @@ def accelerate_config(config: RunConfig) -> str:
 
 def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
     job, training = config.job, config.training
-    rows = training.batch_size * training.accumulation
-    if rows < job.processes:
+    rows = StepSize.of(training).rows
+    if 0 < rows < job.processes:
         text = f"a step has {rows} rows (times training.accumulation)"
         yield "training.batch_size", f"{text}, fewer than job.processes, {job.processes}"
     if job.gpus and job.gpus < job.processes:

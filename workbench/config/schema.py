@@ -16,7 +16,7 @@ from pydantic import (
 
 from workbench.config import conflicts
 from workbench.config.lora import Lora
-from workbench.config.section import Section, field, listed
+from workbench.config.section import Section, field, listed, weighted
 
 Optimizer = Literal[
     "adamw",
@@ -41,6 +41,8 @@ Acceptable = Literal[
     "contamination-of-evaluation",
 ]
 """Red findings of the gate that a run may start with."""
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A share, in any unit."""
 
 
 class Model(Section):
@@ -90,6 +92,20 @@ class Data(Section):
     """What it is trained on."""
 
     dataset: str = field("", "Dataset version: NAME or NAME@VERSION.")
+    mixture: dict[str, Weight] = field(
+        {},
+        "In place of dataset: versions with their shares, chat=0.7, qa=0.3; a run is of the version "
+        "that `workbench data mix` makes of them.",
+        source="T5, 2020, section 3.5.2",
+    )
+    mixture_rows: int | None = field(
+        None,
+        "Training rows of the mixture; empty: as many as there are in all of its versions.",
+        unit="rows",
+        source="T5, 2020, section 3.5.2",
+        ge=2,
+        le=(1 << 31) - 1,
+    )
     max_length: int = field(
         1024,
         "Longest example; longer ones are handled as `too_long` says.",
@@ -109,6 +125,18 @@ class Data(Section):
         None, "Validate on this many rows, the first ones; empty: on all.", unit="rows", ge=1
     )
 
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        return weighted(value)
+
+    @field_validator("mixture")
+    @classmethod
+    def _several(cls, value: dict[str, float]) -> dict[str, float]:
+        if len(value) == 1:
+            raise ValueError("a mixture is of two versions at least; of one, set data.dataset")
+        return value
+
 
 class Training(Section):
     """How it is trained."""
@@ -126,11 +154,29 @@ class Training(Section):
     accumulation: int = field(
         4, "Batches to an optimiser step; rows a step = batch_size x accumulation.", ge=1, le=4096
     )
+    step_tokens: int | None = field(
+        None,
+        "An optimiser step takes rows until the next one would bring it above so many tokens, and "
+        "at least one to a process; empty: batch_size x accumulation rows.",
+        unit="tokens",
+        source="fairseq's --max-tokens, 2019",
+        ge=16,
+        le=1 << 26,
+    )
     micro_batch: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = field(
         None,
         "Examples of a step that go through the model at once, in place of batch_size, with as "
         "many rows a step; auto: as many as fit, found by trying before the first step.",
         unit="rows",
+    )
+    micro_batch_tokens: int | None = field(
+        None,
+        "Tokens that go through the model at once, padding counted, in place of a number of rows; "
+        "a row that is longer goes alone.",
+        unit="tokens",
+        source="fairseq's --max-tokens, 2019",
+        ge=16,
+        le=1 << 26,
     )
     packing: bool = field(
         True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -24,6 +26,51 @@ def listed(value: Any) -> Any:
     if isinstance(value, str):
         return [name.strip() for name in value.split(",") if name.strip()]
     return value
+
+
+def weighted(value: Any) -> Any:
+    """`a=0.7, b=0.3`, with braces and colons as YAML has them or without, is a mapping of two;
+    nothing at all is an empty one.
+
+    Raises ValueError for what is none, for a name that stands in it twice, and for a weight in a
+    text that is no number above 0.
+    """
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        if truths := [str(name) for name, weight in value.items() if isinstance(weight, bool)]:
+            raise ValueError(f"true and false are no weight for {', '.join(truths)}")
+        return {str(name): weight for name, weight in value.items()}
+    if not isinstance(value, str):
+        raise ValueError("write it as NAME=WEIGHT, NAME=WEIGHT, or as a mapping")
+    text = value.strip()
+    if text.startswith("{") and text.endswith("}"):
+        text = text[1:-1]
+    found: dict[str, float] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, sign, weight = part.replace(":", "=").rpartition("=")
+        name = name.strip().strip("\"'")
+        if not sign or not name:
+            raise ValueError("write it as NAME=WEIGHT, NAME=WEIGHT")
+        if name in found:
+            raise ValueError(f"{name} has two weights")
+        found[name] = _weight(name, weight.strip())
+    return found
+
+
+def _weight(name: str, text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < math.inf:
+        raise ValueError(f"a weight is a number above 0, and that of {name} is {text or 'none'}")
+    return weight
+
+
+def weights_in_words(weights: Mapping[str, float]) -> str:
+    """`a=0.7, b=0.3`, which `weighted` reads."""
+    return ", ".join(f"{name}={weight!r}" for name, weight in weights.items())
 
 
 class Section(BaseModel):

@@ -118,6 +118,7 @@ class Lengths:
         lengths, heights = counts["lengths"], counts["heights"]
         self._rows = _Sums(lengths)
         self._tokens = _Sums({length: length * rows for length, rows in lengths.items()})
+        self._squares = _Sums({length: length**2 * rows for length, rows in lengths.items()})
         self._trained = _Sums(counts["trained"])
         self._begins, self._ends = _Sums(counts["begins"]), _Sums(counts["ends"])
         # How many rows have a trained token at a place, by where that number changes.
@@ -210,3 +211,11 @@ class Lengths:
             trained_tokens=self.trained_tokens,
             trained_kept=trained,
         )
+
+    def squares_at(self, cutoff: int, too_long: str = TRUNCATE) -> int:
+        """The sum of the squared lengths of the rows that are kept, as `at` keeps them."""
+        squares = self._squares.up_to(cutoff)
+        if too_long == TRUNCATE:
+            kept = self.at(cutoff, too_long)
+            squares += (kept.rows_kept - kept.whole) * cutoff**2
+        return squares

@@ -36,9 +36,11 @@ class Started:
     """Number format of the trained weights."""
     micro_batch: int = 0
     """Rows that go through the model at once, at most; packed, as many tokens as so many of the
-    longest have."""
+    longest have. 0 where tokens count."""
     packed: bool = False
     processes: int = 1
+    micro_batch_tokens: int = 0
+    """Tokens that go through at once, at most, but for a row that is longer; 0 where rows count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from workbench.config.circumstances import (
 from workbench.config.memory import Device
 from workbench.config.schema import RunConfig
 from workbench.data import verdict, versions
+from workbench.data.lengths import Lengths
 from workbench.data.template import ChatTemplate
+from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
@@ -37,6 +39,17 @@ def gather(workspace: Workspace, config: RunConfig) -> Circumstances:
         unknown.append(f"The base: {error}")
     dataset = _dataset(workspace, config, loaded, unknown)
     return Circumstances(this_machine(), base, template, dataset, tuple(unknown))
+
+
+def train_lengths(workspace: Workspace, config: RunConfig, version: Version) -> Lengths | None:
+    """How long a version's training rows are under a config's base; None where nobody has
+    measured them, or the base isn't here."""
+    try:
+        folder = base_models.resolve(workspace, config.model.base)
+        found = verdict.find(version, _template(folder, config)[0])
+    except WorkbenchError:
+        return None
+    return found.lengths.get(TRAIN) if found else None
 
 
 def this_machine() -> Machine:

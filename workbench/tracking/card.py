@@ -10,6 +10,7 @@ from workbench import base_models
 from workbench.config import loading
 from workbench.config.lora import Lora
 from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
 from workbench.files import user_path, write_text
 from workbench.tracking import figures, manifest, runs
 
@@ -66,7 +67,7 @@ def _head(made: dict[str, Any], config: RunConfig) -> Iterator[str]:
 
 def _training(config: RunConfig) -> Iterator[str]:
     training = config.training
-    rows = training.batch_size * training.accumulation
+    step = StepSize.of(training).in_words()
     yield "## Training"
     yield ""
     if not _is_whole(config):
@@ -78,7 +79,7 @@ def _training(config: RunConfig) -> Iterator[str]:
     yield f"  warm-up {warmup}, weight decay {training.weight_decay:g}"
     if training.neftune_alpha:
         yield f"- NEFTune, alpha {training.neftune_alpha:g}"
-    yield f"- {rows} rows a step, {config.data.max_length} tokens a row at most"
+    yield f"- {step}, {config.data.max_length} tokens a row at most"
     yield f"- seed {training.seed}"
     yield "- loss over the responses' tokens alone"
 

@@ -61,8 +61,9 @@ def setting(started: Started) -> str:
     parts = [started.device, started.dtype]
     if started.adapter_dtype not in ("", started.dtype):
         parts.append(f"trained in {started.adapter_dtype}")
-    if started.micro_batch:
-        parts.append(f"micro-batches of {_counted(started.micro_batch, 'row')}")
+    if at_once := started.micro_batch or started.micro_batch_tokens:
+        what = "row" if started.micro_batch else "token"
+        parts.append(f"micro-batches of {_counted(at_once, what)}")
         parts.append("packed" if started.packed else "padded")
     if started.processes > 1:
         parts.append(f"{started.processes} processes")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left, insort
+from array import array
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from workbench.config.schema import Training
+from workbench.config.steps import StepSize
 
 _LOOKED_AT = 256
 """Rows that are looked at for what all begin with."""
@@ -43,62 +46,134 @@ def lengths_of(rows: Sequence[Row]) -> Sequence[int]:
 
 
 class Schedule:
-    """Which rows each optimiser step takes: a function of the seed alone.
+    """Which rows each optimiser step takes: a function of the seed, and by tokens of the rows'
+    lengths, alone.
 
     So a sampler's state is one number, the step, and a resumed run takes the very rows
-    that the uninterrupted one would have taken.
+    that the uninterrupted one would have taken. By tokens an epoch has as many steps as its order
+    gives, and each is planned to know how many all have: a second for a million rows.
     """
 
-    def __init__(self, rows: int, training: Training) -> None:
-        """`rows` is the size of the training split, at least 1."""
-        self._rows = rows
+    def __init__(self, lengths: Sequence[int], training: Training, processes: int = 1) -> None:
+        """`lengths` are the tokens of each row of the training split, at least one, and
+        `processes` those that a step by tokens has a row for."""
+        self._size = StepSize.of(training, processes)
+        self._rows = len(lengths)
+        self._lengths = array("I", lengths if self._size.tokens else ())
         self._seed = training.seed
-        self.rows_a_step = training.batch_size * training.accumulation
-        self.steps_per_epoch = math.ceil(rows / self.rows_a_step)
-        # 1.1 epochs of 10 steps are 11 steps, though 1.1 * 10 is a little more.
-        by_epochs = math.ceil(round(training.epochs * self.steps_per_epoch, 6))
-        self._order: tuple[int, list[int]] = (-1, [])
-        self.total_steps = training.max_steps or by_epochs
+        self._epoch = -1
+        """The one that is planned: its order, and where in it each step begins, and the end."""
+        self._order: list[int] = []
+        self._starts = array("I")
+        self._before = [0]
+        """By tokens, the steps before each epoch, as far as they are known."""
+        self.total_steps = training.max_steps or self._steps_of(training.epochs)
+        # By tokens steps may be given that nobody has planned yet, and they may be many.
+        planned = training.max_steps is None or not self._size.tokens
+        self.epochs = (
+            self.epoch_after(self.total_steps) if planned else self.total_steps / self.steps_in(0)
+        )
+        """Passes over the data of all steps; of a number of steps by tokens as the first goes."""
+
+    def steps_in(self, epoch: int) -> int:
+        """How many steps the pass `epoch`, counted from 0, has."""
+        if self._size.rows:
+            return math.ceil(self._rows / self._size.rows)
+        return self._steps_before(epoch + 1) - self._steps_before(epoch)
 
     def epoch_after(self, step: int) -> float:
         """Passes over the data that are done after `step` steps."""
-        return step / self.steps_per_epoch
+        epoch, place = self._place_of(step)
+        # What was done of an epoch that nobody has begun is nothing: it is not planned for that.
+        return epoch + place / self.steps_in(epoch) if place else float(epoch)
 
     def epoch_of(self, step: int) -> int:
         """The pass over the data that step `step`, counted from 0, is in; the first is 1."""
-        return step // self.steps_per_epoch + 1
+        return self._place_of(step)[0] + 1
 
     def rows_of(self, step: int) -> list[int]:
         """The row numbers of step `step`, counted from 0."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = self._order_of(epoch)
-        return order[position * self.rows_a_step : (position + 1) * self.rows_a_step]
+        epoch, place = self._place_of(step)
+        self._plan(epoch)
+        return self._order[self._starts[place] : self._starts[place + 1]]
 
-    def _order_of(self, epoch: int) -> list[int]:
+    def _place_of(self, step: int) -> tuple[int, int]:
+        """The epoch of a step, and its place in it, both counted from 0."""
+        if self._size.rows:
+            return divmod(step, self.steps_in(0))
+        while self._before[-1] < step:
+            self._steps_before(len(self._before))
+        # The step that ends an epoch is followed by the first of the next.
+        epoch = bisect_right(self._before, step) - 1
+        return epoch, step - self._before[epoch]
+
+    def _steps_before(self, epoch: int) -> int:
+        """Steps of all epochs before it."""
+        if self._size.rows:
+            return epoch * self.steps_in(0)
+        for number in range(len(self._before) - 1, epoch):
+            self._plan(number)
+            self._before.append(self._before[-1] + len(self._starts) - 1)
+        return self._before[epoch]
+
+    def _steps_of(self, epochs: float) -> int:
+        """At least one."""
+        whole = int(epochs)
+        steps = self._steps_before(whole)
+        if rest := epochs - whole:
+            # 1.1 epochs of 10 steps are 11 steps, though 0.1 * 10 is a little more.
+            steps += math.ceil(round(rest * self.steps_in(whole), 6))
+        return max(1, steps)
+
+    def _plan(self, epoch: int) -> None:
         # Kept while the epoch lasts: to shuffle a million rows takes half a second.
-        if self._order[0] != epoch:
-            order = list(range(self._rows))
-            random.Random(f"{self._seed}/{epoch}").shuffle(order)  # noqa: S311
-            self._order = (epoch, order)
-        return self._order[1]
+        if self._epoch == epoch:
+            return
+        order = list(range(self._rows))
+        random.Random(f"{self._seed}/{epoch}").shuffle(order)  # noqa: S311
+        self._epoch, self._order, self._starts = epoch, order, self._cut(order)
+
+    def _cut(self, order: Sequence[int]) -> array[int]:
+        """Where the steps of an epoch begin, and the end."""
+        size, lengths = self._size, self._lengths
+        if size.rows:
+            return array("I", [*range(0, self._rows, size.rows), self._rows])
+        sums = array("Q", accumulate(map(lengths.__getitem__, order)))
+        starts, done = array("I", [0]), 0
+        while (start := starts[-1]) < self._rows:
+            end = max(bisect_right(sums, done + size.tokens, start), start + size.least)
+            starts.append(min(end, self._rows))
+            done = sums[starts[-1] - 1]
+        return starts
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many rows go through the model at once, and how they lie in a batch.
+    """How much goes through the model at once, and how rows lie in a batch.
 
     Packed rows lie end to end, as many as have no more tokens than `size` of the longest would
     have: a packed batch never needs more memory than a padded one may.
     """
 
     size: int
-    """Rows."""
+    """Rows; 0 where `tokens` counts."""
     longest: int
     """Tokens of the longest row that there is."""
     pad_id: int
     packed: bool
     beginning: tuple[int, ...] = ()
     """Token ids that rows begin with: packed rows have them in common, once at the front."""
+    tokens: int = 0
+    """Of a batch, padding counted, in place of `size`; a longer row is a batch of its own."""
+
+    @property
+    def room(self) -> int:
+        """Tokens of a packed batch."""
+        return self.tokens or self.size * self.longest
+
+    def rows_at_once(self, longest: int) -> int:
+        """Rows of a padded batch whose longest one has so many tokens."""
+        return max(1, self.tokens // longest) if self.tokens else self.size
 
     def groups(self, lengths: Sequence[int], ranks: int = 1) -> list[list[int]]:
         """The places of rows of `lengths` tokens, batch by batch, each in one batch.
@@ -109,15 +184,20 @@ class Layout:
         order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
         if self.packed:
             even = max(max(lengths), math.ceil(sum(lengths) / ranks))
-            return _best_fit(order, lengths, min(self.size * self.longest, even))
-        size = min(self.size, math.ceil(len(order) / ranks))
-        return [order[start : start + size] for start in range(0, len(order), size)]
+            return _best_fit(order, lengths, min(self.room, even))
+        found, start, even = [], 0, math.ceil(len(order) / ranks)
+        while start < len(order):
+            size = min(self.rows_at_once(lengths[order[start]]), even)
+            found.append(order[start : start + size])
+            start += size
+        return found
 
 
 def _best_fit(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Best-fit decreasing: each row, the longest first, to the fullest bin that has room for it.
 
-    At most 11/9 of the fewest bins possible, and four (Johnson, 1973).
+    At most 11/9 of the fewest bins possible, and four (Johnson, 1973). A row that has more tokens
+    than the budget has a bin of its own, which nothing has room in.
     """
     bins: list[list[int]] = []
     room: list[tuple[int, int]] = []

@@ -33,13 +33,14 @@ from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
 from workbench.training import embeddings, encoding, gated, model, saving
+from workbench.training.batches import lengths_of
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
 from workbench.training.ready import Foretell, Ready, make_ready
 from workbench.training.saving import Trained
 from workbench.training.token_cache import EncodedRows
-from workbench.training.unheeded import unheeded
+from workbench.training.unheeded import outgrown, unheeded
 from workbench.training.validation import Samples
 from workbench.workspace import Workspace
 
@@ -116,6 +117,8 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         control.end_if_asked(log, put_off=True)
     for text in unheeded(config, loop.schedule.total_steps, len(validation_rows)):
         log.write(Notice(text, "warning"))
+    for text in outgrown(config, lengths_of(train_rows)):
+        log.write(Notice(text))
     first_step = loop.resume()
     _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
     with advised(config, "training"):
@@ -237,7 +240,7 @@ def _tell_start(
     log.write(
         Started(
             total_steps=loop.schedule.total_steps,
-            epochs=round(loop.schedule.epoch_after(loop.schedule.total_steps), 3),
+            epochs=round(loop.schedule.epochs, 3),
             train_rows=len(train_rows),
             validation_rows=len(validation_rows),
             train_tokens=train_rows.tokens,
@@ -250,6 +253,7 @@ def _tell_start(
             micro_batch=ready.layout.size,
             packed=ready.layout.packed,
             processes=ranks.count,
+            micro_batch_tokens=ready.layout.tokens,
         )
     )
 

@@ -20,7 +20,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLines
 from workbench.training import checkpoint, sharding
 from workbench.training.accelerators import plain_accelerator
-from workbench.training.batches import Batch, Row, Schedule, collate
+from workbench.training.batches import Batch, Row, Schedule, collate, lengths_of
 from workbench.training.best import Best
 from workbench.training.examples import ExampleLog
 from workbench.training.figures import Figures, StepInFlight, StepLog
@@ -73,7 +73,7 @@ class Loop:
     ) -> None:
         self.config = config
         self.model = ready.model
-        self.schedule = Schedule(len(train), config.training)
+        self.schedule = Schedule(lengths_of(train), config.training, config.job.processes)
         self._train = train
         self.validation = validation
         self._samples = samples

@@ -10,6 +10,7 @@ import torch
 
 from workbench.config.activations import Work
 from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
 from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
@@ -115,12 +116,18 @@ def _layouts(
     training = config.training
     size = training.batch_size if training.micro_batch is None else training.micro_batch
     packed = training.packing and _pack(model, train, pad_id, log, ranks)
+    at_once = training.micro_batch_tokens or 0
     beginning = common_beginning(train) if packed and not training.neftune_alpha else ()
     some_row = next(row for row in train if row.trained_tokens)
     (alone,) = ranks.agree([not (beginning and checks.shares(model, some_row, pad_id))])
     how = (pad_id, packed, () if alone else beginning)
     return (
-        Layout(1 if size == "auto" else size, max(lengths_of(train)), *how),
+        Layout(
+            0 if at_once else 1 if size == "auto" else size,
+            max(lengths_of(train)),
+            *how,
+            tokens=at_once,
+        ),
         Layout(config.evaluation.batch_size, max(lengths_of(validation), default=1), *how),
     )
 
@@ -148,8 +155,7 @@ def _with_fitting_batch(
     found: int | None,
 ) -> Ready:
     """As many rows at once as fit; each rank tries, and the least that fits on any counts."""
-    training = ready.config.training
-    most = -(-training.batch_size * training.accumulation // ranks.count)
+    most = rehearsal.most_at_once(lengths_of(train), ready.layout, _step_of(ready), ranks.count)
 
     def tell(size: int) -> None:
         log.write(Progress("trying micro-batches", size, most, "rows"))
@@ -165,6 +171,10 @@ def _with_fitting_batch(
     layout = replace(layout, size=most - short)
     log.write(Notice(f"micro_batch auto: {layout.size} rows at once fit, of {most} a step."))
     return replace(ready, layout=layout)
+
+
+def _step_of(ready: Ready) -> StepSize:
+    return StepSize.of(ready.config.training, ready.config.job.processes)
 
 
 def _rehearse(
@@ -199,22 +209,21 @@ def _go_through(
 ) -> rehearsal.Result:
     """The largest batches of both splits, once; random numbers stay as they were."""
 
-    def largest(rows: Sequence[Row], layout: Layout, at_once: int) -> Batch:
+    def largest(rows: Sequence[Row], layout: Layout, step: StepSize) -> list[Batch]:
         # A row that begins with something else has all of it to itself.
         layout = replace(layout, beginning=())
-        picked = rehearsal.largest(lengths_of(rows), layout, at_once, ranks.count)
-        return rehearsal.batch_of(rows, picked, layout, device)
+        found = rehearsal.largest(lengths_of(rows), layout, step, ranks.count)
+        return [rehearsal.batch_of(rows, picked, layout, device) for picked in found]
 
-    a_step = ready.config.training.batch_size * ready.config.training.accumulation
     held_out = None
     if len(validation):
-        held_out = largest(validation, ready.validation_layout, len(validation))
+        (held_out,) = largest(validation, ready.validation_layout, StepSize(len(validation), 0))
     state = checkpoint.random_state()
     try:
         return rehearsal.rehearse(
             ready.measure,
             ready.make_optimizer,
-            largest(train, ready.layout, a_step),
+            largest(train, ready.layout, _step_of(ready)),
             held_out,
             partial(advised, ready.config),
         )

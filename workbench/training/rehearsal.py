@@ -9,15 +9,18 @@ import gc
 import heapq
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import nn
 
 from workbench.config.activations import Work
 from workbench.config.memory_advice import Doing
+from workbench.config.steps import StepSize
 from workbench.training import memory
 from workbench.training.batches import Batch, Layout, Row, collate
 from workbench.training.optimizers import is_paged
@@ -43,47 +46,102 @@ class Result:
     """The largest batches, as a forecast of memory is asked for them."""
 
 
-def largest(
-    lengths: Sequence[int], layout: Layout, rows: int, ranks: int = 1
-) -> list[tuple[int, int]]:
-    """The largest batch that `layout` may make of any `rows` of the rows of `lengths`: the place
-    of each row in it, and how many of its tokens.
+Pieces = list[tuple[int, int]]
+"""Of a batch the place of each row in it, and how many of its tokens."""
 
-    Packed, the last one is cut where the batch is full: of others than the longest one may be
+
+def largest(lengths: Sequence[int], layout: Layout, step: StepSize, ranks: int = 1) -> list[Pieces]:
+    """The largest batch that `layout` may make of the rows of any step, of those of `lengths`;
+    where that is without the longest row, one with it, too.
+
+    Packed, the last row is cut where the batch is full: of others than the longest one may be
     fuller than these would be.
     """
-    order = heapq.nlargest(rows, range(len(lengths)), key=lambda i: lengths[i])
+    # By tokens shorter rows may make up a fuller batch than the longest do.
+    few = step.rows and (layout.packed or not layout.tokens)
+    rows = step.rows if few else len(lengths)
+    order = heapq.nlargest(rows, range(len(lengths)), key=lengths.__getitem__)
     if not layout.packed:
-        size = min(layout.size, math.ceil(len(order) / ranks))
-        return [(place, lengths[place]) for place in order[:size]]
-    even = max(lengths[order[0]], math.ceil(sum(lengths[i] for i in order) / ranks))
-    picked, room = [], min(layout.size * layout.longest, even)
+        return _largest_padded(lengths, order, layout, step, ranks)
+    whole = sum(lengths[place] for place in order)
+    if step.tokens:
+        whole = min(whole, max(step.tokens, sum(lengths[i] for i in order[: step.least])))
+    longest = lengths[order[0]]
+    room = max(longest, min(layout.room, math.ceil(whole / ranks)))
+    picked = []
     for place in order:
         picked.append((place, min(room, lengths[place])))
         room -= lengths[place]
         if room <= 0:
             break
-    return picked
+    return [picked]
+
+
+def _largest_padded(
+    lengths: Sequence[int], order: Sequence[int], layout: Layout, step: StepSize, ranks: int
+) -> list[Pieces]:
+    """By the length that a batch is padded to: what has most tokens then, and the longest."""
+    most = _MostRows([lengths[place] for place in reversed(order)], step)
+    found: dict[int, tuple[int, int]] = {}
+    for begin, place in enumerate(order):
+        if (width := lengths[place]) not in found:
+            even = math.ceil(most.beside(width) / ranks)
+            found[width] = (begin, min(layout.rows_at_once(width), even, len(order) - begin))
+    widest = lengths[order[0]]
+    fullest = max(found, key=lambda width: (width * found[width][1], width))
+    return [
+        [(place, lengths[place]) for place in order[begin : begin + rows]]
+        for begin, rows in (found[width] for width in dict.fromkeys((fullest, widest)))
+    ]
+
+
+def most_at_once(lengths: Sequence[int], layout: Layout, step: StepSize, ranks: int = 1) -> int:
+    """How many rows at once, by `Layout.size`, a rank can have of a step at most."""
+    if step.rows:
+        return math.ceil(step.rows / ranks)
+    if layout.packed:
+        # As many tokens as so many of the longest have.
+        return math.ceil(max(step.tokens / ranks / layout.longest, step.least / ranks))
+    short = bisect_right(list(accumulate(sorted(lengths))), step.tokens)
+    return math.ceil(max(short, step.least) / ranks)
+
+
+class _MostRows:
+    """How many rows a step may have at most."""
+
+    def __init__(self, lengths: Sequence[int], step: StepSize) -> None:
+        """`lengths` are those of all rows, the shortest first."""
+        self._rows = len(lengths)
+        self._step = step
+        self._sums = list(accumulate(lengths)) if step.tokens else []
+
+    def beside(self, width: int) -> int:
+        """With one of `width` tokens."""
+        if self._step.rows:
+            return min(self._rows, self._step.rows)
+        short = bisect_right(self._sums, self._step.tokens - width)
+        return min(self._rows, max(1 + short, self._step.least))
 
 
 def rehearse(
     measure: nn.Module,
     make_optimizer: MakeOptimizer,
-    train: Batch,
+    train: Sequence[Batch],
     validation: Batch | None,
     advised: Advised,
 ) -> Result:
-    """Take the largest training batch forward and back and through the optimiser, and the largest
-    validation batch forward.
+    """Take the largest training batches, the one with most tokens first, forward and back and
+    through the optimiser, and the largest validation batch forward.
 
     `measure` is a TrainedTokenLoss. Each of the two goes on inside `advised`, and raises as that
     does when memory runs out.
     """
-    device = train.input_ids.device
+    device = train[0].input_ids.device
     memory.forget_peak(device)
     began = time.perf_counter()
     with advised("training"):
-        _step(measure, make_optimizer, train)
+        for batch in train:
+            _step(measure, make_optimizer, batch)
     if validation is not None:
         measure.eval()
         with advised("evaluating"), torch.no_grad():
@@ -92,12 +150,13 @@ def rehearse(
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - began
     work = Work(
-        train.input_ids.numel(),
-        max(train.lengths, default=1),
-        train.trained_tokens,
+        max(batch.input_ids.numel() for batch in train),
+        max(max(batch.lengths, default=1) for batch in train),
+        max(batch.trained_tokens for batch in train),
         0 if validation is None else validation.input_ids.numel(),
     )
-    return Result(len(train.rows), train.tokens, memory.peak(device), seconds, work)
+    rows, tokens = len(train[0].rows), train[0].tokens
+    return Result(rows, tokens, memory.peak(device), seconds, work)
 
 
 def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from workbench.config.schema import RunConfig
+from workbench.config.schema import RunConfig, Training
+
+_ACCUMULATION: int = Training.model_fields["accumulation"].default
 
 
 def unheeded(config: RunConfig, total_steps: int, validation_rows: int) -> Iterator[str]:
@@ -21,3 +23,23 @@ def unheeded(config: RunConfig, total_steps: int, validation_rows: int) -> Itera
             f"training.warmup_steps is {warmup}, and there are {total_steps} steps. Use fewer, "
             "or leave it empty for training.warmup_ratio."
         )
+    training = config.training
+    if training.step_tokens is not None and training.accumulation != _ACCUMULATION:
+        yield (
+            f"training.accumulation ({training.accumulation}) does nothing: steps are filled by "
+            "tokens (training.step_tokens). Leave one of them out."
+        )
+
+
+def outgrown(config: RunConfig, lengths: Sequence[int]) -> Iterator[str]:
+    """Each budget of tokens that some training rows are too long for, with what becomes of them."""
+    training = config.training
+    budgets = (
+        ("training.step_tokens", training.step_tokens, "a step with one has more"),
+        ("training.micro_batch_tokens", training.micro_batch_tokens, "each goes through alone"),
+    )
+    for path, budget, what in budgets:
+        longer = sum(length > budget for length in lengths) if budget is not None else 0
+        if longer:
+            rows = "1 row has" if longer == 1 else f"{longer:,} rows have"
+            yield f"{rows} more tokens than {path}, {budget:,}: {what}."

@@ -16,7 +16,12 @@ def of(workspace: Workspace, config: RunConfig) -> dict[str, Any]:
     """For `--json`: `tasks`, and `warnings` in words. Raises WorkbenchError when the config's
     dataset version isn't there, or can't be read."""
     version = versions.resolve(workspace, config.data.dataset)
-    found = exposure.by_task(version, config)
+    lengths = None
+    if exposure.depends_on_lengths(config):
+        from workbench.planning import known
+
+        lengths = known.train_lengths(workspace, config, version)
+    found = exposure.by_task(version, config, lengths)
     return {
         "dataset": version.reference,
         "tasks": [entry.to_json() for entry in found],
@@ -27,9 +32,13 @@ def of(workspace: Workspace, config: RunConfig) -> dict[str, Any]:
 def text(result: dict[str, Any]) -> str:
     """The same for a person."""
     rows = [
-        [entry["task"] or "–", entry["rows"], entry["different_rows"], f"{entry['epochs']:.2f}"]
+        [entry["task"] or "–", entry["rows"], entry["different_rows"], _epochs(entry["epochs"])]
         for entry in result["tasks"]
     ]
     columns = ("task", "training rows", "different", "epochs of each")
     lines = [result["dataset"], table(columns, rows), *result["warnings"]]
     return visible("\n".join(lines))
+
+
+def _epochs(epochs: float | None) -> str:
+    return "–" if epochs is None else f"{epochs:.2f}"
