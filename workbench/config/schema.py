@@ -94,8 +94,8 @@ class Data(Section):
     dataset: str = field("", "Dataset version: NAME or NAME@VERSION.")
     mixture: dict[str, Weight] = field(
         {},
-        "In place of dataset: versions with their shares, chat=0.7, qa=0.3; a run is of the version "
-        "that `workbench data mix` makes of them.",
+        "In place of dataset: versions with their shares, chat=0.7, qa=0.3; a run is of the "
+        "version that `workbench data mix` makes of them.",
         source="T5, 2020, section 3.5.2",
     )
     mixture_rows: int | None = field(

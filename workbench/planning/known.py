@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from workbench import base_models
 from workbench.config.base_facts import BaseFacts
@@ -24,6 +26,8 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
+from workbench.tracking import mixtures
+from workbench.tracking.mixtures import Mixture
 from workbench.workspace import Workspace
 
 
@@ -81,26 +85,72 @@ def _template(folder: Path, config: RunConfig) -> tuple[ChatTemplate, TemplateFa
 def _dataset(
     workspace: Workspace, config: RunConfig, template: ChatTemplate | None, unknown: list[str]
 ) -> DatasetFacts | None:
-    if not config.data.dataset:
+    if not config.data.dataset and not config.data.mixture:
         unknown.append("The rows: data.dataset is empty.")
         return None
     try:
-        version = versions.resolve(workspace, config.data.dataset)
+        if config.data.mixture:
+            mixture = mixtures.of(workspace, config)
+            version = mixtures.find(workspace, mixture)
+            if version is None:
+                unknown.append(
+                    f"How long the rows are: the mixture isn't made yet. `{mixture.command}` makes "
+                    f"it, and `{_measuring(mixture.name, config)}` measures it."
+                )
+                return _to_be_mixed(mixture)
+        else:
+            version = versions.resolve(workspace, config.data.dataset)
         figures = versions.figures(version)
         found = verdict.find(version, template) if template else None
     except WorkbenchError as error:
         unknown.append(f"The rows: {error}")
         return None
     if found is None:
-        asked = f"workbench data verdict {version.reference} --model {config.model.base}"
-        unknown.append(f"How long the rows are: `{asked}` finds it.")
+        unknown.append(
+            f"How long the rows are: `{_measuring(version.reference, config)}` finds it."
+        )
     parts = [part for part in figures["parts"] if part["split"] == TRAIN]
     return DatasetFacts(
         reference=version.reference,
         train=version.splits.get(TRAIN, 0),
         validation=version.splits.get(VALIDATION, 0),
-        systems=figures["roles"].get("system", {}).get("turns", 0),
+        systems=_systems(figures),
         plain_texts=figures["plain_texts"],
         tasks={part["task"]: TaskRows(part["rows"], part["different_rows"]) for part in parts},
         lengths={split: of for split, of in found.lengths.items() if split} if found else {},
     )
+
+
+def _to_be_mixed(mixture: Mixture) -> DatasetFacts:
+    """By the rows of its parts, as if no two had one in common; how many of a part's rows are of a
+    task as if all were taken equally often."""
+    taken = {planned.part.name: planned.part for planned in mixture.preview()}
+    rows, different = Counter[str](), Counter[str]()
+    systems = plain_texts = validation = 0
+    for version in mixture.parts:
+        figures = versions.figures(version)
+        systems += _systems(figures)
+        plain_texts += figures["plain_texts"]
+        validation += version.splits.get(VALIDATION, 0)
+        for part in figures["parts"]:
+            if part["split"] == TRAIN:
+                share = taken[version.reference].epochs
+                rows[part["task"]] += round(part["different_rows"] * share)
+                different[part["task"]] += round(part["different_rows"] * min(1.0, share))
+    return DatasetFacts(
+        reference=mixture.name,
+        train=sum(part.taken for part in taken.values()),
+        validation=validation,
+        systems=systems,
+        plain_texts=plain_texts,
+        tasks={task: TaskRows(count, different[task]) for task, count in rows.items()},
+    )
+
+
+def _systems(figures: dict[str, Any]) -> int:
+    systems: int = figures["roles"].get("system", {}).get("turns", 0)
+    return systems
+
+
+def _measuring(reference: str, config: RunConfig) -> str:
+    return f"workbench data verdict {reference} --model {config.model.base}"

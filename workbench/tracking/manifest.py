@@ -46,11 +46,13 @@ def begin(
     base: dict[str, Any],
     command: str | None,
     repeat: str,
+    mixture: dict[str, float] | None = None,
 ) -> None:
     """Write what is known when a run is asked for.
 
     `base` is the base model's name and, of one from the hub, its revision. `command` is
-    what was typed (None on a screen), `repeat` the line that does the same anywhere.
+    what was typed (None on a screen), `repeat` the line that does the same anywhere, `mixture`
+    the shares of the versions that the dataset was mixed of for this run.
     """
     body = {
         "v": 1,
@@ -69,6 +71,7 @@ def begin(
             "sha256": dataset.sha256,
             "rows": dataset.rows,
         },
+        "mixture": mixture,
         "base": base,
         "git": git_state(Path.cwd()),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config import loading
+from workbench.config.section import weights_in_words
 from workbench.errors import WorkbenchError
 from workbench.export.request import CERTIFICATE, read_request
 from workbench.files import read_json, write_text
@@ -65,6 +66,8 @@ def _origin(made: dict[str, Any]) -> Iterator[str]:
         yield f"  - {name}: SHA-256 {digest}"
     yield f"- Dataset: {dataset['name']}@{dataset['version']}, {dataset['rows']} rows,"
     yield f"  SHA-256 {dataset['sha256']}"
+    if mixture := made.get("mixture"):
+        yield f"  mixed of {weights_in_words(mixture)}"
     for start in made.get("starts", ()):
         environment = start["environment"]
         packages = ", ".join(f"{n} {v}" for n, v in environment["packages"].items() if v)

@@ -62,14 +62,16 @@ class RunSummary:
 def create(workspace: Workspace, config: RunConfig, *, command: str | None, say: Say) -> Path:
     """Make the folder of a new run, whole and ready to start, and return it.
 
-    Fetches or converts the base model if need be. `command` is what was typed; None where
-    nothing was. Raises WorkbenchError for whatever
-    would stop the run: no such dataset version, no such base model, a full disk.
+    Fetches or converts the base model, and makes the mixture that the config asks for, if need be:
+    the run is of its version, which its own config names in `data.dataset`. `command` is what was
+    typed; None where nothing was. Raises WorkbenchError for whatever would stop the run: no such
+    dataset version, no such base model, a full disk.
     """
-    dataset = check_inputs(workspace, config)
+    check_inputs(workspace, config)
     workspace.ensure()
     base_folder = base_models.prepare(workspace, config.model.base, say)
     _refuse_quantised(base_folder)
+    dataset, shares = _rows(workspace, config, say)
     pinned = _pinned(workspace, config, dataset.reference, base_folder)
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
@@ -90,30 +92,48 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
                 },
                 command=command,
                 repeat=repeating(folder),
+                mixture=shares,
             )
     return folder
 
 
-def check_inputs(workspace: Workspace, config: RunConfig) -> Version:
-    """The dataset version that a config names.
+def _rows(
+    workspace: Workspace, config: RunConfig, say: Say
+) -> tuple[Version, dict[str, float] | None]:
+    """The dataset version that a config's run is of, and what it was mixed of if it was."""
+    if not config.data.mixture:
+        return versions.resolve(workspace, config.data.dataset), None
+    # What makes recipes takes a while to import.
+    from workbench.tracking import mixtures
 
-    Raises WorkbenchError when there is none, or none that evaluation.against names, or no such
+    mixture = mixtures.of(workspace, config)
+    return mixtures.make(workspace, mixture, say), mixture.step.weights
+
+
+def check_inputs(workspace: Workspace, config: RunConfig) -> None:
+    """Raises WorkbenchError for a dataset version that a config names and that isn't there, for a
+    mixture that can't be made, when there is none that evaluation.against names, or no such
     base model in a local folder, for one that is quantised, for processes that can't be had, and
     for settings that can't be read, which a start needs; `default` and a hub's model are fetched
     when a run is created.
     """
     settings.read()
     processes.check(config)
-    if not config.data.dataset:
+    if not config.data.dataset and not config.data.mixture:
         raise WorkbenchError(
             "The config names no dataset version.",
-            "Set data.dataset; `workbench data list` shows what there is.",
+            "Set data.dataset, or data.mixture; `workbench data list` shows what there is.",
         )
     if not base_models.can_be_fetched(config.model.base):
         _refuse_quantised(base_models.resolve(workspace, config.model.base))
     for name in config.evaluation.against:
         versions.resolve(workspace, name)
-    return versions.resolve(workspace, config.data.dataset)
+    if config.data.mixture:
+        from workbench.tracking import mixtures
+
+        mixtures.check(workspace, config)
+    else:
+        versions.resolve(workspace, config.data.dataset)
 
 
 def _refuse_quantised(folder: Path) -> None:
@@ -142,7 +162,7 @@ def repeating(folder: Path) -> str:
 
 def _pinned(workspace: Workspace, config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
     """The config with what means something else tomorrow, or in another folder, spelt out."""
-    data = config.data.model_copy(update={"dataset": dataset})
+    data = config.data.model_copy(update={"dataset": dataset, "mixture": {}, "mixture_rows": None})
     base = config.model.base
     if base != base_models.DEFAULT and user_path(base).absolute() == base_folder:
         base = str(base_folder)

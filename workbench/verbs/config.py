@@ -66,7 +66,8 @@ def _show_new(result: dict[str, Any]) -> None:
     if result["preset"]:
         presets.show_notes(result["preset"])
     name = Path(result["path"]).stem
-    if not result["config"]["data"]["dataset"]:
+    data = result["config"]["data"]
+    if not data["dataset"] and not data["mixture"]:
         print("Set data.dataset in it; `workbench data list` shows what there is.")
     print(f"Start it with: workbench train {name}")
 

@@ -13,9 +13,18 @@ from workbench.workspace import Workspace
 
 
 def of(workspace: Workspace, config: RunConfig) -> dict[str, Any]:
-    """For `--json`: `tasks`, and `warnings` in words. Raises WorkbenchError when the config's
-    dataset version isn't there, or can't be read."""
-    version = versions.resolve(workspace, config.data.dataset)
+    """For `--json`: `tasks`, and `warnings` in words; of a mixture that isn't made yet its
+    `parts`. Raises WorkbenchError when a version isn't there, or can't be read."""
+    version = None
+    if config.data.mixture:
+        from workbench.tracking import mixtures
+
+        mixture = mixtures.of(workspace, config)
+        version = mixtures.find(workspace, mixture)
+        if version is None:
+            parts = [planned.to_json() for planned in mixture.preview()]
+            return {"dataset": mixture.name, "parts": parts, "tasks": [], "warnings": []}
+    version = version or versions.resolve(workspace, config.data.dataset)
     lengths = None
     if exposure.depends_on_lengths(config):
         from workbench.planning import known
@@ -31,6 +40,11 @@ def of(workspace: Workspace, config: RunConfig) -> dict[str, Any]:
 
 def text(result: dict[str, Any]) -> str:
     """The same for a person."""
+    if "parts" in result:
+        from workbench.verbs.mix import shares
+
+        lines = [f"{result['dataset']}, mixed when a run of it is made:", shares(result["parts"])]
+        return visible("\n".join(lines))
     rows = [
         [entry["task"] or "–", entry["rows"], entry["different_rows"], _epochs(entry["epochs"])]
         for entry in result["tasks"]

@@ -143,13 +143,14 @@ def _preview(
 def _show(result: dict[str, Any]) -> None:
     if "parts" not in result:
         recipes.show_made(result)
-        _show_parts(result["steps"][-1]["parameters"]["parts"])
+        print(shares(result["steps"][-1]["parameters"]["parts"]))
         return
-    _show_parts(result["parts"])
+    print(shares(result["parts"]))
     print("Rows that two of them share, and leaks, are left out before it is mixed.")
 
 
-def _show_parts(parts: list[dict[str, Any]]) -> None:
+def shares(parts: list[dict[str, Any]]) -> str:
+    """A table of what a mixture takes of each part, and what is to be said of many repeats."""
     whole = sum(part["taken"] for part in parts)
     counted = any(part.get("tokens") is not None for part in parts)
     rows = [
@@ -164,13 +165,14 @@ def _show_parts(parts: list[dict[str, Any]]) -> None:
         for part in parts
     ]
     columns = ["of", "rows there", "share", "rows taken", "epochs", *["tokens"] * counted]
-    print(table(columns, rows))
-    for part in parts:
-        if part["repeats"] > MOST_EPOCHS:
-            print(
-                visible(
-                    f"{part['name'] or '–'} is seen {part['repeats']:.1f} times in one pass: past "
-                    f"{MOST_EPOCHS} epochs repeats teach less and less (Muennighoff et al., 2023).",
-                    one_line=True,
-                )
-            )
+    lines = [table(columns, rows)]
+    lines += [
+        visible(
+            f"{part['name'] or '–'} is seen {part['repeats']:.1f} times in one pass: past "
+            f"{MOST_EPOCHS} epochs repeats teach less and less (Muennighoff et al., 2023).",
+            one_line=True,
+        )
+        for part in parts
+        if part["repeats"] > MOST_EPOCHS
+    ]
+    return "\n".join(lines)
