@@ -241,6 +241,27 @@ def test_the_largest_batch_is_that_of_the_loop() -> None:
     assert largest_work(micro, longest=9000).tokens == 2 * 512
 
 
+@pytest.mark.parametrize(
+    ("training", "tokens"),
+    [
+        ({"micro_batch_tokens": 2000}, 2000),
+        ({"micro_batch_tokens": 200}, 300),
+        # No more than a step has.
+        ({"micro_batch_tokens": 9000}, 16 * 300),
+        ({"step_tokens": 700}, 700),
+        ({"step_tokens": 100}, 300),
+        ({"step_tokens": 9000}, 4 * 300),
+        ({"step_tokens": 1000, "micro_batch_tokens": 2000}, 1000),
+        # Padded to the longest, the rows of a step may have more than their own tokens.
+        ({"step_tokens": 700, "packing": False}, 4 * 300),
+        ({"step_tokens": 1000, "micro_batch_tokens": 2000, "packing": False}, 2000),
+    ],
+)
+def test_the_largest_batch_by_tokens(training: dict[str, Any], tokens: int) -> None:
+    config = RunConfig.model_validate({"training": training})
+    assert largest_work(config, longest=300).tokens == tokens
+
+
 def test_what_fits_is_the_most_that_does(bases: dict[str, Path]) -> None:
     facts = BaseFacts.of(bases["untied"])
     config = RunConfig.model_validate({"training": {"batch_size": 8, "accumulation": 4}})
@@ -258,6 +279,12 @@ def test_what_fits_is_the_most_that_does(bases: dict[str, Path]) -> None:
     assert largest_micro_batch(config, foretell, free) == 5
     assert largest_micro_batch(config, foretell, 1) == 0
     assert largest_micro_batch(config, foretell, 1 << 50) == 32
+    by_tokens = RunConfig.model_validate(
+        {"training": {"step_tokens": 10_000, "micro_batch_tokens": 3000}}
+    )
+    assert largest_micro_batch(by_tokens, foretell, free) == 5
+    # As many rows of 1,024 tokens as a step has at most.
+    assert largest_micro_batch(by_tokens, foretell, 1 << 50) == 10
     assert largest_max_length(config, foretell, of("data", max_length=777), 2048) == 777
     found = {saving.setting: saving.saved for saving in savings(config, foretell)}
     half = foretell(config).total - of("data", max_length=512)

@@ -46,6 +46,17 @@ def test_what_goes_through_at_once_is_made_smaller_where_it_is_set() -> None:
         assert first == ["training.gradient_checkpointing=true"]
 
 
+def test_by_tokens_what_goes_through_at_once_is_made_smaller_and_the_step_stays() -> None:
+    first, *_ = advised("training.micro_batch_tokens=4096")
+    assert first == ["training.micro_batch_tokens=2048"]
+    first, *_ = advised("training.micro_batch_tokens=31")
+    assert first == ["training.gradient_checkpointing=true"]
+    first, *_ = advised("training.step_tokens=8192", "training.batch_size=5")
+    assert first == ["training.batch_size=2"]
+    advice = memory_advice(default_config(["training.step_tokens=8192"]))
+    assert "(as many tokens a step)" in advice
+
+
 def test_the_most_effective_and_least_costly_comes_first() -> None:
     paths = [step[0].partition("=")[0] for step in advised()]
     assert paths == [

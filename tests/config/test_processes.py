@@ -29,6 +29,11 @@ def test_what_can_be_had_is_let_through(job: dict[str, Any]) -> None:
         processes.check(config({**job, "sharding": "fsdp"}, model={"quantization": "nf4"}))
 
 
+def test_a_step_by_tokens_has_a_row_for_each_process() -> None:
+    rows = {"batch_size": 1, "accumulation": 1, "step_tokens": 16}
+    processes.check(config({"processes": 8}, training=rows))
+
+
 @pytest.mark.parametrize(
     ("body", "path", "words"),
     [

@@ -10,6 +10,7 @@ from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example, Message
+from workbench.data.lengths import LengthCounts, Lengths
 from workbench.data.versions import Version
 from workbench.tracking import exposure
 from workbench.workspace import Workspace
@@ -54,6 +55,23 @@ def test_steps_and_fewer_rows_count(version: Version) -> None:
     assert epochs(version, *fewer) == {"qa": 1.0, "sum": 2.0}
 
 
+def test_by_tokens_steps_are_counted_by_the_lengths_of_the_rows(version: Version) -> None:
+    counts = LengthCounts()
+    for _ in range(40):
+        counts.add(100, (50, 100))
+    settings = ("training.step_tokens=1050", "training.max_steps=8")
+    found = exposure.by_task(version, config(*settings), Lengths(counts.counts))
+    # A step has 10 rows of 100 tokens.
+    assert [(e.task, e.epochs) for e in found] == [("qa", 2.0), ("sum", 4.0)]
+    assert exposure.depends_on_lengths(config(*settings))
+    unmeasured = exposure.by_task(version, config(*settings))
+    assert [e.to_json()["epochs"] for e in unmeasured] == [None, None]
+    (told,) = exposure.warnings(unmeasured)
+    assert "How often rows are seen isn't known" in told and "data verdict" in told
+    # By epochs it needs no lengths.
+    assert epochs(version, "training.step_tokens=1050") == {"qa": 1.0, "sum": 2.0}
+
+
 def test_more_than_four_epochs_are_warned_of(version: Version) -> None:
     assert exposure.warnings(exposure.by_task(version, config("training.epochs=2"))) == []
     (told,) = exposure.warnings(exposure.by_task(version, config("training.epochs=3")))
@@ -76,5 +94,11 @@ def test_the_verb_shows_it_before_a_run_starts(
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["qa", "30", "30", "3.00"] in lines and ["sum", "10", "5", "6.00"] in lines
     assert "Each row of sum is seen 6.0 times" in done.stdout
+    tokens = ("--set", "training.step_tokens=500", "--set", "training.max_steps=2")
+    unknown = cli("config", "check", "c", *tokens).stdout
+    assert ["qa", "30", "30", "–"] in [line.split() for line in unknown.splitlines()]
+    assert cli("data", "verdict", "made", "--model", tiny_model).returncode == 0
+    measured = json.loads(cli("config", "check", "c", *tokens, "--json").stdout)["exposure"]
+    assert 0 < measured["tasks"][0]["epochs"] < 2 and measured["warnings"] == []
     found = json.loads(cli("config", "check", "c", "--json").stdout)["exposure"]
     assert found["tasks"][1] == {"task": "sum", "rows": 10, "different_rows": 5, "epochs": 2.0}

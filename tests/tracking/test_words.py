@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from workbench.jobs.events import (
     Answered,
     Evaluated,
@@ -31,6 +33,8 @@ STARTED = Started(
 def test_a_start_is_told_with_how_rows_go_through() -> None:
     how = "NVIDIA H100, bfloat16, trained in float32, micro-batches of 4 rows, packed, 2 processes"
     assert words(STARTED) == f"begins on {how}"
+    by_tokens = replace(STARTED, micro_batch=0, micro_batch_tokens=8192)
+    assert words(by_tokens) == f"begins on {how.replace('4 rows', '8,192 tokens')}"
 
 
 def test_a_start_of_an_earlier_release_is_told_as_far_as_it_goes() -> None:
