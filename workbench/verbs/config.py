@@ -10,7 +10,7 @@ from typing import Any
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.tracking import runs
-from workbench.verbs import exposures, forecast, presets
+from workbench.verbs import config_import, exposures, forecast, presets
 from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
     forecast.add_parser(verbs)
     presets.add_parser(verbs)
+    config_import.add_parser(verbs)
     for parser in (show, check):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
         add_settings(parser)
