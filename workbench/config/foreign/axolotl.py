@@ -11,7 +11,7 @@ from workbench.config.foreign import (
     precision,
     switches,
 )
-from workbench.config.foreign.axolotl_keys import OTHER_TRAINING, OWN, PREFERENCES, RULES
+from workbench.config.foreign.axolotl_keys import OTHER_TRAINING, PREFERENCES, RULES
 from workbench.config.foreign.rules import Trainer, is_off
 from workbench.config.foreign.taking import NO_RESULT, Taking
 from workbench.errors import WorkbenchError
@@ -282,6 +282,4 @@ TRAINER = Trainer(
     source="`utils/schemas/`, `core/builders/base.py` and `loaders/` of the released package",
     rules=RULES,
     steps=(refuse, model, rows, learning_rate, often, machine, sharding, special_tokens),
-    own=OWN,
-    refused=OTHER_TRAINING,
 )

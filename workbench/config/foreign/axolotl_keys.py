@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.config.foreign import common_keys as common
-from workbench.config.foreign.rules import By, Missing, Ours, Rule, Take, each, words
+from workbench.config.foreign.rules import By, Missing, Ours, Rule, Take, each
 
 _NO_RL = Missing("it is of reinforcement learning or preferences, which workbench doesn't have")
 _NO_PRETRAINING = Missing("it is of pre-training on a stream; import the texts instead")
@@ -29,14 +29,6 @@ OTHER_TRAINING = {
     "diffusion": "training by diffusion",
     "ebft": "energy-based training",
 }
-
-OWN = words(
-    "base_model micro_batch_size sequence_len sample_packing val_set_size num_epochs "
-    "adapter lora_target_linear pad_to_sequence_len train_on_inputs saves_per_epoch "
-    "evals_per_epoch dataset_prepared_path special_tokens flash_attention optimizer "
-    "lr_scheduler eval_sample_packing wandb_project model_type tokenizer_type "
-    "test_datasets plugins peft_use_dora peft_use_rslora lora_model_dir strict"
-)
 
 RULES: dict[str, Rule] = {
     **common.SHARED,
@@ -238,9 +230,10 @@ RULES: dict[str, Rule] = {
         "added_tokens_overrides fix_untrained_tokens peft_trainable_token_indices "
         "peft_ensure_weight_tying",
     ),
+    **each(common.SOME_LAYERS, "peft_layers_to_transform peft_layers_pattern"),
     **each(
         _PART,
-        "peft_layers_to_transform peft_layers_pattern peft_layer_replication "
+        "peft_layer_replication "
         "lora_rank_pattern lora_alpha_pattern lora_target_parameters lora_exclude_modules",
     ),
     **each(

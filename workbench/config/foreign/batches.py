@@ -88,7 +88,7 @@ def packing(taking: Taking, keys: tuple[str, ...], note: str = "") -> None:
     times = taking.values["training.accumulation"] * fit
     text = (
         f"a step has {packs} packs of up to {length} tokens there; a row has {mean:.0f} on "
-        f"average, so that about {fit} fit: {packs * fit} rows a step.{note}"
+        f"average, so that about {fit} fit: {packs * fit} rows a step, {fit} times as many.{note}"
     )
     sets = {"training.packing": True, "training.accumulation": min(times, 4096)}
     taking.ours(setting, text, sets)

@@ -160,7 +160,7 @@ def _set(
             taking.again = True
             taking.doubt(setting, text, {path: 0})
         return
-    of = f"of {taking.steps} steps" if share else f"an epoch has {taking.steps_an_epoch} steps"
+    of = f"of {taking.steps} steps" if share else f"steps an epoch: {taking.steps_an_epoch}"
     if setting is None:
         taking.default(key, value, {path: steps}, of)
     else:

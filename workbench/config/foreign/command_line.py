@@ -60,7 +60,8 @@ def parse(text: str, where: str) -> Command:
     if not found:
         raise WorkbenchError(
             f"{where} has no command that starts a training, such as `trl sft --…` or "
-            "`python sft.py --…`."
+            "`python sft.py --…`.",
+            "`axolotl train FILE` and `llamafactory-cli train FILE` name a YAML file: import that.",
         )
     if len(found) > 1:
         lines = ", ".join(str(words[0].line) for *_, words in found)

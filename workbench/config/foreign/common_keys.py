@@ -31,6 +31,9 @@ PARALLEL = Missing("a row isn't shared by GPUs: a shorter data.max_length, or jo
 MULTIMODAL = Missing("workbench trains on text alone")
 REPORTING = Ours("a run reports this by itself: see `workbench attach`")
 OTHER_LOSS = Missing("the loss is the mean cross-entropy of the trained tokens of a step")
+SOME_LAYERS = Missing(
+    r"a pattern in lora.target_modules names the layers, such as .*layers\.[01]\..*_proj"
+)
 ADAM = "it is AdamW's usual one, which can't be set"
 
 SHARED: dict[str, Rule] = {

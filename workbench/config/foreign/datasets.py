@@ -37,7 +37,9 @@ def hub_or_file(
 ) -> str:
     """`hub:OWNER/NAME…`, or the path of a file or folder."""
     local = path.startswith(("/", "./", "../", "~")) or path.endswith(_FILES)
-    if local or (beside / path).exists() or Path(path).exists():
+    if (beside / path).exists() and not Path(path).exists():
+        return str(beside / path)
+    if local or Path(path).exists():
         return path
     text = f"hub:{path}" + (f":{config}" if config else "") + (f"@{revision}" if revision else "")
     return text if split == "train" else f"{text}#{split}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from workbench.config.foreign import adapters, arguments, batches, precision
 from workbench.config.foreign import datasets as data
-from workbench.config.foreign.llama_factory_keys import OTHER_TRAINING, OWN, RULES
+from workbench.config.foreign.llama_factory_keys import RULES
 from workbench.config.foreign.rules import Trainer
+from workbench.config.foreign.sources import Setting
 from workbench.config.foreign.taking import NO_RESULT, Taking
 from workbench.errors import WorkbenchError
 
@@ -200,12 +201,11 @@ def _datasets(taking: Taking) -> None:
             text = f"give its file to the import as --validation-file; {info} says which it is"
             taking.missing(evaluated, text)
     setting = taking.setting("dataset")
+    count = _named(taking, setting, info, held_out) if setting else 0
     if setting is None:
         data.take(taking, [], held_out)
-    else:
-        _named(taking, info, held_out)
     if most := taking.setting("max_samples"):
-        if len(str(taking.value("dataset", default="")).split(",")) > 1:
+        if count > 1:
             taking.missing(
                 most, "it is of each dataset there; `workbench data mix --cap` does that"
             )
@@ -213,12 +213,11 @@ def _datasets(taking: Taking) -> None:
             data.rows(taking, most)
 
 
-def _named(taking: Taking, info: str, held_out: list[str]) -> None:
-    setting = taking.setting("dataset")
-    assert setting is not None  # noqa: S101 - the caller has looked
+def _named(taking: Taking, setting: Setting, info: str, held_out: list[str]) -> int:
+    """How many datasets there are."""
     names = taking.read(setting, "names")
     if names is NO_RESULT:
-        return
+        return 0
     wanted = [
         data.Wanted(
             setting if number == 0 else None, data.name_of(name), [info], ["--dataset", name]
@@ -226,6 +225,7 @@ def _named(taking: Taking, info: str, held_out: list[str]) -> None:
         for number, name in enumerate(names)
     ]
     data.take(taking, wanted, held_out)
+    return len(names)
 
 
 def learn(taking: Taking) -> None:
@@ -273,6 +273,4 @@ TRAINER = Trainer(
     source="`hparams/` and `model/` of the released package, and transformers 5.23",
     rules=RULES,
     steps=(refuse, arguments.processes, model, rows, learn, often, machine),
-    own=OWN,
-    refused=OTHER_TRAINING,
 )

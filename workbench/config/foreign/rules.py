@@ -78,10 +78,6 @@ class Trainer:
     rules: Mapping[str, Rule]
     steps: tuple[Callable[[Taking], None], ...]
     """What takes the keys that are By, in this order; the other keys follow."""
-    own: frozenset[str]
-    """Keys that tell its configs from those of the others."""
-    refused: Mapping[str, str]
-    """Keys of another kind of training, with its name."""
 
 
 def is_off(value: Any) -> bool:

@@ -10,7 +10,6 @@ from workbench.config.foreign.taking import NO_RESULT, Taking
 from workbench.config.foreign.trl_keys import (
     LORA_CONFIG,
     OTHER_TRAINING,
-    OWN,
     RULES,
     SECTIONS,
     VERBS,
@@ -99,7 +98,7 @@ def _adapter(taking: Taking, *, by_config: bool) -> None:
     source = "LoraConfig" if by_config else "ModelConfig"
     defaults = (8, 8, 0.0) if by_config else (16, 32, 0.05)
     for keys, path, kind, default in (
-        (("lora_r", "r", "lora_rank"), "lora.rank", "int", defaults[0]),
+        (("lora_r", "r"), "lora.rank", "int", defaults[0]),
         (("lora_alpha",), "lora.alpha", "int", defaults[1]),
         (("lora_dropout",), "lora.dropout", "float", defaults[2]),
     ):
@@ -310,6 +309,4 @@ TRAINER = Trainer(
     source="`trainer/`, `scripts/` of the released package, transformers 5.23 and PEFT 0.21",
     rules=RULES,
     steps=(flatten, refuse, arguments.processes, model, _unless_adapter),
-    own=OWN,
-    refused=OTHER_TRAINING,
 )

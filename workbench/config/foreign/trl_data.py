@@ -90,6 +90,8 @@ def _listed(taking: Taking, listed: Setting) -> list[data.Wanted]:
             elif key in ("name", "split", "data_files"):
                 taking.ours(part, "it is in what is imported")
             else:
-                taking.missing(part, "see `workbench data import --help`; columns go by --map")
+                taking.missing(
+                    part, "`workbench data import` takes all columns; --map says which is what"
+                )
         wanted.append(data.Wanted(path, data.name_of(str(path.value)), [str(o) for o in origins]))
     return wanted

@@ -47,22 +47,12 @@ SECTIONS = {
 """Objects of a JSON file that hold what may stand outside as well, without underscores."""
 LORA_CONFIG = frozenset(("r", "target_modules", "peft_type", "init_lora_weights"))
 """Keys of PEFT's LoraConfig that TRL's own arguments call otherwise, or don't have."""
-OWN = words(
-    "use_peft lora_r lora_target_modules dataset_name dataset_config "
-    "dataset_train_split dataset_test_split max_length max_seq_length "
-    "assistant_only_loss completion_only_loss packing_strategy dataset_text_field "
-    "use_bnb_nested_quant bnb_4bit_quant_type attn_implementation torch_dtype "
-    "dtype load_in_4bit eval_packing padding_free chat_template_path peft_type "
-    "target_modules base_model_name_or_path task_type bnb_4bit_compute_dtype "
-    "use_4bit model_init_kwargs training_args peft_config lora_config "
-    "init_lora_weights dataset_num_proc use_liger_kernel"
-)
 
 RULES: dict[str, Rule] = {
     **arguments.RULES,
     **each(By("model.base"), "model_name_or_path base_model_name_or_path model"),
     "use_peft": By("training.method: lora; without it full", False),
-    **each(By("lora.rank", "16; LoraConfig 8"), "lora_r r lora_rank"),
+    **each(By("lora.rank", "16; LoraConfig 8"), "lora_r r"),
     "lora_alpha": By("lora.alpha", "32; LoraConfig 8"),
     "lora_dropout": By("lora.dropout", "0.05; LoraConfig 0"),
     **each(
@@ -154,9 +144,10 @@ RULES: dict[str, Rule] = {
         "megatron_core megatron_config runtime_config fan_in_fan_out",
     ),
     **each(Missing("biases aren't trained", ("none",)), "bias lora_bias"),
+    **each(common.SOME_LAYERS, "layers_to_transform layers_pattern"),
     **each(
         _PART,
-        "rank_pattern alpha_pattern layers_to_transform layers_pattern "
+        "rank_pattern alpha_pattern "
         "layer_replication exclude_modules target_parameters lora_target_parameters",
     ),
     **each(
