@@ -20,6 +20,7 @@ from workbench.workspace import Workspace, check_name
 
 if TYPE_CHECKING:
     from workbench.config.foreign.taking import DatasetHere, Surroundings
+    from workbench.data.lengths import Lengths
 
 _TITLES = {
     "taken": "Taken over",
@@ -102,7 +103,7 @@ def _around(workspace: Workspace) -> Surroundings:
     return Surroundings(
         dataset=lambda name: _dataset(workspace, name),
         family=lambda base: _family(workspace, base),
-        mean_tokens=lambda reference, base: _mean_tokens(workspace, reference, base),
+        lengths=lambda reference, base: _lengths(workspace, reference, base),
     )
 
 
@@ -127,13 +128,15 @@ def _family(workspace: Workspace, base: str) -> str:
     return str(body.get("model_type", ""))
 
 
-def _mean_tokens(workspace: Workspace, reference: str, base: str) -> float | None:
+def _lengths(workspace: Workspace, reference: str, base: str) -> Lengths | None:
+    from workbench.data import versions
     from workbench.planning import known
 
     config = RunConfig.model_validate({"data": {"dataset": reference}, "model": {"base": base}})
-    here = known.gather(workspace, config).dataset
-    lengths = here.lengths.get("train") if here else None
-    return lengths.tokens / lengths.rows if lengths and lengths.rows else None
+    try:
+        return known.train_lengths(workspace, config, versions.resolve(workspace, reference))
+    except WorkbenchError:
+        return None
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -13,23 +13,29 @@ from workbench.config.foreign import importing, sources
 from workbench.config.foreign.report import Entry, Imported
 from workbench.config.foreign.taking import DatasetHere, Surroundings
 from workbench.config.loading import ConfigError
+from workbench.data.lengths import LengthCounts, Lengths
 from workbench.errors import WorkbenchError
 
 ROWS = 800
 
 
-def _around(*, dataset: str = "", family: str = "", mean: float | None = None) -> Surroundings:
+def _around(*, dataset: str = "", family: str = "", tokens: int = 0) -> Surroundings:
+    """`tokens` are those of each row; 0: nobody has measured them."""
+    counted = LengthCounts()
+    for _ in range(ROWS):
+        counted.add(tokens, [0, tokens])
+    lengths = Lengths(counted.counts)
     return Surroundings(
         dataset=lambda name: DatasetHere(f"{name}@1", ROWS) if name == dataset else None,
         family=lambda base: family,
-        mean_tokens=lambda reference, base: mean,
+        lengths=lambda reference, base: lengths if tokens else None,
     )
 
 
 def _read(folder: Path, text: str, name: str = "their.yml", **more: Any) -> Imported:
     path = folder / name
     path.write_text(text)
-    known = {k: more.pop(k) for k in ("dataset", "family", "mean") if k in more}
+    known = {k: more.pop(k) for k in ("dataset", "family", "tokens") if k in more}
     return importing.read(path, _around(**known), name="run", **more)
 
 
@@ -79,11 +85,11 @@ def test_axolotl_qlora(tmp_path: Path) -> None:
         imported,
         "model.quantization", "model.double_quantization", "training.method", "lora.rank",
         "lora.target_modules", "lora.rslora", "training.learning_rate", "training.optimizer",
-        "training.batch_size", "training.accumulation", "data.too_long", "training.seed",
+        "training.step_tokens", "training.micro_batch_tokens", "data.too_long", "training.seed",
         "checkpoints.keep", "training.packing", "data.dataset", "model.new_tokens",
     ) == [
         "nf4", True, "lora", 32, "all-linear", True, 2e-4, "paged_adamw_8bit",
-        2, 4, "drop", 42, 4, True, "instructions", ["<tool>"],
+        16384, 4096, "drop", 42, 4, True, "instructions", ["<tool>"],
     ]  # fmt: skip
     report = imported.report
     # No warm-up is given: Axolotl's own is 3 %, at most 100 steps.
@@ -98,18 +104,32 @@ def test_axolotl_qlora(tmp_path: Path) -> None:
     assert any(c.startswith("workbench config import") for c in imported.commands)
 
 
-def test_with_the_dataset_at_hand_epochs_shares_and_packs_are_converted(tmp_path: Path) -> None:
+def test_packs_are_a_budget_of_tokens(tmp_path: Path) -> None:
     text = FILES["axolotl_qlora.yml"]
-    imported = _read(tmp_path, text, dataset="instructions", mean=500.0)
-    # 8 packs of 2,048 tokens hold 4 rows each of 500: 32 rows a step, 25 steps an epoch.
+    imported = _read(tmp_path, text, gpus=2)
+    # 2 x 4 x 2 packs of 2,048 tokens.
     assert _values(
-        imported, "training.accumulation", "evaluation.every", "checkpoints.every",
-        "evaluation.patience", "training.warmup_steps",
-    ) == [16, 7, 25, 3, 2]  # fmt: skip
+        imported, "training.step_tokens", "training.micro_batch_tokens", "job.processes"
+    ) == [32768, 4096, 2]  # fmt: skip
+    assert (
+        "= 16 packs of up to 2048 tokens"
+        in _entry(imported.report.taken, "gradient_accumulation_steps").text
+    )
+
+
+def test_with_the_dataset_at_hand_epochs_and_shares_are_steps(tmp_path: Path) -> None:
+    text = FILES["axolotl_qlora.yml"]
+    imported = _read(tmp_path, text, dataset="instructions", tokens=512)
+    # 8 packs of 2,048 tokens are 16,384, of which half a row's are left empty: 800 rows of 512
+    # make 800 x 512 / 16,128 = 25.4 steps.
+    assert _values(
+        imported, "evaluation.every", "checkpoints.every", "evaluation.patience",
+        "training.warmup_steps",
+    ) == [7, 26, 3, 2]  # fmt: skip
     assert _entry(imported.report.taken, "datasets[0].path").text.startswith("instructions@1 is")
-    assert "packs of up to 2048" in _entry(imported.report.differently, "sample_packing").text
     unmeasured = _read(tmp_path, text, dataset="instructions")
-    assert _values(unmeasured, "training.accumulation") == [4]
+    assert _values(unmeasured, "evaluation.every", "training.step_tokens") == [0, 16384]
+    assert "lengths of the rows" in _entry(unmeasured.report.problems, "saves_per_epoch").text
     assert "workbench data verdict instructions --model someone/Llama-3.2-1B" in unmeasured.commands
 
 
@@ -161,13 +181,13 @@ def test_llama_factory_has_its_own_defaults(tmp_path: Path) -> None:
 
 
 def test_llama_factory_qlora(tmp_path: Path) -> None:
-    imported = _read(tmp_path, FILES["llama_factory_qlora.yaml"], dataset="mine", mean=2048.0)
+    imported = _read(tmp_path, FILES["llama_factory_qlora.yaml"], dataset="mine", tokens=2000)
     assert _values(
         imported, "model.quantization", "model.double_quantization", "lora.alpha",
         "lora.plus_ratio", "model.upcast", "training.schedule", "training.warmup_steps",
         "evaluation.every", "evaluation.patience", "checkpoints.result", "training.optimizer",
-        "training.batch_size", "training.accumulation", "training.neftune_alpha",
-    ) == ["nf4", True, 32, 16, True, "constant", 0, 100, 4, "best", "adamw", 8, 1, 5]  # fmt: skip
+        "training.step_tokens", "training.neftune_alpha",
+    ) == ["nf4", True, 32, 16, True, "constant", 0, 105, 4, "best", "adamw", 16384, 5]  # fmt: skip
     assert _lists_of(imported, "warmup_steps") == ["nothing_to_do"]
     assert _lists_of(imported, "optim") == ["no_counterpart"]
 
@@ -176,13 +196,14 @@ def test_a_command_line_is_read_with_its_variables(tmp_path: Path) -> None:
     imported = _read(tmp_path, FILES["trl_script.sh"], "run.sh", family="qwen2")
     assert imported.trainer == "trl"
     assert _values(
-        imported, "model.base", "job.processes", "training.batch_size", "training.accumulation",
-        "lora.rank", "lora.alpha", "lora.dropout", "lora.dtype", "model.quantization",
+        imported, "model.base", "job.processes", "training.micro_batch_tokens",
+        "training.step_tokens", "lora.rank", "lora.alpha", "lora.dropout", "lora.dtype",
+        "model.quantization",
         "model.double_quantization", "training.schedule", "training.warmup_ratio",
         "training.gradient_checkpointing", "data.max_length", "evaluation.every",
         "lora.target_modules",
     ) == [
-        "someone/Qwen-0.5B", 2, 2, 16, 32, 16, 0.05, "bfloat16", "nf4", False, "linear", 0.0,
+        "someone/Qwen-0.5B", 2, 2048, 32768, 32, 16, 0.05, "bfloat16", "nf4", False, "linear", 0.0,
         False, 1024, 100, ["q_proj", "k_proj", "v_proj", "o_proj"],
     ]  # fmt: skip
     assert _entry(imported.report.differently, "output_dir").value == "out/someone/Qwen-0.5B"

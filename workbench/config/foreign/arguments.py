@@ -105,9 +105,19 @@ RULES: dict[str, Rule] = {
 }
 
 
-def rows(taking: Taking) -> None:
-    """Rows a step, and those that are evaluated at once."""
-    batches.rows_a_step(taking, _MICRO, ("gradient_accumulation_steps",), default=(8, 1))
+def rows(taking: Taking, packing: str, note: str = "") -> None:
+    """What a step takes, and the rows that are evaluated at once.
+
+    `packing` is their key for it, `note` what else is different with it.
+    """
+    keys = batches.Keys(
+        _MICRO,
+        ("gradient_accumulation_steps",),
+        (packing,),
+        default=(8, 1),
+        packed_note=note,
+    )
+    batches.step(taking, keys)
     setting = taking.setting("per_device_eval_batch_size", "per_gpu_eval_batch_size")
     if setting is None:
         taking.default("per_device_eval_batch_size", 8, {"evaluation.batch_size": 8})

@@ -16,6 +16,13 @@ from workbench.config.foreign.rules import Trainer, is_off
 from workbench.config.foreign.taking import NO_RESULT, Taking
 from workbench.errors import WorkbenchError
 
+_STEP = batches.Keys(
+    ("micro_batch_size",),
+    ("gradient_accumulation_steps",),
+    ("sample_packing",),
+    default=(1, 1),
+    total="batch_size",
+)
 _LORA = (
     "lora_r lora_alpha lora_dropout lora_target_linear lora_target_modules lora_modules_to_save "
     "peft_use_dora peft_use_rslora peft_init_lora_weights loraplus_lr_ratio loraplus_lr_embedding "
@@ -188,25 +195,19 @@ def learning_rate(taking: Taking) -> None:
 
 def rows(taking: Taking) -> None:
     """Rows a step, and how they are packed."""
-    batches.rows_a_step(
-        taking,
-        ("micro_batch_size",),
-        ("gradient_accumulation_steps",),
-        default=(1, 1),
-        total="batch_size",
-    )
+    axolotl_data.lengths(taking)
+    at_once = taking.number("micro_batch_size", default=1)
+    batches.step(taking, _STEP)
     if evaluated := taking.setting("eval_batch_size"):
         count = taking.read(evaluated, "int")
         if count is not NO_RESULT:
             taking.take(evaluated, {"evaluation.batch_size": count})
     else:
-        size = taking.values["training.batch_size"]
+        size = int(at_once)
         taking.default(
             "eval_batch_size", size, {"evaluation.batch_size": size}, "as micro_batch_size"
         )
-    axolotl_data.lengths(taking)
     axolotl_data.datasets(taking)
-    batches.packing(taking, ("sample_packing",))
 
 
 def machine(taking: Taking) -> None:

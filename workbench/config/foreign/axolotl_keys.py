@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
     "gradient_accumulation_steps": By("training.accumulation, times the GPUs", 1),
     "batch_size": By("training.accumulation = batch_size // micro_batch_size, times the GPUs"),
     "eval_batch_size": By("evaluation.batch_size", "micro_batch_size"),
-    "sample_packing": By("training.packing; their steps count packs, ours rows", False),
+    "sample_packing": By("training.packing; their packs are training.step_tokens", False),
     "num_epochs": By("training.epochs", 1.0),
     "max_steps": By("training.max_steps"),
     "learning_rate": By("training.learning_rate"),

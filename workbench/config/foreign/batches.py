@@ -1,45 +1,60 @@
-"""How many rows a step has, and how they are laid out: the same question in every trainer."""
+"""What a step takes, and how it is laid out: the same question in every trainer."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from workbench.config.foreign.taking import NO_RESULT, Taking
 
+_ALONE = "true would be faster here, with the same rows and update a step"
 
-def rows_a_step(
-    taking: Taking,
-    micro: tuple[str, ...],
-    accumulation: tuple[str, ...],
-    *,
-    default: tuple[int, int],
-    total: str = "",
-) -> None:
-    """The rows of a step: theirs are those of one GPU times the GPUs, ours are over all.
 
-    `micro`, `accumulation` and `total` are their keys; `default` is theirs for the first two.
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Theirs."""
+
+    micro: tuple[str, ...]
+    """Rows, or packs, that go through the model at once on each GPU."""
+    accumulation: tuple[str, ...]
+    packing: tuple[str, ...]
+    default: tuple[int, int]
+    """Theirs for the first two."""
+    total: str = ""
+    """Of one GPU's whole step, where there is such a key."""
+    packed_note: str = ""
+    """What else is different where it is packed."""
+
+
+def step(taking: Taking, keys: Keys) -> None:
+    """What a step takes: theirs is that of one GPU times the GPUs, ours is over all.
+
+    Packed, theirs counts packs, each as long as a row may be (data.max_length is set already)
+    and with as many rows as fit; here that is a budget of tokens.
     """
-    whole = taking.setting(total) if total else None
-    at_once = _whole(taking, micro, default[0])
-    batches = taking.setting(*accumulation)
+    packed = taking.flag(*keys.packing)
+    whole = taking.setting(keys.total) if keys.total else None
+    at_once = _whole(taking, keys.micro, keys.default[0])
+    batches = taking.setting(*keys.accumulation)
     if whole is not None and batches is None:
         # Axolotl: gradient_accumulation_steps = batch_size // micro_batch_size, on each GPU.
-        times = max(1, _whole(taking, (total,), at_once) // max(at_once, 1))
+        times = max(1, _whole(taking, (keys.total,), at_once) // max(at_once, 1))
     else:
-        times = _whole(taking, accumulation, default[1])
-    rows = at_once * times * taking.gpus
-    said = f"{at_once} x {times} x {taking.gpus} GPUs = {rows} rows a step, counted over all here"
-    if taking.gpus == 1:
-        said = (
-            f"a step has {at_once} x {times} = {rows} rows. There they are counted on each GPU, "
-            "here over all: give --gpus N if it ran on several"
-        )
-    first = {"training.batch_size": at_once}
-    second = {"training.accumulation": times * taking.gpus}
+        times = _whole(taking, keys.accumulation, keys.default[1])
+    length = int(taking.values["data.max_length"])
+    if packed:
+        first = {"training.micro_batch_tokens": at_once * length}
+        second = {"training.step_tokens": at_once * times * taking.gpus * length}
+    else:
+        first = {"training.batch_size": at_once}
+        second = {"training.accumulation": times * taking.gpus}
     if taking.gpus > 1:
         second["job.processes"] = taking.gpus
-    if setting := taking.setting(*micro):
-        taking.take(setting, first, "rows that go through the model at once")
+    said = _in_words(at_once, times, taking.gpus, length if packed else 0)
+    at = f"packs of {length} tokens" if packed else "rows"
+    if setting := taking.setting(*keys.micro):
+        taking.take(setting, first, f"{at} that go through the model at once")
     else:
-        taking.default(micro[0], default[0], first)
+        taking.default(keys.micro[0], keys.default[0], first)
     if batches is not None:
         taking.take(batches, second, said)
         if whole is not None:
@@ -47,51 +62,37 @@ def rows_a_step(
     elif whole is not None:
         taking.take(whole, second, said)
     else:
-        taking.default(accumulation[0], default[1], second, said)
+        taking.default(keys.accumulation[0], keys.default[1], second, said)
+    _packing(taking, keys)
 
 
-def packing(taking: Taking, keys: tuple[str, ...], note: str = "") -> None:
-    """Whether rows are packed. With it, theirs count packs to a step, and ours rows.
-
-    A pack of theirs is as long as a row may be, which data.max_length has already.
-    """
-    setting = taking.setting(*keys)
+def _packing(taking: Taking, keys: Keys) -> None:
+    setting = taking.setting(*keys.packing)
+    sets = {"training.packing": False}
     if setting is None:
-        sets = {"training.packing": False}
-        text = "true would be faster here, with the same rows and update a step"
-        taking.default(keys[0], False, sets, text)
+        taking.default(keys.packing[0], False, sets, _ALONE)
         return
     wanted = taking.read(setting, "bool")
     if wanted is NO_RESULT:
         return
     if not wanted:
-        text = "true would be faster here, with the same rows and update a step"
-        taking.take(setting, {"training.packing": False}, text)
+        taking.take(setting, sets, _ALONE)
         return
-    length = int(taking.values["data.max_length"])
-    packs = taking.rows_a_step
-    here = taking.dataset
-    base = str(taking.values.get("model.base", ""))
-    mean = taking.around.mean_tokens(here.reference, base) if here else None
-    note = f" {note}" if note else ""
-    if mean is None:
-        text = (
-            f"a step has {packs} packs of up to {length} tokens there, each with as many rows as "
-            f"fit. Here it has {packs} rows, packed or not: too few. Measure the dataset and "
-            "import this config once more, or set training.accumulation to "
-            f"{taking.values['training.accumulation']} x {length} / (mean tokens of a row).{note}"
-        )
-        taking.again = taking.measure = True
-        taking.doubt(setting, text, {"training.packing": True})
-        return
-    fit = max(1, int(length / mean))
-    times = taking.values["training.accumulation"] * fit
-    text = (
-        f"a step has {packs} packs of up to {length} tokens there; a row has {mean:.0f} on "
-        f"average, so that about {fit} fit: {packs * fit} rows a step, {fit} times as many.{note}"
-    )
-    sets = {"training.packing": True, "training.accumulation": min(times, 4096)}
-    taking.ours(setting, text, sets)
+    text = "a step of theirs has so many packs, not rows: training.step_tokens is as large"
+    note = f"{text}. {keys.packed_note}" if keys.packed_note else text
+    taking.take(setting, {"training.packing": True}, note)
+
+
+def _in_words(at_once: int, times: int, gpus: int, length: int) -> str:
+    product = f"{at_once} x {times}" + (f" x {gpus} GPUs" if gpus > 1 else "")
+    many = at_once * times * gpus
+    if length:
+        what = f"a step has {product} = {many} packs of up to {length} tokens"
+    else:
+        what = f"a step has {product} = {many} rows"
+    if gpus > 1:
+        return f"{what}, counted over all GPUs here"
+    return f"{what}. There that is on each GPU, here over all: give --gpus N if it ran on several"
 
 
 def _whole(taking: Taking, keys: tuple[str, ...], default: int) -> int:

@@ -11,7 +11,11 @@ from workbench.config.foreign.taking import NO_RESULT, Taking
 EVALUATION, CHECKPOINTS = "evaluation.every", "checkpoints.every"
 _NO_DATA = (
     "it needs the number of rows, and the dataset isn't in this workspace. Import the dataset and "
-    "then this config once more, or set {path}: a step has {rows} rows"
+    "then this config once more, or set {path}: {step}"
+)
+_NO_LENGTHS = (
+    "it needs the lengths of the rows, which nobody has measured for this base. The commands below "
+    "do it, and take this over once more; or set {path}: {step}"
 )
 
 
@@ -151,9 +155,9 @@ def _set(
     share: bool = False,
 ) -> None:
     """Set steps that were worked out, or say why they couldn't be."""
-    rows = taking.rows_a_step
     if steps is None:
-        text = _NO_DATA.format(path=path, rows=rows)
+        why = _NO_LENGTHS if taking.dataset else _NO_DATA
+        text = why.format(path=path, step=taking.step_in_words)
         if setting is None:
             taking.default(key, value, {path: 0}, text)
         else:

@@ -150,9 +150,10 @@ def _next(taking: Taking) -> None:
     """What to run: import the data, measure it, take the rest over, start."""
     name, base = taking.name, str(taking.values.get("model.base", ""))
     commands = taking.commands
-    if taking.measure and base and not taking.around.family(base):
+    wants = taking.again and (taking.measure or "training.step_tokens" in taking.values)
+    if wants and base and not taking.around.family(base):
         commands.append(shlex.join(["workbench", "model", "prepare", base]))
-    if taking.measure and (dataset := taking.values.get("data.dataset")):
+    if wants and (dataset := taking.values.get("data.dataset")):
         commands.append(shlex.join(["workbench", "data", "verdict", dataset, "--model", base]))
     if taking.again:
         gpus = ["--gpus", str(taking.gpus)] if taking.gpus > 1 else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.config.foreign import adapters, arguments, batches, precision
+from workbench.config.foreign import adapters, arguments, precision
 from workbench.config.foreign import datasets as data
 from workbench.config.foreign.llama_factory_keys import RULES
 from workbench.config.foreign.rules import Trainer
@@ -163,8 +163,7 @@ def _dtype(taking: Taking, *, full: bool) -> None:
 
 
 def rows(taking: Taking) -> None:
-    """Rows a step, how long they may be, and how they are packed."""
-    arguments.rows(taking)
+    """How long a row may be, what a step takes, and how it is packed."""
     cutoff = taking.setting("cutoff_len")
     if cutoff is None:
         taking.default("cutoff_len", 2048, {"data.max_length": 2048})
@@ -175,16 +174,17 @@ def rows(taking: Taking) -> None:
             taking.take(cutoff, {"data.max_length": number})
     text = "LLaMA-Factory cuts what is longer"
     taking.default("cutoff_len", "cut", {"data.too_long": "truncate"}, text)
-    _datasets(taking)
-    neat = taking.setting("neat_packing")
+    neat, other = taking.setting("neat_packing"), taking.setting("packing")
     if neat and taking.flag("neat_packing"):
-        if other := taking.setting("packing"):
+        if other:
             taking.ours(other, "neat_packing packs, too")
-        batches.packing(taking, ("neat_packing",))
-        return
-    if neat and taking.setting("neat_packing"):
-        taking.idle(neat)
-    batches.packing(taking, ("packing",), "Rows of a pack see each other there; here none does.")
+        arguments.rows(taking, "neat_packing")
+    else:
+        if neat and taking.setting("neat_packing"):
+            taking.idle(neat)
+        note = "Rows of a pack see each other there; here none does"
+        arguments.rows(taking, "packing", note)
+    _datasets(taking)
 
 
 def _datasets(taking: Taking) -> None:

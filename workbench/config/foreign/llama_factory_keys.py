@@ -41,8 +41,8 @@ RULES: dict[str, Rule] = {
     "eval_dataset": By("--validation-file of the import"),
     "val_size": By("--validation of the import", 0.0),
     "cutoff_len": By("data.max_length, data.too_long: truncate", 2048),
-    "packing": By("training.packing; their steps count packs, ours rows", False),
-    "neat_packing": By("training.packing; their steps count packs, ours rows", False),
+    "packing": By("training.packing; their packs are training.step_tokens", False),
+    "neat_packing": By("training.packing; their packs are training.step_tokens", False),
     "max_samples": By("data.train_rows"),
     **each(By("model.new_tokens"), "add_tokens add_special_tokens"),
     **each(
@@ -87,10 +87,16 @@ RULES: dict[str, Rule] = {
     ),
     **each(Ours("what is padded is never trained on"), "ignore_pad_token_for_loss"),
     **each(
-        Missing("data sets are mixed before the run: `workbench data mix`", ("concat",)),
+        Missing(
+            "data.mixture names versions with their shares, as `workbench data mix` does",
+            ("concat",),
+        ),
         "mix_strategy",
     ),
-    **each(Missing("data sets are mixed before the run: `workbench data mix`"), "interleave_probs"),
+    **each(
+        Missing("data.mixture names versions with their shares, as `workbench data mix` does"),
+        "interleave_probs",
+    ),
     **each(Missing("data is imported whole before the run"), "streaming buffer_size"),
     **each(Ours("validation loss is told by task, too"), "eval_on_each_dataset"),
     **each(Missing("rows are shuffled anew each epoch"), "disable_shuffling"),

@@ -33,17 +33,17 @@ is another kind of training (`rl: dpo`, `stage: rm`, `trl grpo`).
 - **Rows a step.** Theirs are `micro batch x accumulation` on each GPU, ours over all processes.
   `--gpus N` (a command line's `--num_processes` says so itself) multiplies
   `training.accumulation` and sets `job.processes`.
-- **Packing.** Theirs then count packs to a step, each with as many rows as fit; ours are rows,
-  packed or not. Where the dataset is in the workspace and its lengths are known (`workbench data
-  verdict`), `training.accumulation` is multiplied by the rows that fit on average.
+- **Packing.** With it theirs count packs to a step, each with as many rows as fit: their steps are
+  by tokens. So `training.step_tokens` is as large as their packs together, and
+  `training.micro_batch_tokens` as those that go at once.
 - **Defaults.** TRL without `use_peft` trains the whole base whatever `lora_r` says; LLaMA-Factory
   has gradient checkpointing on and an alpha of twice the rank; transformers' `constant` has no
   warm-up.
 - **What is trained.** Here answers alone, always. TRL trains on all tokens of a conversation
   unless `assistant_only_loss` is true.
 - **Times an epoch** (`evals_per_epoch`, `save_strategy: epoch`) and shares of a run become steps
-  where the dataset is in the workspace; else the list says so, and the same import afterwards, with
-  `--force`, does it.
+  where the dataset is in the workspace (and, with packing, its lengths are known: `workbench data
+  verdict`); else the list says so, and the same import afterwards, with `--force`, does it.
 - **Datasets** are imported before a run, with their split: the command for each is given, and
   `data.dataset` names what it makes.
 

@@ -40,7 +40,9 @@ def batch_size_by_trying(taking: Taking) -> None:
     if (setting := taking.setting("auto_find_batch_size")) is None:
         return
     wanted = taking.read(setting, "bool")
-    if wanted is not NO_RESULT and wanted:
+    if wanted is not NO_RESULT and wanted and "training.micro_batch_tokens" in taking.values:
+        taking.ours(setting, "training.micro_batch_tokens bounds what goes at once")
+    elif wanted is not NO_RESULT and wanted:
         text = "as many as fit go at once; the rows of a step stay as they are"
         taking.take(setting, {"training.micro_batch": "auto"}, text)
     elif wanted is not NO_RESULT:

@@ -8,13 +8,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from workbench.config import steps
 from workbench.config.foreign.report import Entry, Report
 from workbench.config.foreign.rules import Trainer
 from workbench.config.foreign.sources import Setting, Source
 from workbench.config.loading import ConfigProblem, parse_value
+from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
+from workbench.data.lengths import Lengths
 
 NO_RESULT = object()
+_SIZES = (
+    "data.max_length",
+    "data.too_long",
+    "training.batch_size",
+    "training.accumulation",
+    "training.step_tokens",
+    "job.processes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +47,8 @@ class Surroundings:
     """A version of the workspace, by its name."""
     family: Callable[[str], str]
     """`model_type` of a base that is on this machine, else nothing."""
-    mean_tokens: Callable[[str, str], float | None]
-    """Tokens of a training row of a version, by a base's template; None where nobody measured."""
+    lengths: Callable[[str, str], Lengths | None]
+    """Of the training rows of a version, by a base's template; None where nobody measured."""
 
 
 @dataclass
@@ -178,13 +191,34 @@ class Taking:
     # How long it trains, as far as it is known
 
     @property
-    def rows_a_step(self) -> int:
-        return int(self.values["training.batch_size"] * self.values["training.accumulation"])
+    def step_in_words(self) -> str:
+        """`16 rows a step`."""
+        config = self._sized()
+        return StepSize.of(config.training, config.job.processes).in_words()
 
     @property
     def steps_an_epoch(self) -> int | None:
-        """None where the dataset isn't here."""
-        return math.ceil(self.dataset.rows / self.rows_a_step) if self.dataset else None
+        """None where the dataset isn't here, or its lengths decide and nobody measured them."""
+        if self.dataset is None:
+            return None
+        base, lengths = str(self.values.get("model.base", "")), None
+        if "training.step_tokens" in self.values:
+            lengths = self.around.lengths(self.dataset.reference, base)
+            self.measure = lengths is None
+        epoch = steps.an_epoch(self._sized(), self.dataset.rows, lengths)
+        return epoch.steps if epoch else None
+
+    def _sized(self) -> RunConfig:
+        """A config with what decides a step's size; the defaults where a value can't be."""
+        body: dict[str, dict[str, Any]] = {}
+        for path, value in self.values.items():
+            section, _, name = path.partition(".")
+            if section in ("data", "training", "job") and path in _SIZES:
+                body.setdefault(section, {})[name] = value
+        try:
+            return RunConfig.model_validate(body)
+        except ValidationError:
+            return RunConfig()
 
     @property
     def steps(self) -> int | None:

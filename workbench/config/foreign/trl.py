@@ -3,7 +3,7 @@ transformers 5.23 and PEFT 0.21 (`LoraConfig`, `adapter_config.json`)."""
 
 from __future__ import annotations
 
-from workbench.config.foreign import adapters, arguments, batches, precision, trl_data
+from workbench.config.foreign import adapters, arguments, precision, trl_data
 from workbench.config.foreign.rules import Trainer, is_off
 from workbench.config.foreign.sources import Setting
 from workbench.config.foreign.taking import NO_RESULT, Taking
@@ -207,8 +207,7 @@ def _dtype(taking: Taking, *, full: bool) -> None:
 
 
 def rows(taking: Taking) -> None:
-    """Rows a step, how long they may be, and how they are packed."""
-    arguments.rows(taking)
+    """How long a row may be, what a step takes, and how it is packed."""
     cutoff = taking.setting("max_length", "max_seq_length")
     if cutoff is not None:
         number = taking.read(cutoff, "int")
@@ -232,8 +231,8 @@ def rows(taking: Taking) -> None:
     else:
         text = "the beginning of a row is kept here, not its end: leave such rows out"
         taking.missing(mode, text, {"data.too_long": "drop"})
+    arguments.rows(taking, "packing", _strategy(taking))
     trl_data.datasets(taking)
-    batches.packing(taking, ("packing",), _strategy(taking))
 
 
 def _strategy(taking: Taking) -> str:
@@ -244,7 +243,7 @@ def _strategy(taking: Taking) -> str:
     if name == "wrapped":
         text = "rows aren't cut to fill a pack here, nor do they see each other"
         taking.ours(setting, text)
-        return "Packs of `wrapped` cut rows, which see each other there; here neither is so."
+        return "Packs of `wrapped` cut rows, which see each other there; here neither is so"
     taking.ours(setting, "rows are laid out by best-fit decreasing within a step")
     return ""
 

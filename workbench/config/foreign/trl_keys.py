@@ -79,7 +79,7 @@ RULES: dict[str, Rule] = {
     "gradient_checkpointing": By("training.gradient_checkpointing", True),
     **each(By("data.max_length", 1024), "max_length max_seq_length"),
     "truncation_mode": By("data.too_long: truncate", "keep_start"),
-    "packing": By("training.packing; their steps count packs, ours rows", False),
+    "packing": By("training.packing; their packs are training.step_tokens", False),
     "packing_strategy": By("best-fit decreasing, always", "bfd"),
     # Of transformers' EarlyStoppingCallback, which scripts give an argument to.
     "early_stopping_patience": By("evaluation.patience"),
