@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from screens.base import WorkbenchScreen
 from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import Column, RowTable
-from workbench.config import loading
+from workbench.config import loading, saving
 from workbench.config.loading import ConfigError, ConfigField
 from workbench.config.schema import RunConfig
 from workbench.config.section import weights_in_words
@@ -233,7 +233,7 @@ class ConfigScreen(WorkbenchScreen):
             return
         try:
             self.workspace.ensure()
-            loading.save(config, path)
+            saving.save_over(path, config)
         except WorkbenchError as error:
             self._complain(error)
             return

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.base_models import Say
-from workbench.config import loading
+from workbench.config import loading, saving
 from workbench.data import stdlib_docs, versions
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
@@ -69,7 +69,7 @@ def prepare(workspace: Workspace, say: Say, *, command: str) -> Path:
         say(f"          {example.instruction}  ->  {example.response[:60]}")
     config = loading.default_config([*SETTINGS, f"data.dataset={version.reference}"])
     path = workspace.configs / f"{CONFIG}.yaml"
-    loading.save(config, path)
+    saving.save_new(path, config)
     say(f"config    {path}")
     run = runs.create(workspace, config, command=command, say=lambda text: say(f"model     {text}"))
     runs.start(run)

@@ -22,7 +22,11 @@ def test_a_new_config_holds_every_field_and_is_in_order(cli: Cli, workspace: Wor
     assert again.returncode == 2
     assert "--force replaces it." in again.stderr
     shown = cli("config", "show", "2024")
-    assert shown.stdout == path.read_text(encoding="utf-8")
+    first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+    assert first == "# yaml-language-server: $schema=.schema.json"
+    assert shown.stdout == rest
+    schema = json.loads(cli("config", "schema").stdout)
+    assert json.loads((workspace.configs / ".schema.json").read_text(encoding="utf-8")) == schema
 
 
 def test_every_problem_of_a_config_is_told_at_once(cli: Cli, tmp_path: Path) -> None:
@@ -53,3 +57,55 @@ def test_every_field_is_listed_with_its_default(cli: Cli) -> None:
     assert {field["path"]: field["default"] for field in listed} == {
         field.path: loading.value_at(RunConfig(), field.path) for field in loading.fields()
     }
+    (rank,) = [field for field in listed if field["path"] == "lora.rank"]
+    assert (rank["minimum"], rank["maximum"], rank["bounds"]) == (1, 1024, "1 to 1,024")
+    assert rank["source"] == "TRL: lora_r 16; AutoTrain: 16"
+    shown = cli("config", "fields").stdout
+    assert "Source: TRL: lora_r 16" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_field_is_set_in_the_file_and_its_comments_stay(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("# mine\nlora: {rank: 8}  # small\n", encoding="utf-8")
+    made = cli("config", "set", "own.yaml", "lora.rank=16", "training.epochs=2", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout) == {
+        "path": "own.yaml",
+        "changed": [
+            {"path": "lora.rank", "old": 8, "new": 16},
+            {"path": "training.epochs", "old": 1.0, "new": 2.0},
+        ],
+    }
+    text = "# mine\nlora: {rank: 16}  # small\n\ntraining:\n  epochs: 2.0\n"
+    assert path.read_text(encoding="utf-8") == text
+    assert cli("config", "set", "own.yaml", "lora.rank=16").stdout == "It was so already.\n"
+    wrong = cli("config", "set", "own.yaml", "lora.rank=0", "lr=1")
+    assert wrong.returncode == 2
+    assert "lora.rank: it must be a whole number, 1 to 1,024, not 0." in wrong.stderr
+    assert "lr: there is no such field. Did you mean training.learning_rate?" in wrong.stderr
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_what_is_wrong_in_a_file_is_mended_by_setting_it(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("lora:\n  rank: 0  # small\n", encoding="utf-8")
+    assert cli("config", "set", "own.yaml", "lora.rank=4").returncode == 0
+    assert path.read_text(encoding="utf-8") == "lora:\n  rank: 4  # small\n"
+
+
+def test_the_schema_and_the_reference_page_are_written(cli: Cli, tmp_path: Path) -> None:
+    assert cli("config", "schema", "--output", "made.json").returncode == 0
+    made = json.loads((tmp_path / "made.json").read_text(encoding="utf-8"))
+    assert made["properties"]["lora"]["properties"]["rank"]["maximum"] == 1024
+
+    nowhere = cli("config", "docs")
+    assert nowhere.returncode == 2
+    assert "There is no folder docs." in nowhere.stderr
+    assert cli("config", "docs", "--output", "page.md").returncode == 0
+    assert cli("config", "docs", "--output", "page.md", "--check").returncode == 0
+    page = tmp_path / "page.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("1 to 1,024", "1 to 9"))
+    drifted = cli("config", "docs", "--output", "page.md", "--check")
+    assert drifted.returncode == 2
+    assert "page.md is not what the schema makes" in drifted.stderr

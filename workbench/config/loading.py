@@ -2,102 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
-from workbench.config.conflicts import Conflicts
+from workbench.config import yaml_reading
+from workbench.config.fields import ConfigField, field_at, fields, sections, value_at
+from workbench.config.problems import ConfigError, ConfigProblem, explain
 from workbench.config.schema import RunConfig
+from workbench.config.yaml_reading import EXPONENT
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path, write_text
 from workbench.workspace import Workspace
 
-_OTHER_NAMES = {
-    "lr": "training.learning_rate",
-    "r": "lora.rank",
-    "lora_r": "lora.rank",
-    "lora_alpha": "lora.alpha",
-    "lora_dropout": "lora.dropout",
-    "num_train_epochs": "training.epochs",
-    "per_device_train_batch_size": "training.batch_size",
-    "micro_batch_size": "training.micro_batch",
-    "sample_packing": "training.packing",
-    "neftune_noise_alpha": "training.neftune_alpha",
-    "use_rslora": "lora.rslora",
-    "use_dora": "lora.dora",
-    "loraplus_lr_ratio": "lora.plus_ratio",
-    "init_lora_weights": "lora.initialisation",
-    "lora_modules_to_save": "lora.modules_to_save",
-    "warmup_steps": "training.warmup_steps",
-    "num_processes": "job.processes",
-    "early_stopping_patience": "evaluation.patience",
-    "load_in_8bit": "model.quantization",
-    "gradient_accumulation_steps": "training.accumulation",
-    "max_grad_norm": "training.max_gradient_norm",
-    "lr_scheduler_type": "training.schedule",
-    "load_in_4bit": "model.quantization",
-    "base_model": "model.base",
-    "model_name_or_path": "model.base",
-    "sequence_len": "data.max_length",
-    "cutoff_len": "data.max_length",
-    "max_seq_length": "data.max_length",
-}
-"""What other trainers call these fields."""
+__all__ = [
+    "ConfigError",
+    "ConfigField",
+    "ConfigProblem",
+    "changed",
+    "config_path",
+    "default_config",
+    "dump",
+    "fields",
+    "load",
+    "parse",
+    "parse_value",
+    "save",
+    "value_at",
+    "value_text",
+]
 
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 80
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigField:
-    """One field of a run's config, as a form or a reference page needs it."""
-
-    path: str
-    """`section.name`."""
-    help: str
-    unit: str
-    source: str
-    default: Any
-    choices: tuple[str, ...]
-    """What it may be, when that is a short list."""
-    kind: str
-    """`text`, `int`, `float`, `bool` or `choice`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigProblem:
-    """One thing that is wrong with a config."""
-
-    path: str
-    text: str
-    line: int | None = None
-
-
-class ConfigError(WorkbenchError):
-    """A config with problems, each with its path and, from a file, its line."""
-
-    def __init__(self, origin: str, problems: Sequence[ConfigProblem]) -> None:
-        self.problems = tuple(problems)
-        lines = [
-            f"  {f'line {p.line}, ' if p.line else ''}{p.path}: {p.text}" for p in self.problems
-        ]
-        super().__init__(
-            f"{origin} can't be used:\n" + "\n".join(lines),
-            "`workbench config fields` lists every field.",
-        )
-
-
-def fields() -> list[ConfigField]:
-    """Every field of RunConfig, in the order of the schema."""
-    return [_describe(path, info) for path, info in _leaves(RunConfig, "")]
+BESIDE = ("sweep",)
+"""Top-level keys of a config file that are no field of a run."""
+_OCTAL = re.compile(r"0o[0-7]+")
 
 
 def config_path(workspace: Workspace, reference: str) -> Path:
@@ -128,22 +70,11 @@ def load(path: Path, settings: Iterable[str] = ()) -> RunConfig:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        body = yaml.safe_load(text)
-        keys = list(_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        raise WorkbenchError(f"{path}{line}: it is not valid YAML: {reason}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A ValueError: no UTF-8, or a date such as 2024-13-45.
-        where = " ".join(str(error).split())
-        raise WorkbenchError(f"{path} is not valid YAML: {where}.") from error
-    if body is None:
-        body = {}
-    if not isinstance(body, dict):
-        raise WorkbenchError(f"{path} holds no config: its top level must be `field: value` pairs.")
+    except ValueError as error:
+        raise WorkbenchError(f"{path} is not valid YAML: {error}.") from error
+    body, keys = yaml_reading.read(text, origin=str(path))
     return parse(body, settings, origin=str(path), keys=keys)
 
 
@@ -156,7 +87,7 @@ def parse(
 ) -> RunConfig:
     """A config from plain values. Raises ConfigError with every problem.
 
-    `keys` are the paths that a file names, each with its line, in its order.
+    `keys` are the paths that a file names (`yaml_reading.read`), each with its line, in order.
     """
     lines: dict[str, int] = {}
     problems: list[ConfigProblem] = []
@@ -171,11 +102,13 @@ def parse(
         if not equals:
             raise WorkbenchError(f"--set {setting}: write it as path=value.")
         body = _with(body, path, parse_value(value, text_wanted=_kind_at(path) == "text"))
-        lines.pop(path, None)
+        lines = {
+            known: line for known, line in lines.items() if not f"{known}.".startswith(f"{path}.")
+        }
     try:
         config = RunConfig.model_validate(_without_empty_sections(body))
     except ValidationError as error:
-        problems += _problems(error, lines)
+        problems += explain(error, lines)
         raise ConfigError(origin, sorted(problems, key=lambda p: p.line or 0)) from error
     if problems:
         raise ConfigError(origin, problems)
@@ -183,7 +116,7 @@ def parse(
 
 
 def parse_value(text: str, *, text_wanted: bool = False) -> Any:
-    """A value as YAML reads it, but 2e-4 is a number, too, and an empty text is null.
+    """A value as a config's file has it; an empty text is null.
 
     Where text is wanted, it stays as it is, `2024`, `a #1` and nothing at all, unless it is
     in quotes or a list. What is no YAML is text as well; the schema says whether that can be.
@@ -191,10 +124,7 @@ def parse_value(text: str, *, text_wanted: bool = False) -> Any:
     if text_wanted and not text.strip().startswith(("'", '"', "[")):
         return text.strip()
     try:
-        value = yaml.safe_load(text)
-        if isinstance(value, str) and not text_wanted and "e" in value.lower():
-            # YAML 1.1 has no numbers without a point before the exponent.
-            value = float(value)
+        value = yaml_reading.value(text)
     except (ValueError, RecursionError, yaml.YAMLError):
         return text.strip()
     if text_wanted and not isinstance(value, str | list):
@@ -219,9 +149,8 @@ def dump(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:
         if head != section:
             section = head
             out.append(f"\n{head}:")
-        value = yaml.safe_dump(value_at(config, item.path), default_flow_style=True, width=math.inf)
         unit = f" [{item.unit}]" if item.unit else ""
-        shown = value.removesuffix("\n").removesuffix("...").strip()
+        shown = value_text(value_at(config, item.path))
         indent = "  " if head else ""
         if comment := (comments or {}).get(item.path):
             out.append(f"{indent}# {' '.join(comment.split())}")
@@ -229,52 +158,33 @@ def dump(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:
     return "\n".join(out).lstrip("\n") + "\n"
 
 
-def save(config: RunConfig, path: Path, comments: Mapping[str, str] | None = None) -> None:
-    """Write the config as a YAML file, whole, with `comments` as `dump` has them."""
-    write_text(path, dump(config, comments))
+def value_text(value: Any, quote: str = "") -> str:
+    """A value as YAML on one line, fit for any place; texts in `quote`, where that can be.
 
-
-def value_at(config: RunConfig, path: str) -> Any:
-    """The value of the field at `path`."""
-    value: Any = config
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _leaves(kind, f"{prefix}{name}.")
-        else:
-            yield prefix + name, info
-
-
-def _describe(path: str, info: FieldInfo) -> ConfigField:
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    choices = tuple(str(c) for c in getattr(info.annotation, "__args__", ()) if isinstance(c, str))
-    return ConfigField(
-        path=path,
-        help=info.description or "",
-        unit=str(extra.get("unit", "")),
-        source=str(extra.get("source", "")),
-        default=info.default,
-        choices=choices,
-        kind=_kind(info.annotation, choices),
+    What only one of YAML 1.1 and 1.2 takes for a number, such as the name 1e5, is quoted, so that
+    every editor reads it as it is meant.
+    """
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        quote = ""
+    elif any(not text.isprintable() for text in texts):
+        quote = '"'  # the other styles break the line where the text does
+    elif not quote and any(_OCTAL.fullmatch(t) or EXPONENT.fullmatch(t) for t in texts):
+        quote = "'"
+    # In a list nothing is left bare that would end it or begin a comment.
+    dumped = yaml.safe_dump(
+        [value],
+        default_flow_style=True,
+        default_style=quote or None,
+        width=math.inf,
+        allow_unicode=True,
     )
+    return str(dumped).strip()[1:-1]
 
 
-def _kind(annotation: Any, choices: tuple[str, ...]) -> str:
-    if choices:
-        return "choice"
-    if get_origin(annotation) is dict:
-        return "text"
-    options = getattr(annotation, "__args__", (annotation,))
-    for kind in (bool, int, float):
-        if kind in options:
-            return kind.__name__
-    return "text"
+def save(config: RunConfig, path: Path) -> None:
+    """Write the config as a YAML file, whole."""
+    write_text(path, dump(config))
 
 
 def _with(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -286,75 +196,11 @@ def _with(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _kind_at(path: str) -> str:
-    return next((item.kind for item in fields() if item.path == path), "")
+    found = field_at(path)
+    return found.kind if found else ""
 
 
 def _without_empty_sections(body: dict[str, Any]) -> dict[str, Any]:
     """A section whose fields are all commented out is one with its defaults."""
-    sections = {item.path.partition(".")[0] for item in fields() if "." in item.path}
-    return {k: v for k, v in body.items() if not (v is None and k in sections)}
-
-
-def _problems(error: ValidationError, lines: dict[str, int]) -> Iterator[ConfigProblem]:
-    seen: set[str] = set()
-    for item in error.errors():
-        cause = item.get("ctx", {}).get("error")
-        if isinstance(cause, Conflicts):
-            yield from (ConfigProblem(p, f"{text}.", lines.get(p)) for p, text in cause.problems)
-            continue
-        names = [str(part) for part in item["loc"]]
-        # A union reports once for each of its members, under the member's name.
-        while len(names) > 1 and ".".join(names) not in lines and not _known(".".join(names)):
-            if item["type"] == "extra_forbidden":
-                break
-            names.pop()
-        path = ".".join(names)
-        if path in seen:
-            continue
-        seen.add(path)
-        yield ConfigProblem(path, _explain(item, path), lines.get(path))
-
-
-def _known(path: str) -> bool:
-    return any(item.path == path or item.path.startswith(path + ".") for item in fields())
-
-
-def _explain(item: Any, path: str) -> str:
-    if item["type"] == "extra_forbidden":
-        near = _nearest(path)
-        return "there is no such field." + (f" Did you mean {near}?" if near else "")
-    shown = _repr.repr(item.get("input"))
-    if item["type"] == "string_pattern_mismatch":
-        return f"use letters, digits, '.', '_' and '-', 60 at most, not {shown}."
-    if item["type"] == "model_type":
-        names = [f.path for f in fields() if f.path.startswith(f"{path}.")]
-        return f"it has fields of its own, such as {names[0]}; it can't be {shown}."
-    text = str(item["msg"]).removeprefix("Value error, ")
-    text = text[0].lower() + text[1:]
-    return f"{text}, not {shown}." if not isinstance(item.get("input"), dict) else f"{text}."
-
-
-def _nearest(path: str) -> str:
-    by_name = {item.path.rpartition(".")[2]: item.path for item in reversed(fields())}
-    by_name.update({item.path: item.path for item in fields()})
-    by_name.update({p.partition(".")[0]: p.partition(".")[0] for p in by_name.values()})
-    name = path.rpartition(".")[2]
-    if name in _OTHER_NAMES:
-        return _OTHER_NAMES[name]
-    if name in by_name:
-        return by_name[name]
-    for wanted in (path, name):
-        near = difflib.get_close_matches(wanted, by_name, 1, 0.7)
-        if near:
-            return by_name[near[0]]
-    return ""
-
-
-def _keys(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Every key of a YAML file as a path, with its line, as deep as a config goes."""
-    if not isinstance(node, yaml.MappingNode) or prefix.count(".") > 2:
-        return
-    for key, value in node.value:
-        path = f"{prefix}{key.value}"
-        yield path, key.start_mark.line + 1
-        yield from _keys(value, f"{path}.")
+    empty = {name for name in sections() if body.get(name, "") is None}
+    return {key: value for key, value in body.items() if key not in empty}

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from workbench.config.loading import ConfigError, ConfigProblem
+from workbench.config.problems import ConfigError, ConfigProblem
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
 from workbench.errors import WorkbenchError

@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import CoreSchema
+
+_T = TypeVar("_T")
+
+MOST = 10**9
+"""The bound of counts that have none of their own, such as rows and steps."""
+SWITCH_WORDS = ("true", "false", "yes", "no", "on", "off")
+"""What YAML 1.1 reads as a truth value; an editor that reads YAML 1.2 sees text in four of them."""
 
 
-def field(default: Any, help: str, *, unit: str = "", source: str = "", **bounds: Any) -> Any:
-    """A field of a section; `source` says where its default can be looked up."""
+def field(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    schema: dict[str, Any] | None = None,
+    **bounds: Any,
+) -> Any:
+    """A field of a section.
+
+    `source` says where its default can be looked up, or `ours:` and the reason; `schema` is what
+    JSON Schema can say of it beyond its type and bounds.
+    """
     return Field(
         default,
         description=help,
-        json_schema_extra={"unit": unit, "source": source},
+        json_schema_extra={"unit": unit, "source": source, **(schema or {})},
         **bounds,
     )
 
@@ -73,6 +101,39 @@ def weights_in_words(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={weight!r}" for name, weight in weights.items())
 
 
+class _OrText:
+    """Says in the JSON Schema of a list or mapping that it may be a text, or nothing."""
+
+    def __init__(self, pattern: str = "") -> None:
+        self._pattern = pattern
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        made = handler(core)
+        text: dict[str, Any] = {"type": "string"}
+        if words := made.get("items", {}).get("enum"):
+            word = f"({'|'.join(words)})?"
+            text["pattern"] = rf"^\s*{word}(\s*,\s*{word})*\s*$"
+        elif self._pattern:
+            text["pattern"] = self._pattern
+        return {"anyOf": [made, text, {"type": "null"}]}
+
+
+Listed = Annotated[list[_T], BeforeValidator(listed), _OrText()]
+"""A list that may be given as one text with commas, too."""
+
+_PART = r"\s*[^,=:]*[^,=:\s]\s*[=:]\s*\+?[0-9.][0-9._]*([eE][+-]?[0-9]+)?\s*"
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A share, in any unit."""
+Weighted = Annotated[
+    dict[str, Weight],
+    BeforeValidator(weighted),
+    _OrText(rf"^\s*\{{?({_PART}(,{_PART})+)?,?\s*\}}?\s*$"),
+]
+"""Names with their weights, which may be given as one text, too."""
+
+
 class Section(BaseModel):
     """A group of fields; an unknown one is an error, never passed over."""
 
@@ -80,9 +141,12 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`learning_rate: yes` is a slip, not 1.0."""
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`learning_rate: yes` is a slip, not 1.0; `packing: 1` is one, too."""
         wanted = cls.model_fields[info.field_name or ""].annotation
         if isinstance(value, bool) and wanted is not bool:
-            raise ValueError("true and false are no value for it")
+            raise ValueError("it is no switch (YAML reads yes, no, on and off as true and false)")
+        word = isinstance(value, str) and value.lower() in SWITCH_WORDS
+        if wanted is bool and not isinstance(value, bool) and not word:
+            raise ValueError("give true or false")
         return value

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.config.schema import Evaluation
+from workbench.config.watching import Evaluation
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch

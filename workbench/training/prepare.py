@@ -18,7 +18,7 @@ from typing import NoReturn
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 
-from workbench.config.schema import Job
+from workbench.config.job import Job
 from workbench.errors import WorkbenchError
 from workbench.jobs import launcher
 from workbench.jobs.control import Control

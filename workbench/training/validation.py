@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from workbench.config.schema import Evaluation
+from workbench.config.watching import Evaluation
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.evaluation.generate import answer

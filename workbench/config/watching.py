@@ -1,0 +1,113 @@
+"""The sections of a config on what is measured, kept and written while it trains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from workbench.config.section import MOST, Listed, Section, field
+
+
+class Evaluation(Section):
+    """What is measured, and when."""
+
+    every: int = field(
+        0,
+        "Validation loss every so many steps; 0: at the start and the end.",
+        unit="steps",
+        ge=0,
+        le=MOST,
+        source="transformers: eval_strategy no; start and end are ours, to see what it did",
+    )
+    patience: int | None = field(
+        None,
+        "End after so many validations in a row without a new lowest loss; empty: never.",
+        unit="validations",
+        ge=1,
+        le=MOST,
+        source="transformers: no early stopping unless it is asked for",
+    )
+    samples: int = field(
+        2,
+        "Validation rows answered at each validation, always the same.",
+        unit="rows",
+        ge=0,
+        le=4096,
+        source="ours: enough to see that it answers at all; each takes time at every validation",
+    )
+    sample_tokens: int = field(
+        48,
+        "Longest of those answers.",
+        unit="tokens",
+        ge=1,
+        le=1 << 16,
+        source="ours: two or three sentences show what it is like",
+    )
+    generate_rows: int = field(
+        32,
+        "Validation rows answered by base and adapter after training.",
+        unit="rows",
+        ge=1,
+        le=MOST,
+        source="ours: can be read in one sitting; a share of them is certain to 16 points (Wilson)",
+    )
+    max_new_tokens: int = field(
+        128,
+        "Longest answer.",
+        unit="tokens",
+        ge=1,
+        le=1 << 16,
+        source="ours: a paragraph; raise it for data with longer responses",
+    )
+    batch_size: int = field(
+        8,
+        "Rows evaluated at once.",
+        unit="rows",
+        ge=1,
+        le=4096,
+        source="transformers: per_device_eval_batch_size 8",
+    )
+    against: Listed[str] = field(
+        [],
+        "Datasets that the model is going to be judged by, NAME or NAME@VERSION: a run whose "
+        "training rows hold theirs doesn't start.",
+        source="ours: only you know them",
+    )
+
+
+class Checkpoints(Section):
+    """What is kept to resume from."""
+
+    every: int = field(
+        0,
+        "Save every so many steps; 0: at the end only.",
+        unit="steps",
+        ge=0,
+        le=MOST,
+        source="ours: disk against lost time is yours to weigh (transformers: save_steps 500)",
+    )
+    keep: int = field(
+        2,
+        "Newest checkpoints that are kept; the best one is, too.",
+        unit="checkpoints",
+        ge=1,
+        le=1000,
+        source="ours: the newest, and one to go back to; a disk is soon full of more",
+    )
+    result: Literal["last", "best"] = field(
+        "last",
+        "Step that the adapter is of: the last, or that with the lowest validation loss.",
+        source="transformers: load_best_model_at_end False",
+    )
+
+
+class Logging(Section):
+    """What is written while it trains."""
+
+    every: int = field(
+        1,
+        "Log figures every so many steps; `workbench log-every` changes it in a running run.",
+        unit="steps",
+        ge=1,
+        le=MOST,
+        source="ours: no step waits for its figures, so one line each costs nothing",
+    )
