@@ -30,6 +30,8 @@ _MODULES = {
     "train": "train",
     "attach": "train",
     "queue": "queue",
+    "sweep": "sweep",
+    "lr-find": "lr_find",
     "stop": "commands",
     "pause": "commands",
     "resume": "commands",

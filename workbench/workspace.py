@@ -53,6 +53,11 @@ class Workspace:
         return self.root / "runs"
 
     @property
+    def sweeps(self) -> Path:
+        """What sweeps were asked for; their runs say themselves which sweep they are of."""
+        return self.root / "sweeps"
+
+    @property
     def tasks(self) -> Path:
         """Jobs that belong to no run."""
         return self.root / "tasks"

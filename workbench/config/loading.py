@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,9 @@ __all__ = [
     "value_text",
 ]
 
-BESIDE = ("sweep",)
+SWEEP = "sweep"
+"""The section of a file that makes several runs of it; no run's own config has one."""
+BESIDE = (SWEEP,)
 """Top-level keys of a config file that are no field of a run."""
 _OCTAL = re.compile(r"0o[0-7]+")
 
@@ -62,20 +66,42 @@ def default_config(settings: Iterable[str] = ()) -> RunConfig:
     return parse({}, settings, origin="The config")
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A config file as it was read."""
+
+    body: dict[str, Any]
+    keys: list[tuple[str, int]]
+    """What it names, as paths with their lines (`yaml_reading.read`)."""
+
+
 def load(path: Path, settings: Iterable[str] = ()) -> RunConfig:
     """The config of a YAML file, with `path=value` settings applied.
 
     Raises ConfigError with every problem, each with its line; WorkbenchError when the
-    file can't be read or is no YAML.
+    file can't be read, is no YAML, or holds a sweep.
     """
+    written = read(path)
+    if SWEEP in written.body:
+        line = next(line for name, line in written.keys if name == SWEEP)
+        name = shlex.quote(str(path))
+        raise WorkbenchError(
+            f"{path}, line {line}: it holds a sweep, which makes several runs and not one.",
+            f"`workbench sweep plan {name}` shows them, `workbench sweep start {name}` queues "
+            "them.",
+        )
+    return parse(written.body, settings, origin=str(path), keys=written.keys)
+
+
+def read(path: Path) -> Written:
+    """What stands in a YAML file. Raises WorkbenchError when it can't be read or is no YAML."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
     except ValueError as error:
         raise WorkbenchError(f"{path} is not valid YAML: {error}.") from error
-    body, keys = yaml_reading.read(text, origin=str(path))
-    return parse(body, settings, origin=str(path), keys=keys)
+    return Written(*yaml_reading.read(text, origin=str(path)))
 
 
 def parse(
@@ -89,18 +115,9 @@ def parse(
 
     `keys` are the paths that a file names (`yaml_reading.read`), each with its line, in order.
     """
-    lines: dict[str, int] = {}
-    problems: list[ConfigProblem] = []
-    for path, line in keys:
-        if path in lines:
-            text = f"it stands on line {lines[path]} already."
-            problems.append(ConfigProblem(path, text, line))
-        lines.setdefault(path, line)
+    lines, problems = lines_of(keys)
     for setting in settings:
-        path, equals, value = setting.partition("=")
-        path = path.strip()
-        if not equals:
-            raise WorkbenchError(f"--set {setting}: write it as path=value.")
+        path, value = split_setting(setting)
         body = _with(body, path, parse_value(value, text_wanted=_kind_at(path) == "text"))
         lines = {
             known: line for known, line in lines.items() if not f"{known}.".startswith(f"{path}.")
@@ -113,6 +130,26 @@ def parse(
     if problems:
         raise ConfigError(origin, problems)
     return config
+
+
+def lines_of(keys: Sequence[tuple[str, int]]) -> tuple[dict[str, int], list[ConfigProblem]]:
+    """The line of each key, and those that stand there twice."""
+    lines: dict[str, int] = {}
+    problems: list[ConfigProblem] = []
+    for path, line in keys:
+        if path in lines:
+            text = f"it stands on line {lines[path]} already."
+            problems.append(ConfigProblem(path, text, line))
+        lines.setdefault(path, line)
+    return lines, problems
+
+
+def split_setting(setting: str) -> tuple[str, str]:
+    """Path and value of `path=value`. Raises WorkbenchError when it is written otherwise."""
+    path, equals, value = setting.partition("=")
+    if not equals:
+        raise WorkbenchError(f"--set {setting}: write it as path=value.")
+    return path.strip(), value
 
 
 def parse_value(text: str, *, text_wanted: bool = False) -> Any:
@@ -135,6 +172,14 @@ def parse_value(text: str, *, text_wanted: bool = False) -> Any:
 def changed(config: RunConfig, path: str, text: str) -> RunConfig:
     """`config` with the field at `path` set from text. Raises ConfigError."""
     return parse(config.model_dump(), [f"{path}={text}"], origin="The config")
+
+
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """`config` with plain values at these paths. Raises ConfigError."""
+    body = config.model_dump()
+    for path, value in values.items():
+        body = _with(body, path, value)
+    return parse(body, origin="The config")
 
 
 def dump(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:

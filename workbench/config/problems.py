@@ -53,6 +53,11 @@ _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 80
 
 
+def shortened(value: object) -> str:
+    """A value that can't be used, for a message."""
+    return _repr.repr(value)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
     """One thing that is wrong with a config."""
@@ -122,7 +127,7 @@ def _place(names: list[str], lines: dict[str, int], kind: str) -> str:
 
 def _explain(item: Any, path: str) -> str:
     kind, given = item["type"], item.get("input")
-    shown = str(given) if isinstance(given, date) else _repr.repr(given)
+    shown = str(given) if isinstance(given, date) else shortened(given)
     field = field_at(path)
     if kind == "extra_forbidden":
         return _unknown(path)

@@ -87,10 +87,6 @@ def adopt(folder: Path) -> None:
 
 def _start_supervisor(folder: Path, *args: str) -> None:
     ready, announce = os.pipe()
-    # A job may start another, and some clusters' shells look like a rank's: what marks the one
-    # is not the other's.
-    of_job = (marked.MARK, control.PATH_VARIABLE, *launcher.VARIABLES)
-    environment = {name: value for name, value in os.environ.items() if name not in of_job}
     try:
         with (folder / "supervisor.log").open("ab") as output:
             # A session of its own: no SIGHUP when the terminal goes, no signal from its keys.
@@ -99,7 +95,7 @@ def _start_supervisor(folder: Path, *args: str) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment,
+                env=unmarked_environment(),
                 pass_fds=[announce],
                 start_new_session=True,
             )
@@ -115,6 +111,16 @@ def _start_supervisor(folder: Path, *args: str) -> None:
         log = folder / "supervisor.log"
         why = answer.decode(errors="replace") or _last_line(log)
         raise WorkbenchError(f"The job in {folder} could not be started: {why}", f"See {log}.")
+
+
+def unmarked_environment() -> dict[str, str]:
+    """This process's environment for one that is to outlive it.
+
+    A job may start another, and some clusters' shells look like a rank's: what marks the one is
+    not the other's.
+    """
+    of_job = (marked.MARK, control.PATH_VARIABLE, *launcher.VARIABLES)
+    return {name: value for name, value in os.environ.items() if name not in of_job}
 
 
 def _last_line(log: Path) -> str:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, read_json_object, write_json
+from workbench.jobs import launch
 from workbench.jobs.state import boot_id, start_ticks
 from workbench.queue.machine import VISIBLE
 from workbench.workspace import Workspace
@@ -112,6 +113,7 @@ def start(workspace: Workspace) -> Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=launch.unmarked_environment(),
                 start_new_session=True,
             )
     except OSError as error:

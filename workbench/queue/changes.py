@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from workbench import base_models
 from workbench.base_models import Say
@@ -25,8 +26,11 @@ def add(
     *,
     command: str | None,
     say: Say,
+    sweeps: Sequence[Mapping[str, Any] | None] = (),
 ) -> list[Entry]:
     """Queue a new run of each config, made at once, and the runs in the folders `resumed`.
+
+    `sweeps` says of each config what `runs.create` is told of its sweep; empty: of none.
 
     All or nothing: raises WorkbenchError, with nothing made and nothing queued, for whatever
     would stop one of them.
@@ -40,8 +44,8 @@ def add(
         base_models.prepare(workspace, config.model.base, say)
     made: list[Path] = []
     try:
-        for config in configs:
-            made.append(runs.create(workspace, config, command=command, say=say))
+        for config, sweep in zip(configs, sweeps or [None] * len(configs), strict=True):
+            made.append(runs.create(workspace, config, command=command, say=say, sweep=sweep))
         added = [*(entries.of_run(folder) for folder in made), *going_on]
         with entries.changing(workspace) as queue:
             _check_not_queued(workspace, queue, going_on)

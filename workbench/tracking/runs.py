@@ -16,7 +16,14 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
-from workbench.files import building_folder, read_json, read_json_object, user_path, write_text
+from workbench.files import (
+    building_folder,
+    read_json,
+    read_json_object,
+    user_path,
+    write_json,
+    write_text,
+)
 from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
@@ -32,6 +39,8 @@ from workbench.workspace import Workspace
 
 LOG = "train.jsonl"
 CONFIG = "config.yaml"
+SWEEP = "sweep.json"
+"""In a run that a sweep has made: which sweep, and what is the run's own in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +68,20 @@ class RunSummary:
         return asdict(self)
 
 
-def create(workspace: Workspace, config: RunConfig, *, command: str | None, say: Say) -> Path:
+def create(
+    workspace: Workspace,
+    config: RunConfig,
+    *,
+    command: str | None,
+    say: Say,
+    sweep: Mapping[str, Any] | None = None,
+) -> Path:
     """Make the folder of a new run, whole and ready to start, and return it.
 
     Fetches or converts the base model, and makes the mixture that the config asks for, if need be:
     the run is of its version, which its own config names in `data.dataset`. `command` is what was
-    typed; None where nothing was. Raises WorkbenchError for whatever would stop the run: no such
-    dataset version, no such base model, a full disk.
+    typed; None where nothing was. `sweep` is what `sweep.json` is to say. Raises WorkbenchError
+    for whatever would stop the run: no such dataset version, no such base model, a full disk.
     """
     check_inputs(workspace, config)
     workspace.ensure()
@@ -81,6 +97,8 @@ def create(workspace: Workspace, config: RunConfig, *, command: str | None, say:
                 write_text(building / launcher.CONFIG, processes.accelerate_config(pinned))
                 pinned = _with_own_launcher(pinned, folder)
             loading.save(pinned, building / CONFIG)
+            if sweep is not None:
+                write_json(building / SWEEP, sweep)
             manifest.begin(
                 building,
                 run_id=run_id,

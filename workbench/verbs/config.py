@@ -171,12 +171,30 @@ def _show_docs(result: dict[str, Any]) -> None:
 
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:
-    """Every problem of the config itself, else the first of what it names."""
+    """Every problem of the config itself, and of its sweep if it has one, else the first of what
+    it names."""
+    workspace = Workspace.find(args.workspace)
+    path = loading.config_path(workspace, args.config)
+    if loading.SWEEP in loading.read(path).body:
+        return _checked_sweep(workspace, path, args.settings)
     result = _show(args)
     config = loading.parse(result["config"], origin=result["path"])
-    workspace = Workspace.find(args.workspace)
     runs.check_inputs(workspace, config)
     return {**result, "exposure": exposures.of(workspace, config)}
+
+
+def _checked_sweep(workspace: Workspace, path: Path, settings: list[str]) -> dict[str, Any]:
+    from workbench.config import sweep
+    from workbench.sweeps import making
+
+    swept = sweep.load(path, settings)
+    planned = making.plan(workspace, swept, str(path))
+    return {
+        "path": str(path),
+        "config": swept.config.model_dump(),
+        "sweep": swept.sweep.model_dump(),
+        "runs": len(planned) or swept.sweep.budget,
+    }
 
 
 def _show(args: argparse.Namespace) -> dict[str, Any]:
@@ -191,4 +209,8 @@ def _show_yaml(result: dict[str, Any]) -> None:
 
 def _show_checked(result: dict[str, Any]) -> None:
     print(f"{result['path']} is in order.")
+    if "sweep" in result:
+        most = " at most" if result["sweep"]["method"] == "optuna" else ""
+        print(f"Its sweep makes {result['runs']} runs{most}: workbench sweep plan shows them.")
+        return
     print(exposures.text(result["exposure"]))
