@@ -24,7 +24,8 @@ from screens.run_keys import RunScreen
 from screens.run_text import log_lines, machine, machine_line, memory_used
 from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar
-from screens.widgets.line_chart import LineChart, Series
+from screens.widgets.line_chart import LineChart
+from workbench.chart import Series
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
     CheckpointSaved,

@@ -4,7 +4,8 @@ import math
 
 from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar, size
-from screens.widgets.line_chart import Series, draw
+from screens.widgets.line_chart import draw
+from workbench.chart import Series
 
 
 def test_a_curve_keeps_every_peak_in_bounded_room() -> None:
