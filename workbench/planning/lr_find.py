@@ -13,6 +13,7 @@ from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, write_json
 from workbench.jobs import tasks
+from workbench.jobs.state import describe
 from workbench.planning import range_test
 from workbench.planning.range_test import Suggestion
 from workbench.tracking import runs
@@ -98,10 +99,10 @@ def write_result(folder: Path, found: Found) -> Path:
 def read_result(folder: Path) -> Found:
     """What the test in `folder` has seen. Raises WorkbenchError before it has finished."""
     path = folder / RESULT
+    if tasks.kind_of(folder) != KIND:
+        raise WorkbenchError(f"{folder.name} is no range test.", "`workbench jobs` lists them.")
     if not path.exists():
-        raise WorkbenchError(
-            f"{folder.name} has found nothing (yet).", f"`workbench jobs show {folder.name}`"
-        )
+        raise WorkbenchError(f"{folder.name} has no result: {describe(folder)[1]}")
     body = read_json_object(path)
     try:
         losses = [math.nan if loss is None else float(loss) for loss in body["losses"]]

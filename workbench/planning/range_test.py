@@ -99,9 +99,10 @@ def suggest(tried: Sequence[float], losses: Sequence[float], steps: int) -> Sugg
     course = smoothed([loss for _, loss in known], steps)
     at = min(range(len(course)), key=course.__getitem__)
     begin = course[half]
-    error = _error([loss for _, loss in known][: at + half + 1], course, half)
+    error = _error([loss for _, loss in known][: max(at, 4 * half)], course, half)
     rise = max(course[at:]) - begin
-    if begin - course[at] <= _NOISE * error:
+    # In its first window nothing can have fallen.
+    if at <= half or begin - course[at] <= _NOISE * error:
         if rise > _NOISE * error:
             return _nothing(
                 "The loss never falls by more than its noise before it rises. Begin at a lower "

@@ -389,6 +389,8 @@ def _resume(args: argparse.Namespace) -> dict[str, Any]:
             f"({record.sweep.method}).",
             "`workbench queue add --resume RUN` queues one of them again.",
         )
+    if len(store.members(workspace, record)) >= record.planned:
+        raise WorkbenchError(f"{record.id} has made all of its {_counted(record.planned, 'run')}.")
     making.require_optuna()
     job = making.start_search(workspace, record)
     return {"sweep": record.id, "job": job_reference(workspace, job)}
