@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,20 @@ def test_a_plan_shows_the_runs_and_makes_none(
     assert all(run["memory"] > 0 for run in planned["runs"])
     assert not list(workspace.runs.glob("*")) and not workspace.sweeps.exists()
     assert "Its sweep makes 4 runs" in sweeps.run("config", "check", grid)
+
+
+def test_a_plan_with_several_bases_and_one_rate_says_so(
+    sweeps: Sweeps, tmp_path: Path, _tiny_model: Path
+) -> None:
+    other = shutil.copytree(_tiny_model, tmp_path / "other")
+    text = f"fields: {{model.base: [{_tiny_model}, {other}]}}\nbudget: 4"
+    path = sweeps.write(tmp_path / "small.yaml", text)
+    assert "All 2 bases get the learning rate 0.0002" in sweeps.run("sweep", "plan", path)
+    rates = "sweep.fields.training.learning_rate=[1e-4, 2e-4]"
+    assert "bases get" not in sweeps.run("sweep", "plan", path, "--set", rates)
+    # A loss of one tokenizer is not compared with that of another in silence.
+    sweeps.run("sweep", "start", path, "--no-start")
+    assert "The runs differ in model.base:" in sweeps.run("sweep", "show")
 
 
 def test_stopping_takes_what_waits_out_of_the_queue(

@@ -165,8 +165,8 @@ def _remarks(record: Record, metric: Metric, lines: Sequence[Line]) -> Iterable[
         yield f"No {metric}: {names}."
     if metric in OF_LOSS and (varied := _other_rows(lines)):
         yield (
-            f"{' and '.join(varied)} differ: a loss is comparable for one tokenizer and the same "
-            "validation rows only. Compare by rouge_l or exact_match, after `workbench eval`."
+            f"The runs differ in {' and '.join(varied)}: a loss is comparable for one tokenizer and "
+            "the same validation rows only. Compare by rouge_l or exact_match, after `workbench eval`."
         )
 
 

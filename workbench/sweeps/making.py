@@ -39,6 +39,19 @@ def plan(workspace: Workspace, swept: Swept, origin: str) -> list[Combination]:
     return planned
 
 
+def remarks(planned: Sequence[Combination]) -> list[str]:
+    """What is to be known of a plan before it is started."""
+    bases = {one.config.model.base for one in planned}
+    if len(bases) < 2 or any("training.learning_rate" in one.values for one in planned):
+        return []
+    rate = planned[0].config.training.learning_rate
+    return [
+        f"All {len(bases)} bases get the learning rate {rate:g}, and what is best for one need not "
+        "be for another. Sweep training.learning_rate too, or each base for itself: `workbench "
+        "config presets --base BASE` has its starting point."
+    ]
+
+
 def require_optuna() -> None:
     """Raises WorkbenchError where the extra isn't installed."""
     from importlib.util import find_spec

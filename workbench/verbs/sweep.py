@@ -94,6 +94,7 @@ def _plan(args: argparse.Namespace) -> dict[str, Any]:
         "runs": [{"values": one.values, "memory": forecasts.total(one)} for one in planned],
         "machine": forecasts.machine,
         "unknown": sorted(forecasts.unknown),
+        "remarks": making.remarks(planned),
     }
 
 
@@ -157,7 +158,7 @@ def _show_plan(result: dict[str, Any]) -> None:
         print(table(["", *names.values(), "memory"], rows))
         _show_room(result)
         print(f"{_counted(len(rows), 'run')} of {sweep['budget']} that the budget allows.")
-    for text in result["unknown"]:
+    for text in (*result["remarks"], *result["unknown"]):
         print(visible(text))
     print(f"Start it with: workbench sweep start {shlex.quote(result['path'])}")
 
