@@ -39,7 +39,8 @@ def make(
 
     def create(low: float = 1e-5, high: float = 1.0, steps: int = 30, **sections: Any) -> Path:
         config = configure(base, **sections)
-        return lr_find.start(workspace, Request(config, low, high, steps))
+        request = Request(config, low, high, steps)
+        return lr_find.start(workspace, request, say=lambda text: None)
 
     return create
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
+from workbench.base_models import Say
 from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
@@ -52,15 +53,15 @@ class Found:
         return range_test.suggest(self.rates, self.losses, self.request.steps)
 
 
-def start(workspace: Workspace, request: Request) -> Path:
-    """Start a test as a task; returns its folder.
+def start(workspace: Workspace, request: Request, say: Say) -> Path:
+    """Start a test as a task; returns its folder. A mixture of the config is made first.
 
     Raises WorkbenchError for bounds that are none, for what would stop a run of the config, and
     for a model that is spread over several processes, since the test is of one.
     """
     range_test.rates(request.low, request.high, request.steps)
     config = request.config
-    version = runs.check_inputs(workspace, config)
+    runs.check_inputs(workspace, config)
     if config.job.sharding != "none" and config.job.processes > 1:
         raise WorkbenchError(
             "The test is done by one process, and job.sharding spreads the model over "
@@ -72,7 +73,13 @@ def start(workspace: Workspace, request: Request) -> Path:
     base = config.model.base
     if not base_models.can_be_fetched(base):
         base = str(base_models.resolve(workspace, base))
-    pinned = loading.with_values(config, {"data.dataset": version.reference, "model.base": base})
+    version, _ = runs.rows_of(workspace, config, say)
+    rows: dict[str, Any] = {
+        "data.dataset": version.reference,
+        "data.mixture": {},
+        "data.mixture_rows": None,
+    }
+    pinned = loading.with_values(config, {**rows, "model.base": base})
     return tasks.start(workspace, KIND, _MODULE, _body(replace(request, config=pinned)))
 
 

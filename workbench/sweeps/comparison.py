@@ -165,8 +165,9 @@ def _remarks(record: Record, metric: Metric, lines: Sequence[Line]) -> Iterable[
         yield f"No {metric}: {names}."
     if metric in OF_LOSS and (varied := _other_rows(lines)):
         yield (
-            f"The runs differ in {' and '.join(varied)}: a loss is comparable for one tokenizer and "
-            "the same validation rows only. Compare by rouge_l or exact_match, after `workbench eval`."
+            f"The runs differ in {' and '.join(varied)}: a loss is comparable for one tokenizer "
+            "and the same validation rows only. Compare by rouge_l or exact_match, after "
+            "`workbench eval`."
         )
 
 
@@ -175,6 +176,8 @@ def _other_rows(lines: Sequence[Line]) -> list[str]:
     decisive = (
         "model.base",
         "data.dataset",
+        "data.mixture",
+        "data.mixture_rows",
         "data.max_length",
         "data.too_long",
         "data.validation_rows",

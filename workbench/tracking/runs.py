@@ -87,7 +87,7 @@ def create(
     workspace.ensure()
     base_folder = base_models.prepare(workspace, config.model.base, say)
     _refuse_quantised(base_folder)
-    dataset, shares = _rows(workspace, config, say)
+    dataset, shares = rows_of(workspace, config, say)
     pinned = _pinned(workspace, config, dataset.reference, base_folder)
     with workspace.lock("runs"):
         run_id = _next_id(workspace, config.name)
@@ -115,10 +115,14 @@ def create(
     return folder
 
 
-def _rows(
+def rows_of(
     workspace: Workspace, config: RunConfig, say: Say
 ) -> tuple[Version, dict[str, float] | None]:
-    """The dataset version that a config's run is of, and what it was mixed of if it was."""
+    """The dataset version that a config's run is of, and what it was mixed of if it was.
+
+    A mixture that isn't there is made. Raises WorkbenchError where it can't be, or a version isn't
+    there.
+    """
     if not config.data.mixture:
         return versions.resolve(workspace, config.data.dataset), None
     # What makes recipes takes a while to import.

@@ -17,7 +17,7 @@ from workbench.planning import lr_find, range_test
 from workbench.planning.lr_find import Request
 from workbench.text import visible
 from workbench.tracking import finding
-from workbench.verbs.common import add_settings, leaf
+from workbench.verbs.common import add_settings, leaf, say
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
 
@@ -63,8 +63,12 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     request = Request(loading.load(path, args.settings), args.low, args.high, args.steps)
     return do_job(
         args,
-        lambda: lr_find.start(workspace, request),
-        lambda folder: {**_result(folder, args.ascii), "path": str(path)},
+        lambda: lr_find.start(workspace, request, say),
+        lambda folder: {
+            **_result(folder, args.ascii),
+            "path": str(path),
+            "settings": args.settings,
+        },
     )
 
 
@@ -75,6 +79,7 @@ def _result(folder: Path, ascii: bool) -> dict[str, Any]:
         "job": folder.name,
         "folder": str(folder),
         "path": "CONFIG",
+        "settings": [],
         "name": config.name,
         "base": config.model.base,
         "learning_rate": config.training.learning_rate,
@@ -107,8 +112,9 @@ def _show(result: dict[str, Any]) -> None:
     if (rate := found["rate"]) is not None:
         print(f"Suggested: {rate:.1e}, a tenth of that; the config has ", end="")
         print(f"{result['learning_rate']:.1e}. To use it:")
-        path = shlex.quote(result["path"]) if result["path"] != "CONFIG" else "CONFIG"
-        print(visible(f"  workbench train {path} --set training.learning_rate={rate:.1e}"))
+        settings = [*result["settings"], f"training.learning_rate={rate:.1e}"]
+        words = [word for setting in settings for word in ("--set", setting)]
+        print(visible(f"  workbench train {shlex.join([result['path'], *words])}"))
     print(f"No weights were kept. `workbench lr-find --show {result['job']}` draws it again.")
 
 

@@ -113,7 +113,8 @@ class _Forecasts:
     def total(self, one: Combination) -> int | None:
         """Bytes; None where nobody can tell, which `unknown` explains."""
         config = one.config
-        key = repr((config.model.base, config.model.new_tokens, config.data.dataset))
+        data = config.data
+        key = repr((config.model.base, config.model.new_tokens, data.dataset, data.mixture))
         if key not in self._known:
             self._known[key] = self._gather(self._workspace, config)
         facts = self._known[key]
@@ -345,6 +346,8 @@ def _cell(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list):
         return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_cell(part)}" for name, part in value.items())
     return "–" if value is None else str(value)
 
 
