@@ -21,8 +21,12 @@ CUDA_CONTEXT = 1343 << 20
 """Bytes that CUDA and its kernels take before any tensor: what the transformers documentation
 measures (Methods and tools for efficient training on a single GPU: 1343 MB on an A100). With
 kernels loaded when they are first used (CUDA 12.2 on) it is less."""
-CUBLAS_WORKSPACE = 32 << 20
-"""Bytes: CUBLAS_WORKSPACE_CONFIG's default on Hopper, 8 MiB before it (cuBLAS documentation)."""
+CUBLAS_WORKSPACE = 2 * (32 << 20)
+"""Bytes: what torch gives cuBLAS on Hopper, and 8 MiB before it, once for the thread of forward
+passes and once for that of backward ones, each of which has a handle of its own."""
+ROUNDING = 0.02
+"""Share of what stays that torch's allocator takes on top: large blocks come in multiples of 2 MiB,
+smaller ones in segments of 20. Our own allowance, to be measured as the next."""
 FRAGMENTATION = 0.05
 """Share of what comes and goes in a step that torch's allocator reserves and can't use; our own
 allowance, to be measured by the GPU part of `benchmarks/memory.py`."""
@@ -42,6 +46,8 @@ _LEAST_8BIT = 4096
 """Numbers of a tensor below which bitsandbytes keeps its state in float32."""
 _LEAST_PAGED = 100_000
 """Numbers of a tensor below which bitsandbytes pages nothing."""
+_UNMEASURED = ("context", "buckets")
+"""Parts that no rehearsal sees: CUDA is no tensor of torch's, and DDP begins after it."""
 _FLOAT = 4
 _SIZES = {"float32": 4, "bfloat16": 2}
 
@@ -66,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run takes at most on one device."""
+    """What a run takes at most on one device; each process of several takes as much."""
 
     parts: tuple[Part, ...]
     paged: int
@@ -85,7 +91,11 @@ class Forecast:
     def measured(self) -> int:
         """Bytes of it that a rehearsal's peak counts: of a GPU what torch reserves, which the
         context is no part of."""
-        return self.total - self.of("context")
+        return sum(self.measured_parts().values())
+
+    def measured_parts(self) -> dict[str, int]:
+        """Bytes of the parts that make up `measured`, by name."""
+        return {p.name: p.bytes for p in self.parts if p.bytes and p.name not in _UNMEASURED}
 
     def of(self, name: str) -> int:
         """Bytes of the part `name`; 0 where there is none."""
@@ -162,8 +172,12 @@ def forecast(
         Part("activations", batch.activations, f"{work.tokens:,} tokens"),
         Part("loss", batch.loss, f"of {work.trained_tokens:,} trained tokens, in chunks"),
         Part("working", batch.working, "of the backward pass"),
-        *_around(device, moving),
     ]
+    staying = sum(part.bytes for part in parts[:4])
+    if config.job.processes > 1 and config.job.sharding == "none":
+        size_of_all = trained.parameters * size
+        parts.append(Part("buckets", size_of_all, "DDP's, in which gradients are exchanged"))
+    parts += _around(device, staying, moving)
     return Forecast(tuple(parts), paged, dtype, device.gpu, work)
 
 
@@ -234,14 +248,18 @@ def optimizer_state(
     return kept, paged
 
 
-def _around(device: Device, moving: int) -> list[Part]:
+def _around(device: Device, staying: int, moving: int) -> list[Part]:
     if not device.gpu:
         return [
             Part("allowance", int(HOST_FRAGMENTS * moving), "fragments, copies of products"),
             Part("process", PROCESS, "Python and its libraries"),
         ]
     return [
-        Part("allowance", CUBLAS_WORKSPACE + int(FRAGMENTATION * moving), "fragments, cuBLAS"),
+        Part(
+            "allowance",
+            CUBLAS_WORKSPACE + int(FRAGMENTATION * moving + ROUNDING * staying),
+            "fragments, cuBLAS",
+        ),
         Part("context", CUDA_CONTEXT, "CUDA itself"),
     ]
 
