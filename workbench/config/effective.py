@@ -80,14 +80,17 @@ def effective(config: RunConfig, known: Circumstances) -> Effective:
     epoch, steps = plan(config, known)
     lengths = known.dataset.lengths.get(TRAIN) if known.dataset else None
     rows = rows_of(config, known, VALIDATION)
+    nowhere = "the rows aren't known"
+    if rows_of(config, known, TRAIN) == 0:
+        nowhere = "no row is left at data.max_length"
     if epoch is None:
-        why |= dict.fromkeys(("steps_an_epoch", "tokens_a_step"), "the rows aren't known")
+        why |= dict.fromkeys(("steps_an_epoch", "tokens_a_step"), nowhere)
     elif epoch.tokens is None:
         why["tokens_a_step"] = "nobody has measured the rows: `workbench data verdict`"
     if steps is None:
-        why |= dict.fromkeys(("total_steps", "warmup_steps"), "the rows aren't known")
+        why |= dict.fromkeys(("total_steps", "warmup_steps"), nowhere)
     if rows is None or steps is None:
-        why["validations"] = "the rows aren't known"
+        why["validations"] = nowhere
     share = None
     if lengths is not None and lengths.rows:
         kept = lengths.at(config.data.max_length, config.data.too_long)

@@ -245,7 +245,7 @@ class Lengths:
         1 where there is none."""
         if not self.tokens:
             return 1.0
-        below = self.percentile(max(0.0, 1 - rows / self.rows)) if rows < self.rows else 0
-        longest = self.tokens - self._tokens.up_to(below - 1)
-        of_longest = (self.trained_tokens - self._trained.up_to(below - 1)) / longest
+        least = self._rows.reaching(max(1, self.rows - rows + 1))
+        longest = self.tokens - self._tokens.up_to(least - 1)
+        of_longest = (self.trained_tokens - self._trained.up_to(least - 1)) / longest
         return max(self.trained_tokens / self.tokens, of_longest)

@@ -20,7 +20,6 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate, MaskError
-from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
