@@ -35,7 +35,7 @@ def step(number: int, seconds: float = 2.0, steps: int = 1) -> Step:
 
 
 def table(made: RunView) -> dict[str, list[str]]:
-    cells = [line.split(" | ") for line in comparison.table(made) if line.startswith("| ")]
+    cells = [line.split(" | ") for line in comparison.table(made) if line[:2] in ("| ", "||")]
     return {
         row[0].strip("| "): [cell.strip("| ") for cell in row[1:]]
         for row in cells

@@ -23,11 +23,9 @@ CHUNK = 1 << 25
 """Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
 chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
 _FLOAT = 4
-_LOGIT, _CAPPED = 3 * _FLOAT, 5 * _FLOAT
+_LOGIT, _CAPPED = 3 * _FLOAT, 4 * _FLOAT
 """Bytes: the log-softmax of a chunk, its gradient and that of the logits, in float32, at once; and
-where logits are capped, as Gemma 2's, what went into the cap and a product with it."""
-_SCALES_8BIT = 16
-"""Bytes that a product with 8-bit weights keeps of a token beside its rounded numbers."""
+where logits are capped, as Gemma 2's, what came out of the cap."""
 _FLASH_ROWS = 128
 """Tokens that flash attention's backward pass adds to each row in its own sums."""
 _AFTER_ATTENTION = ("o_proj", "out_proj", "dense", "c_proj", "wo", "proj")
@@ -87,6 +85,7 @@ def held(
     backward = max(layer.backward(work) for layer in layers)
     if formats.checkpointed:
         kept = len(layers) * work.tokens * facts.width * formats.base
+        kept += work.tokens * sum(layer.kept_anyway() for layer in layers)
         backward += max(each)
         if formats.base == _FLOAT:
             # What goes into a layer is what its first norm keeps.
@@ -162,13 +161,26 @@ class _Layer:
     def kept(self, work: Work) -> int:
         """Bytes that autograd keeps of a batch."""
         a_token = self._of_norms() + self._of_attention() + self._of_mlp() + self._of_experts_kept()
-        if self._config.model.quantization == "int8":
-            # What goes in, rounded to a byte, with its scales (LLM.int8).
-            a_token += sum(self._in(w) + _SCALES_8BIT for w in self._linear)
+        if not self._formats.checkpointed and self._formats.trained != self._formats.base:
+            # Else adapters keep the very same.
+            a_token += self.kept_anyway()
         total = work.tokens * a_token + self._of_scores(work)
         if self._trained.experts:
             total += self._expert_numbers * self._formats.base
         return total
+
+    def kept_anyway(self) -> int:
+        """Bytes of a token that stay where activations are recomputed, too: bitsandbytes holds
+        what goes into 8-bit weights where autograd doesn't see it."""
+        if self._config.model.quantization != "int8":
+            return 0
+        groups = (
+            (self._before, self._facts.width),
+            (self._after, self._queries),
+            (self._up, self._facts.width),
+            (self._down, self._inner),
+        )
+        return sum(width for modules, width in groups if modules) * self._formats.base
 
     def backward(self, work: Work) -> int:
         """Bytes that its backward pass holds for a moment, on top of what was kept."""

@@ -34,9 +34,10 @@ PROCESS = 470 << 20
 """Bytes that a training process on a processor holds beside tensors: Python, torch 2.13,
 transformers 5.23, PEFT 0.21. 433 MiB once they are imported; the rest comes with the first step
 (SmolLM2-135M at 256 and 1,024 tokens, by `benchmarks/memory.py`)."""
-HOST_FRAGMENTS = 0.17
+HOST_FRAGMENTS = 0.25
 """Share of what comes and goes in a step that a process keeps beside it: pieces that malloc can't
-give back, and copies that matrix products make (the same two measurements)."""
+give back, and copies that matrix products make. 0.17 with one row a batch, 0.23 with nine packed
+ones (SmolLM2-135M, rehearsals of 256 to 1,024 tokens)."""
 _BLOCK_4BIT = 64
 """Weights to a constant (Dettmers et al. 2023, QLoRA), and constants to one of their own."""
 _BLOCK_CONSTANTS = 256
