@@ -126,6 +126,8 @@ def test_new_tokens_are_exact(
         {"lora": {"target_modules": "attention"}},
         {"lora": {"modules_to_save": ["lm_head"]}},
         {"model": {"quantization": "nf4"}},
+        {"model": {"quantization": "int8"}},
+        {"model": {"quantization": "int8"}, "training": {"gradient_checkpointing": True}},
     ],
 )
 def test_a_batch_takes_what_was_said_of_it(tmp_path: Path, body: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,9 +25,19 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
 from workbench.jobs import launch
-from workbench.jobs.events import Evaluated, Event, Failed, Finished, Started, Step
-from workbench.jobs.log import LogWriter
+from workbench.jobs.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Foretold,
+    Rehearsed,
+    Started,
+    Step,
+)
+from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.state import JobState, start_ticks
+from workbench.text import size
 from workbench.tracking import manifest, report, runs
 from workbench.workspace import Workspace
 
@@ -356,6 +367,30 @@ def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:
     kept = made["starts"][-1]["memory"]
     assert kept["forecast"] == pytest.approx(kept["peak"], rel=0.5)
     assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+def test_the_report_holds_what_was_forecast_beside_what_was_measured(trained_run: Trained) -> None:
+    trained_run.cli("runs", "report")
+    text = (trained_run.run / report.REPORT).read_text()
+    lines = text.partition("## Forecast and measurement")[2].partition("##")[0].splitlines()
+    rows = {
+        row[1]: row[2:-1] for line in lines if (row := [c.strip() for c in line.split("|")])[1:]
+    }
+    log = [record.event for record in read_all(trained_run.run / runs.LOG)]
+    (rehearsed,) = (event for event in log if isinstance(event, Rehearsed))
+    assert rehearsed.forecast == sum(rehearsed.parts.values())
+    error = f"{rehearsed.forecast / rehearsed.peak - 1:+.1%}"
+    told = [size(rehearsed.forecast), size(rehearsed.peak), error]
+    assert rows["memory at most"] == told
+    assert rows["memory: weights"][0] == size(rehearsed.parts["weights"])
+    # It was said before the first step.
+    kinds = [type(event) for event in log]
+    assert kinds.index(Foretold) < kinds.index(Step)
+    for name in ("a step", "an epoch", "the whole run"):
+        forecast, measured, error = rows[f"time: {name}"]
+        assert " to " in forecast and measured.endswith("s")
+        assert re.fullmatch(r"[+-]\d+%, (within|outside)", error)
+    assert "forecast before the first step: 8 to" in text or "are assumed of" in text
 
 
 def test_a_run_that_took_no_step_has_a_report(make: Make, workspace: Workspace) -> None:

@@ -3,8 +3,9 @@
 Counted are the tensors that autograd keeps in the code that runs here (`training/attention.py`,
 `fast_lora.py`, `loss.py`, PEFT's own layers where those don't apply). No matrix of attention scores
 is among them: torch's attention keeps queries, keys, values, what comes out and one number a head
-and token (Dao 2023, FlashAttention-2). Two things do keep one: a sliding window outside of varlen
-attention, as a mask, and a base with dropout of its attention on a processor.
+and token (Dao 2023, FlashAttention-2). Three things do keep one: a sliding window outside of varlen
+attention, as a mask, a base with dropout of its attention on a processor, and attention in float32
+with fewer keys than queries on a GPU.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ CHUNK = 1 << 25
 """Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
 chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
 _FLOAT = 4
-_LOGIT = 3 * _FLOAT
-"""Bytes: the log-softmax of a chunk, its gradient and that of the logits, in float32, at once."""
+_LOGIT, _CAPPED = 3 * _FLOAT, 4 * _FLOAT
+"""Bytes: the log-softmax of a chunk, its gradient and that of the logits, in float32, at once; and
+where logits are capped, as Gemma 2's, what came out of the cap."""
+_FLASH_ROWS = 128
+"""Tokens that flash attention's backward pass adds to each row in its own sums."""
 _AFTER_ATTENTION = ("o_proj", "out_proj", "dense", "c_proj", "wo", "proj")
 _DOWN = ("down_proj", "fc2", "fc_out", "c_proj", "w2", "dense_4h_to_h", "linear_v")
 
@@ -81,6 +85,7 @@ def held(
     backward = max(layer.backward(work) for layer in layers)
     if formats.checkpointed:
         kept = len(layers) * work.tokens * facts.width * formats.base
+        kept += work.tokens * sum(layer.kept_anyway() for layer in layers)
         backward += max(each)
         if formats.base == _FLOAT:
             # What goes into a layer is what its first norm keeps.
@@ -102,7 +107,7 @@ def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Wor
     chunk = min(work.trained_tokens, max(1, CHUNK // facts.vocabulary))
     hidden = 2 * work.trained_tokens * facts.width * formats.base
     logits = chunk * facts.vocabulary
-    most = logits * _LOGIT
+    most = logits * (_CAPPED if facts.config.get("final_logit_softcapping") else _LOGIT)
     if trained.whole_ends:
         # The head's gradient comes when the logits' alone is left; that of an earlier chunk waits.
         head = facts.vocabulary * facts.width * formats.trained
@@ -156,21 +161,63 @@ class _Layer:
     def kept(self, work: Work) -> int:
         """Bytes that autograd keeps of a batch."""
         a_token = self._of_norms() + self._of_attention() + self._of_mlp() + self._of_experts_kept()
+        if not self._formats.checkpointed and self._formats.trained != self._formats.base:
+            # Else adapters keep the very same.
+            a_token += self.kept_anyway()
         total = work.tokens * a_token + self._of_scores(work)
         if self._trained.experts:
             total += self._expert_numbers * self._formats.base
         return total
 
+    def kept_anyway(self) -> int:
+        """Bytes of a token that stay where activations are recomputed, too: bitsandbytes holds
+        what goes into 8-bit weights where autograd doesn't see it."""
+        if self._config.model.quantization != "int8":
+            return 0
+        groups = (
+            (self._before, self._facts.width),
+            (self._after, self._queries),
+            (self._up, self._facts.width),
+            (self._down, self._inner),
+        )
+        return sum(width for modules, width in groups if modules) * self._formats.base
+
     def backward(self, work: Work) -> int:
         """Bytes that its backward pass holds for a moment, on top of what was kept."""
         size, width = self._formats.base, self._facts.width
-        widest = max(
-            2 * self._inner,
-            2 * self._queries + self._keys_values + 2 * width,
-            self._facts.experts_per_token * self._of_experts + 2 * width,
+        widest = max(2 * self._inner, self._facts.experts_per_token * self._of_experts + 2 * width)
+        attention = 2 * self._queries + self._keys_values + 2 * width
+        most = max(
+            work.tokens * widest * size,
+            work.tokens * attention * size + self._of_attention_back(work),
+            self._expert_numbers * size if self._trained.experts else 0,
         )
-        experts = self._expert_numbers * size if self._trained.experts else 0
-        return max(work.tokens * widest * size, experts) + self._of_matrices()
+        return most + self._of_matrices()
+
+    def _of_attention_back(self, work: Work) -> int:
+        """What a GPU's kernel for attention makes for its backward pass, beside the gradients."""
+        if self._formats.processor:
+            return 0
+        if self._formats.base == _FLOAT:
+            # The gradient of a row's scores, and that of what they became, where there are any.
+            return 2 * self._scores(work.longest) if self._has_scores() else 0
+        # Flash attention sums the gradient of queries in float32, and that of keys and values for
+        # each head of the queries (torch's mha_varlen_bwd). Rows are taken to have half of the
+        # longest one's tokens.
+        rows = 2 * -(-work.tokens // max(1, work.longest))
+        summed = (work.tokens + _FLASH_ROWS * rows) * (self._queries + self._facts.heads) * _FLOAT
+        shared = self._keys_values < 2 * self._queries
+        return summed + (2 * work.tokens * self._queries * self._formats.base if shared else 0)
+
+    def _has_scores(self) -> bool:
+        """Whether a GPU's attention makes scores: in float32 of fewer keys than queries, which
+        only flash attention takes as they are, and it takes no float32."""
+        in_float = not self._formats.processor and self._formats.base == _FLOAT
+        return in_float and self._keys_values < 2 * self._queries
+
+    def _scores(self, length: int) -> int:
+        """Bytes of a row's scores, of all heads, in float32."""
+        return self._facts.heads * length * length * _FLOAT
 
     def forward(self, tokens: int) -> int:
         """Bytes that its forward pass holds for a moment where nothing is kept."""
@@ -253,6 +300,9 @@ class _Layer:
             total += rows * a_row * (1 + size)
         if self._facts.attention_dropout and self._formats.processor:
             total += 3 * rows * self._facts.heads * a_row * size
+        if self._has_scores():
+            # What they became, and keys and values for each head of the queries.
+            total += rows * self._scores(work.longest) + 2 * work.tokens * self._queries * _FLOAT
         return total
 
     def _has_window(self) -> bool:

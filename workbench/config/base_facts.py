@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
 
-_LENGTH = 8
-_LONGEST_HEADER = 100 << 20
+LENGTH = 8
+"""Bytes at the beginning of a safetensors file: how long its header is, little end first."""
+LONGEST_HEADER = 100 << 20
 """Bytes, the format's own bound."""
 _EMBEDDINGS = re.compile(r"(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)")
 _POSITIONS = re.compile(r"wpe|embed_positions|position_embeddings?")
@@ -70,8 +71,7 @@ class BaseFacts:
     def of(cls, folder: Path) -> BaseFacts:
         """Of the model in `folder`; reads its config.json and some KB of each weights' file.
 
-        Raises WorkbenchError when one of these is missing or is none, and for a base that was
-        saved quantised, which no run starts from.
+        Raises WorkbenchError when one of these is missing or is none, and as `from_shapes`.
         """
         path = folder / "config.json"
         if not path.exists():
@@ -79,18 +79,31 @@ class BaseFacts:
                 f"{folder} has no config.json, so its memory can't be forecast.",
                 "Name the folder that `save_pretrained` wrote.",
             )
-        body = read_json_object(path)
+        return cls.from_shapes(read_json_object(path), _shapes(folder), str(folder))
+
+    @classmethod
+    def from_shapes(
+        cls, body: dict[str, Any], shapes: Iterable[tuple[str, Sequence[int]]], origin: str
+    ) -> BaseFacts:
+        """Of a config.json's content, and of the name and shape of each tensor in the weights'
+        files; `origin` says whose they are.
+
+        Raises WorkbenchError where there is no tensor, and for a base that was saved quantised,
+        which no run starts from.
+        """
         if "quantization_config" in body:
             raise WorkbenchError(
-                f"The base in {folder} was saved quantised.",
+                f"The base in {origin} was saved quantised.",
                 "Name the model that it was made from, with model.quantization: nf4.",
             )
         inner = body.get("text_config")
         config = {**body, **inner} if isinstance(inner, dict) else body
-        weights = list(_weights(folder))
+        weights = [
+            Weight(name, tuple(shape)) for name, shape in shapes if not _NO_WEIGHTS.fullmatch(name)
+        ]
         if not weights:
             raise WorkbenchError(
-                f"{folder} has no weights in safetensors, so its memory can't be forecast.",
+                f"{origin} has no weights in safetensors, so its memory can't be forecast.",
                 "Weights in pickle files (*.bin) are not loaded; save them again with "
                 "save_pretrained.",
             )
@@ -245,38 +258,54 @@ class BaseFacts:
         return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)
 
 
-def _weights(folder: Path) -> Iterator[Weight]:
-    for path in sorted(folder.glob("*.safetensors")):
-        # Some families have all of their weights twice.
-        if path.name.startswith("consolidated"):
+def is_weights(name: str) -> bool:
+    """Whether a file of that name holds weights that are loaded: some families have all of theirs
+    twice."""
+    return name.endswith(".safetensors") and not name.startswith("consolidated")
+
+
+def shapes_of(header: bytes) -> list[tuple[str, list[int]]]:
+    """Name and shape of each tensor by a safetensors file's header, the JSON behind its length.
+
+    Raises ValueError when it is none.
+    """
+    body = json.loads(header)
+    if not isinstance(body, dict):
+        raise ValueError("not a JSON object")
+    found: list[tuple[str, list[int]]] = []
+    for name, about in body.items():
+        if name == "__metadata__":
             continue
-        for name, about in _header(path).items():
-            if name != "__metadata__" and not _NO_WEIGHTS.fullmatch(name):
-                yield Weight(name, tuple(about["shape"]))
+        if not isinstance(about, dict) or not is_shape(about.get("shape")):
+            raise ValueError(f"no shape of {name}")
+        found.append((name, about["shape"]))
+    return found
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file. Raises WorkbenchError when it has none."""
+def is_shape(value: Any) -> bool:
+    """Whether it is a list of sizes."""
+    return isinstance(value, list) and all(
+        isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value
+    )
+
+
+def _shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    for path in sorted(folder.glob("*.safetensors")):
+        if is_weights(path.name):
+            yield from _shapes_in(path)
+
+
+def _shapes_in(path: Path) -> list[tuple[str, list[int]]]:
     broken = WorkbenchError(
         f"{path} has no header of safetensors.", "Copy or download it again, whole."
     )
     try:
         with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(_LENGTH), "little")
-            if not 0 < length <= _LONGEST_HEADER:
+            length = int.from_bytes(stream.read(LENGTH), "little")
+            if not 0 < length <= LONGEST_HEADER:
                 raise broken
-            body = json.loads(stream.read(length))
+            return shapes_of(stream.read(length))
     except OSError as error:
         raise WorkbenchError(f"{path} can't be read: {error.strerror}.") from error
     except ValueError as error:
         raise broken from error
-    if not isinstance(body, dict) or not all(
-        name == "__metadata__" or (isinstance(about, dict) and _is_shape(about.get("shape")))
-        for name, about in body.items()
-    ):
-        raise broken
-    return body
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(n, int) and n >= 0 for n in value)

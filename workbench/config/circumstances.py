@@ -28,6 +28,12 @@ class Machine:
     total: int | None = None
     gpus: int = 0
     """GPUs that the driver tells of."""
+    model: str = ""
+    """The GPU's name, or the processor's; empty where nobody tells."""
+    processors: int = 0
+    """That this process may use."""
+    vectors: str = ""
+    """The processor's best vector unit, by the kernel's name of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,28 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """What an earlier run of the workspace has reached."""
+
+    run: str
+    model: str
+    """The GPU or the processor, as in `Machine`; empty in runs of earlier releases."""
+    gpu: bool
+    dtype: str
+    """Of its base."""
+    base: str
+    method: str
+    quantization: str
+    dora: bool
+    packed: bool
+    tokens_per_second: float
+    flops: float
+    """Operations a second, by `config.flops`, of each of its devices: the middle step's."""
+    reading: float | None = None
+    """Bytes of weights a second while it answered rows; None where it answered none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Circumstances:
     """All of it; None stands for what isn't known."""
 
@@ -82,6 +110,10 @@ class Circumstances:
     dataset: DatasetFacts | None = None
     unknown: tuple[str, ...] = ()
     """What isn't known and how to have it known, a sentence each."""
+    past: tuple[PastRun, ...] = ()
+    """Runs that took steps here, the newest first."""
+    disk_free: int | None = None
+    """Bytes where runs are written."""
 
     @property
     def new_ids(self) -> tuple[int, ...]:
@@ -96,6 +128,8 @@ class Circumstances:
         if measured := self.dataset and self.dataset.lengths.get(TRAIN):
             kept = measured.at(config.data.max_length, config.data.too_long)
             share = kept.trained_kept / kept.tokens_kept if kept.tokens_kept else 1.0
+            # The largest batch is of the longest rows, which may be long for their answers.
+            share = max(share, measured.densest(config.training.batch_size))
         return largest_work(
             config,
             train.longest if train else None,

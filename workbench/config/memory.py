@@ -21,8 +21,12 @@ CUDA_CONTEXT = 1343 << 20
 """Bytes that CUDA and its kernels take before any tensor: what the transformers documentation
 measures (Methods and tools for efficient training on a single GPU: 1343 MB on an A100). With
 kernels loaded when they are first used (CUDA 12.2 on) it is less."""
-CUBLAS_WORKSPACE = 32 << 20
-"""Bytes: CUBLAS_WORKSPACE_CONFIG's default on Hopper, 8 MiB before it (cuBLAS documentation)."""
+CUBLAS_WORKSPACE = 2 * (32 << 20)
+"""Bytes: what torch gives cuBLAS on Hopper, and 8 MiB before it, once for the thread of forward
+passes and once for that of backward ones, each of which has a handle of its own."""
+ROUNDING = 0.02
+"""Share of what stays that torch's allocator takes on top: large blocks come in multiples of 2 MiB,
+smaller ones in segments of 20. Our own allowance, to be measured as the next."""
 FRAGMENTATION = 0.05
 """Share of what comes and goes in a step that torch's allocator reserves and can't use; our own
 allowance, to be measured by the GPU part of `benchmarks/memory.py`."""
@@ -30,9 +34,10 @@ PROCESS = 470 << 20
 """Bytes that a training process on a processor holds beside tensors: Python, torch 2.13,
 transformers 5.23, PEFT 0.21. 433 MiB once they are imported; the rest comes with the first step
 (SmolLM2-135M at 256 and 1,024 tokens, by `benchmarks/memory.py`)."""
-HOST_FRAGMENTS = 0.17
+HOST_FRAGMENTS = 0.25
 """Share of what comes and goes in a step that a process keeps beside it: pieces that malloc can't
-give back, and copies that matrix products make (the same two measurements)."""
+give back, and copies that matrix products make. 0.17 with one row a batch, 0.23 with nine packed
+ones (SmolLM2-135M, rehearsals of 256 to 1,024 tokens)."""
 _BLOCK_4BIT = 64
 """Weights to a constant (Dettmers et al. 2023, QLoRA), and constants to one of their own."""
 _BLOCK_CONSTANTS = 256
@@ -42,6 +47,8 @@ _LEAST_8BIT = 4096
 """Numbers of a tensor below which bitsandbytes keeps its state in float32."""
 _LEAST_PAGED = 100_000
 """Numbers of a tensor below which bitsandbytes pages nothing."""
+_UNMEASURED = ("context", "buckets")
+"""Parts that no rehearsal sees: CUDA is no tensor of torch's, and DDP begins after it."""
 _FLOAT = 4
 _SIZES = {"float32": 4, "bfloat16": 2}
 
@@ -66,7 +73,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run takes at most on one device."""
+    """What a run takes at most on one device; each process of several takes as much."""
 
     parts: tuple[Part, ...]
     paged: int
@@ -85,7 +92,11 @@ class Forecast:
     def measured(self) -> int:
         """Bytes of it that a rehearsal's peak counts: of a GPU what torch reserves, which the
         context is no part of."""
-        return self.total - self.of("context")
+        return sum(self.measured_parts().values())
+
+    def measured_parts(self) -> dict[str, int]:
+        """Bytes of the parts that make up `measured`, by name."""
+        return {p.name: p.bytes for p in self.parts if p.bytes and p.name not in _UNMEASURED}
 
     def of(self, name: str) -> int:
         """Bytes of the part `name`; 0 where there is none."""
@@ -162,8 +173,12 @@ def forecast(
         Part("activations", batch.activations, f"{work.tokens:,} tokens"),
         Part("loss", batch.loss, f"of {work.trained_tokens:,} trained tokens, in chunks"),
         Part("working", batch.working, "of the backward pass"),
-        *_around(device, moving),
     ]
+    staying = sum(part.bytes for part in parts[:4])
+    if config.job.processes > 1 and config.job.sharding == "none":
+        size_of_all = trained.parameters * size
+        parts.append(Part("buckets", size_of_all, "DDP's, in which gradients are exchanged"))
+    parts += _around(device, staying, moving)
     return Forecast(tuple(parts), paged, dtype, device.gpu, work)
 
 
@@ -234,14 +249,18 @@ def optimizer_state(
     return kept, paged
 
 
-def _around(device: Device, moving: int) -> list[Part]:
+def _around(device: Device, staying: int, moving: int) -> list[Part]:
     if not device.gpu:
         return [
             Part("allowance", int(HOST_FRAGMENTS * moving), "fragments, copies of products"),
             Part("process", PROCESS, "Python and its libraries"),
         ]
     return [
-        Part("allowance", CUBLAS_WORKSPACE + int(FRAGMENTATION * moving), "fragments, cuBLAS"),
+        Part(
+            "allowance",
+            CUBLAS_WORKSPACE + int(FRAGMENTATION * moving + ROUNDING * staying),
+            "fragments, cuBLAS",
+        ),
         Part("context", CUDA_CONTEXT, "CUDA itself"),
     ]
 

@@ -136,6 +136,16 @@ class Lengths:
                     counts[key] += count
         return cls(whole)
 
+    @classmethod
+    def of_rows(cls, tokens: Iterable[int], trained: Iterable[int]) -> Lengths:
+        """Of rows that are as they are trained on: each has so many tokens, so many of them
+        trained. Where these stand isn't known, so no shorter cutoff may be asked for."""
+        counts: dict[str, Counter[int]] = LengthCounts().counts
+        for length, learnt in zip(tokens, trained, strict=True):
+            counts["lengths"][length] += 1
+            counts["trained"][length] += learnt
+        return cls(counts)
+
     @property
     def rows(self) -> int:
         return self._rows.total
@@ -219,3 +229,23 @@ class Lengths:
             kept = self.at(cutoff, too_long)
             squares += (kept.rows_kept - kept.whole) * cutoff**2
         return squares
+
+    def pairs_at(self, cutoff: int, too_long: str = TRUNCATE, window: int | None = None) -> int:
+        """How many times a token of the rows that are kept, as `at` keeps them, looks at one, at
+        itself too: at all before it in its row, or at `window` of them."""
+        reach = min(window or cutoff, cutoff)
+        pairs = (self._squares.up_to(reach) + self._tokens.up_to(reach)) // 2
+        kept = self.at(cutoff, too_long)
+        rows, tokens = kept.rows_kept - self._rows.up_to(reach), kept.tokens_kept
+        tokens -= self._tokens.up_to(reach)
+        return pairs + rows * reach * (reach + 1) // 2 + reach * (tokens - rows * reach)
+
+    def densest(self, rows: int) -> float:
+        """The share of trained tokens, of all rows or of the longest `rows`, whichever is larger;
+        1 where there is none."""
+        if not self.tokens:
+            return 1.0
+        least = self._rows.reaching(max(1, self.rows - rows + 1))
+        longest = self.tokens - self._tokens.up_to(least - 1)
+        of_longest = (self.trained_tokens - self._trained.up_to(least - 1)) / longest
+        return max(self.trained_tokens / self.tokens, of_longest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,13 +72,52 @@ class HostSampler:
         return round(100 * spent / passed, 1) if passed > 0 else None
 
 
-def processor_has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16: torch would say so of each with AVX-512."""
+_VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+"""The kernel's names of vector units, the fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What computes where there is no GPU."""
+
+    name: str
+    """Empty where the kernel doesn't tell."""
+    count: int
+    """Processors that this process may use, as the system counts them."""
+    vectors: str
+    """The best vector unit, by the kernel's name of it; empty for one of none of `_VECTORS`."""
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether it computes in it: torch would say so of each with AVX-512."""
+        return self.vectors.endswith("_bf16")
+
+
+def processor() -> Processor:
+    """The machine's processor, by /proc/cpuinfo."""
     try:
-        flags = Path("/proc/cpuinfo").read_text().split()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = set(text.split())
+    return Processor(
+        named[1].strip() if named else "",
+        len(os.sched_getaffinity(0)),
+        next((name for name in _VECTORS if name in flags), ""),
+    )
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16."""
+    return processor().bfloat16
+
+
+def disk_free(folder: Path) -> int | None:
+    """Bytes free where `folder` is, or will be; None where nobody tells."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return _disk_free(folder)
 
 
 def memory_left() -> int | None:

@@ -56,6 +56,8 @@ class Occupancy:
     free: int | None
     processes: tuple[GpuProcess, ...]
     """Those that the driver tells of: in a container, often only its own."""
+    capability: tuple[int, int] | None = None
+    """CUDA compute capability: (8, 0) is Ampere's first."""
 
 
 class Nvml:
@@ -132,6 +134,7 @@ def _occupancy(index: int) -> Occupancy:
         total=memory and int(memory.total),
         free=memory and int(memory.total - memory.used),
         processes=tuple(GpuProcess(int(p.pid), p.usedGpuMemory) for p in processes or ()),
+        capability=_or_none(pynvml.nvmlDeviceGetCudaComputeCapability, handle),
     )
 
 

@@ -138,6 +138,24 @@ class Rehearsed:
     forecast: int | None = None
     """Bytes that were expected at most, counted as `peak` is; None where nobody could tell, and
     in logs of earlier releases."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Of the forecast, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """How long the run was expected to take, before its first step: bounds in seconds, None where
+    nobody could tell."""
+
+    type: ClassVar[str] = "foretold"
+    step_seconds: list[float] | None
+    """Lower and upper."""
+    epoch_seconds: list[float] | None
+    """Of an epoch's steps."""
+    run_seconds: list[float] | None
+    """Of all steps, validations and answers."""
+    basis: str
+    """What the speed was taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +273,7 @@ Event = (
     | Skipped
     | Spiked
     | Rehearsed
+    | Foretold
     | CheckpointSaved
     | Progress
     | Notice
@@ -274,6 +293,7 @@ _KINDS: tuple[type[Event], ...] = (
     Skipped,
     Spiked,
     Rehearsed,
+    Foretold,
     CheckpointSaved,
     Progress,
     Notice,

@@ -26,13 +26,23 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
+from workbench.planning import hub_facts
+from workbench.planning.past import past_runs
 from workbench.tracking import mixtures
 from workbench.tracking.mixtures import Mixture
 from workbench.workspace import Workspace
 
+_AMPERE = (8, 0)
 
-def gather(workspace: Workspace, config: RunConfig) -> Circumstances:
-    """The circumstances of a config. What can't be known is said in `unknown`; nothing raises."""
+
+def gather(
+    workspace: Workspace, config: RunConfig, fetch: hub_facts.Say | None = None
+) -> Circumstances:
+    """The circumstances of a config. What can't be known is said in `unknown`; nothing raises.
+
+    Of a hub's model that isn't here, what was fetched before is taken, and with `fetch`, which
+    hears of it, config.json and headers are asked of the hub: up to half a minute.
+    """
     unknown: list[str] = []
     base = template = loaded = None
     try:
@@ -40,9 +50,38 @@ def gather(workspace: Workspace, config: RunConfig) -> Circumstances:
         base = BaseFacts.of(folder)
         loaded, template = _template(folder, config)
     except WorkbenchError as error:
-        unknown.append(f"The base: {error}")
+        base = _from_hub(workspace, config.model.base, fetch, unknown)
+        if base is None:
+            unknown.insert(0, f"The base: {error}")
     dataset = _dataset(workspace, config, loaded, unknown)
-    return Circumstances(this_machine(), base, template, dataset, tuple(unknown))
+    return Circumstances(
+        this_machine(),
+        base,
+        template,
+        dataset,
+        tuple(unknown),
+        past_runs(workspace),
+        host.disk_free(workspace.runs),
+    )
+
+
+def _from_hub(
+    workspace: Workspace, name: str, fetch: hub_facts.Say | None, unknown: list[str]
+) -> BaseFacts | None:
+    if name == base_models.DEFAULT or not base_models.can_be_fetched(name):
+        return None
+    facts = hub_facts.kept(workspace, name)
+    try:
+        if facts is None and fetch is not None:
+            facts = hub_facts.fetch(workspace, name, fetch)
+    except WorkbenchError as error:
+        unknown.append(f"The hub: {error}")
+    if facts is not None:
+        unknown.append(
+            f"{name} isn't on this machine: its shapes are the hub's, its tokenizer is not known. "
+            f"`workbench model prepare {name}` downloads it."
+        )
+    return facts
 
 
 def train_lengths(workspace: Workspace, config: RunConfig, version: Version) -> Lengths | None:
@@ -58,17 +97,25 @@ def train_lengths(workspace: Workspace, config: RunConfig, version: Version) -> 
 
 def this_machine() -> Machine:
     """The GPU with the most free memory, else the processor."""
-    nvml = Nvml()
+    nvml, processor = Nvml(), host.processor()
     occupied = nvml.occupancy()
     free = [(gpu.free, gpu.index) for gpu in occupied if gpu.free is not None]
     if free:
         most, index = max(free)
-        names = {gpu.index: gpu.name for gpu in nvml.sample()}
-        totals = {gpu.index: gpu.total for gpu in occupied}
-        name = f"GPU {index} ({names.get(index) or 'NVIDIA'})"
-        return Machine(Device(gpu=True), name, most, totals[index], len(occupied))
-    device = Device(gpu=False, bfloat16=host.processor_has_bfloat16())
-    return Machine(device, "this machine, without a GPU", host.memory_left())
+        model = {gpu.index: gpu.name for gpu in nvml.sample()}.get(index) or ""
+        gpu = next(gpu for gpu in occupied if gpu.index == index)
+        # As torch does: before Ampere bfloat16 is emulated.
+        good = gpu.capability is None or tuple(gpu.capability) >= _AMPERE
+        name = f"GPU {index} ({model or 'NVIDIA'})"
+        return Machine(Device(True, good), name, most, gpu.total, len(occupied), model)
+    return Machine(
+        Device(gpu=False, bfloat16=processor.bfloat16),
+        "this machine, without a GPU",
+        host.memory_left(),
+        model=processor.name,
+        processors=processor.count,
+        vectors=processor.vectors,
+    )
 
 
 def _template(folder: Path, config: RunConfig) -> tuple[ChatTemplate, TemplateFacts]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
-from workbench.tracking import runs
+from workbench.tracking import comparison, runs
 from workbench.tracking.view import RunView, duration
 from workbench.tracking.words import memory, setting
 
@@ -31,6 +31,17 @@ def course(run: Path) -> Iterator[str]:
     yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
     for evaluation in view.evaluations:
         yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
+
+
+def expectations(run: Path) -> Iterator[str]:
+    """What was forecast of a run beside what was measured; nothing where nothing was forecast."""
+    view = RunView()
+    view.feed(read_all(run / runs.LOG))
+    if lines := list(comparison.table(view)):
+        yield "## Forecast and measurement"
+        yield ""
+        yield from lines
+        yield ""
 
 
 def scores(run: Path) -> Iterator[str]:

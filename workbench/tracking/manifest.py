@@ -17,6 +17,7 @@ from typing import Any
 from workbench import __version__
 from workbench.data.versions import Version
 from workbench.files import read_json_object, sha256_file, write_json
+from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
 from workbench.tracking.finding import MANIFEST
 
@@ -129,6 +130,7 @@ def environment() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": host.processor().name,
         "nvidia": _nvidia(),
         "packages": versions,
     }

@@ -13,6 +13,7 @@ from workbench.jobs.events import (
     Evaluated,
     Failed,
     Finished,
+    Foretold,
     Progress,
     Record,
     Rehearsed,
@@ -44,9 +45,15 @@ class RunView:
     trained_tokens: int = 0
     seconds: float = 0.0
     """Time of all steps taken."""
+    steps: int = 0
+    """All steps taken."""
     evaluations: list[Evaluated] = field(default_factory=list)
     rehearsed: Rehearsed | None = None
     """The largest batches of the newest start."""
+    foretold: Foretold | None = None
+    """How long the newest start was expected to take."""
+    paused: float = 0.0
+    """Seconds."""
     progress: Progress | None = None
     """The phase under way; None while steps are taken."""
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_PACES))
@@ -79,9 +86,12 @@ class RunView:
                 self.progress = None
             case Rehearsed():
                 self.rehearsed, self.progress = event, None
+            case Foretold():
+                self.foretold = event
             case Progress():
                 self._advance(event, record.time)
-            case WentOn():
+            case WentOn(seconds):
+                self.paused += seconds
                 # What lies before is no pace: nothing was done in between.
                 self.pace.clear()
             case Finished():
@@ -115,6 +125,7 @@ class RunView:
         self.tokens += step.tokens
         self.trained_tokens += step.trained_tokens
         self.seconds += step.seconds
+        self.steps += step.steps
         self.progress = None
 
     @property
@@ -131,6 +142,16 @@ class RunView:
     @property
     def total_steps(self) -> int:
         return self.started.total_steps if self.started else 0
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """From the first step's beginning to the end, validations, answers and checkpoints
+        included and pauses not; None of a run that isn't through, or that was resumed."""
+        if self.started is None or self.started_at is None or self.last_time is None:
+            return None
+        if self.finished is None or self.finished.stopped or self.started.resumed_from:
+            return None
+        return self.last_time - self.started_at - self.paused
 
     @property
     def tokens_per_second(self) -> float | None:

@@ -9,12 +9,14 @@ from workbench.jobs.events import (
     Answered,
     Evaluated,
     Event,
+    Foretold,
     Rehearsed,
     Skipped,
     Spiked,
     Started,
 )
 from workbench.text import size, visible
+from workbench.tracking.comparison import span
 
 _ROWS = 3
 """Examples of a step that are named."""
@@ -34,6 +36,9 @@ def words(event: Event) -> str:
             batch = f"{_counted(rows, 'row')}, {tokens:,} tokens"
             took = f"the largest batch ({batch}) took {size(peak)} at most and {seconds:.1f} s"
             return took if event.forecast is None else f"{took}; {_foretold(event.forecast)}"
+        case Foretold(step_seconds=step, run_seconds=run) if step:
+            whole = f", the whole run {span(run)}" if run else ""
+            return f"expected: a step {span(step)}{whole}; {visible(event.basis)}"
         case Evaluated(step, loss):
             return f"validation loss {loss:.4f} after step {step}{''.join(_in_detail(event))}"
         case Answered(step, row, prompt, answer):

@@ -16,14 +16,10 @@ import torch
 from peft import PeftModel
 
 from workbench import base_models
-from workbench.config.activations import Work
-from workbench.config.base_facts import BaseFacts
-from workbench.config.memory import Device, forecast
-from workbench.config.schema import Model, RunConfig
+from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate, MaskError
-from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
@@ -34,10 +30,11 @@ from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
 from workbench.training import embeddings, encoding, gated, model, saving
 from workbench.training.batches import lengths_of
+from workbench.training.foretelling import Foreteller
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
 from workbench.training.ranks import Ranks
-from workbench.training.ready import Foretell, Ready, make_ready
+from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
 from workbench.training.token_cache import EncodedRows
 from workbench.training.unheeded import outgrown, unheeded
@@ -90,6 +87,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     if ranks.count == 1:
         # Several hear it together, in the loop: the others would wait for one that leaves here.
         control.end_if_asked(log, put_off=True)
+    foreteller = Foreteller(config, base, template, device)
     ready = make_ready(
         config,
         trained,
@@ -100,7 +98,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         log=log,
         ranks=ranks,
         found=manifest.micro_batch(folder),
-        foretell=_foretell(config, base, template, device),
+        foretell=foreteller.memory,
     )
     loop = Loop(
         config,
@@ -120,30 +118,12 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     for text in outgrown(config, lengths_of(train_rows)):
         log.write(Notice(text))
     first_step = loop.resume()
+    if ranks.first and (told := foreteller.time(folder, train_rows, validation_rows)):
+        log.write(told)
     _tell_start(loop, ready, train_rows, validation_rows, folder, log, device, ranks, first_step)
     with advised(config, "training"):
         outcome = loop.run(first_step)
     return _finish(loop, outcome, folder, base, template, ranks)
-
-
-def _foretell(
-    config: RunConfig, base: Path, template: ChatTemplate, device: torch.device
-) -> Foretell:
-    """The forecast of the run's memory, as the base's files give it; none where they don't, or
-    where each rank has a share of the model."""
-    good = model.pick_dtype(Model(), device) == torch.bfloat16
-
-    def foretell(work: Work) -> int | None:
-        if config.job.sharding != "none" and config.job.processes > 1:
-            return None
-        try:
-            facts = BaseFacts.of(base)
-            on = Device(device.type == "cuda", good)
-            return forecast(config, facts, work, on, template.new_ids).measured
-        except WorkbenchError:
-            return None
-
-    return foretell
 
 
 def _finish(

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from workbench.config.activations import Work
+from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
 from workbench.jobs.events import Notice, Progress, Rehearsed
@@ -24,8 +25,8 @@ from workbench.training.optimizers import make_optimizer, parameter_groups
 from workbench.training.ranks import Ranks
 from workbench.training.saving import Trained
 
-Foretell = Callable[[Work], int | None]
-"""Bytes that a rehearsal of these batches should take at most; None where nobody can tell."""
+Foretell = Callable[[Work], Forecast | None]
+"""What a rehearsal of these batches should take at most; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +189,15 @@ def _rehearse(
 ) -> Rehearsed:
     log.write(Progress("rehearsing the largest batches", 0, 1))
     result = _go_through(ready, train, validation, device, ranks)
+    expected = foretell(result.work)
     told = Rehearsed(
         result.rows,
         result.tokens,
         result.peak,
         result.seconds,
         ready.layout.size,
-        foretell(result.work),
+        None if expected is None else expected.measured,
+        {} if expected is None else expected.measured_parts(),
     )
     log.write(told)
     return told
