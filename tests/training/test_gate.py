@@ -210,5 +210,5 @@ def test_it_is_judged_before_the_base_is_loaded_and_can_be_stopped(
 
 @pytest.mark.parametrize("value", ["near-duplicates", "[responses-lost, all]"])
 def test_a_name_that_is_no_finding_s_is_refused(value: str) -> None:
-    with pytest.raises(loading.ConfigError, match="accept: input should be 'nothing-trained'"):
+    with pytest.raises(loading.ConfigError, match="accept: it must be 'nothing-trained'"):
         loading.default_config([f"accept={value}"])
