@@ -87,6 +87,14 @@ def test_a_field_is_set_in_the_file_and_its_comments_stay(cli: Cli, tmp_path: Pa
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_a_sweep_in_the_file_stays_as_it_is(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    text = "lora: {rank: 4}\nsweep:  # two\n  fields:\n    lora.alpha: [8,  16]\n  budget: 2\n"
+    path.write_text(text, encoding="utf-8")
+    assert cli("config", "set", "own.yaml", "lora.rank=8").returncode == 0
+    assert path.read_text(encoding="utf-8") == text.replace("rank: 4", "rank: 8")
+
+
 def test_what_is_wrong_in_a_file_is_mended_by_setting_it(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text("lora:\n  rank: 0  # small\n", encoding="utf-8")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from workbench.config import json_schema, loading, yaml_reading
 from workbench.config.conflicts import Conflicts
 from workbench.config.fields import fields
 from workbench.config.schema import RunConfig
+from workbench.config.sweep import load as load_sweep
 
 CHECK = Draft202012Validator(json_schema.json_schema())
 
@@ -157,6 +160,28 @@ def test_schema_and_reader_agree_on_any_value_of_any_field() -> None:
             beyond_words |= isinstance(value, str) and field.kind in ("int", "float")
             if not beyond_words:
                 assert CHECK.is_valid(body) == loads(body), (field.path, value)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "fits"),
+    [
+        ("{fields: {lora.rank: [8, 16]}, budget: 2}", True),
+        ("{fields: {lora.rank: {values: [8]}, lora.alpha: {of: lora.rank}}, budget: 2}", True),
+        ("{fields: {lora.dropout: {min: 0, max: 0.1}}, budget: '2', method: random}", True),
+        ("{fields: {lora.rnak: [8]}, budget: 2}", False),
+        ("{fields: {lora.rank: 8}, budget: 2}", False),
+        ("{fields: {lora.rank: []}, budget: 2}", False),
+        ("{fields: {lora.rank: [8]}, budget: 0}", False),
+        ("{fields: {lora.rank: [8]}}", False),
+        ("[8]", False),
+    ],
+)
+def test_a_sweep_beside_the_fields_is_known(tmp_path: Path, sweep: str, fits: bool) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"name: a\nsweep: {sweep}\n", encoding="utf-8")
+    assert CHECK.is_valid(loading.read(path).body) == fits
+    with nullcontext() if fits else pytest.raises(loading.ConfigError):
+        load_sweep(path)
 
 
 def test_an_editor_shows_help_unit_default_and_source() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from workbench.config import loading
 from workbench.config.loading import ConfigError, ConfigProblem
+from workbench.config.problems import shortened
 from workbench.config.schema import RunConfig
 from workbench.config.sweep import Choices, Follow, Range, Sweep, Swept
 from workbench.errors import WorkbenchError
@@ -78,7 +79,7 @@ def _following(config: RunConfig, spec: Follow, chosen: Mapping[str, Any], path:
         # A product such as 0.1 x 3 is 0.3.
         value = float(f"{spec.times * float(followed):.12g}")
     except (TypeError, ValueError) as error:
-        text = f"it follows {spec.of}, which is {loading.shortened(followed)}."
+        text = f"it follows {spec.of}, which is {shortened(followed)}."
         raise ConfigError("The config", [ConfigProblem(path, text)]) from error
     return int(value) if value.is_integer() else value
 
@@ -117,7 +118,7 @@ def words(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else loading.shortened(value)
+    return value if isinstance(value, str) else shortened(value)
 
 
 def _choices(sweep: Sweep) -> list[tuple[str, Choices]]:

@@ -11,14 +11,13 @@ import json
 from functools import cache
 from typing import Any
 
-from workbench.config.fields import ConfigField, fields
+from workbench.config.fields import ConfigField, fields, sections
+from workbench.config.loading import SWEEP
 from workbench.config.schema import RunConfig
 from workbench.config.section import SWITCH_WORDS
+from workbench.config.sweep import Sweep, known_fields
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-BESIDE: dict[str, dict[str, Any]] = {}
-"""Schemas of a file's top-level keys that are no part of RunConfig, by name."""
 
 _WHOLE = r"^\s*[+-]?[0-9]+(_[0-9]+)*(\.0+)?\s*$"
 _NUMBER = r"^\s*[+-]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
@@ -34,8 +33,11 @@ def json_schema() -> dict[str, Any]:
     whole = _plain(raw, raw.pop("$defs"))
     for item in fields():
         _describe(whole, item)
-    whole["properties"] |= BESIDE
-    return {"$schema": DIALECT, "title": "A run of workbench", **whole}
+    for name in sections():  # one whose fields are all commented out is empty
+        whole["properties"][name]["type"] = ["object", "null"]
+    whole["properties"][SWEEP], varied = _sweep()
+    title = "A run of workbench"
+    return {"$schema": DIALECT, "title": title, **whole, "$defs": {"varied": varied}}
 
 
 def text() -> str:
@@ -50,7 +52,7 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _section(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        return _plain(definitions[node["$ref"].rpartition("/")[2]], definitions)
     made = {
         key: {name: _plain(value, definitions) for name, value in inner.items()}
         if key == "properties"
@@ -65,9 +67,19 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
     return made
 
 
-def _section(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A section, which may be empty: all of its fields commented out."""
-    return {**_plain(node, definitions), "type": ["object", "null"]}
+def _sweep() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of a file's sweep, and that of what each of its fields may be."""
+    raw = Sweep.model_json_schema()
+    made = _plain(raw, raw.pop("$defs"))
+    varied = made["properties"]["fields"]
+    choices = {"type": "array", "minItems": 1}
+    kinds = [choices, *varied["additionalProperties"]["oneOf"]]
+    varied["properties"] = {
+        path: {"$ref": "#/$defs/varied", "description": item.help}
+        for path, item in known_fields().items()
+    }
+    varied["additionalProperties"] = False
+    return made, {"anyOf": kinds}
 
 
 def _describe(whole: dict[str, Any], item: ConfigField) -> None:

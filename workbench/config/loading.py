@@ -32,6 +32,7 @@ __all__ = [
     "dump",
     "fields",
     "load",
+    "load_fields",
     "parse",
     "parse_value",
     "save",
@@ -91,6 +92,14 @@ def load(path: Path, settings: Iterable[str] = ()) -> RunConfig:
             "them.",
         )
     return parse(written.body, settings, origin=str(path), keys=written.keys)
+
+
+def load_fields(path: Path, settings: Iterable[str] = ()) -> RunConfig:
+    """As `load`, of a file that may hold a sweep: what each of its runs begins with."""
+    written = read(path)
+    body = {name: value for name, value in written.body.items() if name not in BESIDE}
+    keys = [(name, line) for name, line in written.keys if name.split(".")[0] not in BESIDE]
+    return parse(body, settings, origin=str(path), keys=keys)
 
 
 def read(path: Path) -> Written:

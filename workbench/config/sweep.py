@@ -16,6 +16,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from workbench.config import loading
 from workbench.config.loading import SWEEP, ConfigError, ConfigField, ConfigProblem
+from workbench.config.problems import nearest, shortened
 from workbench.config.schema import RunConfig
 from workbench.config.section import Section, field
 from workbench.errors import WorkbenchError
@@ -255,7 +256,7 @@ def _unknown(path: str) -> str:
         return "it can't be swept."
     if any(item.path.startswith(f"{path}.") for item in loading.fields()):
         return f"write each field with its whole path, such as {path}.NAME."
-    near = loading.nearest(path)
+    near = nearest(path)
     return "there is no such field." + (f" Did you mean {near}?" if near else "")
 
 
@@ -282,7 +283,7 @@ def _of_follow(
     if item.kind not in ("int", "float"):
         yield "it is no number, so it can't follow one."
     if spec.of not in known:
-        near = loading.nearest(spec.of)
+        near = nearest(spec.of)
         yield f"there is no field {spec.of}." + (f" Did you mean {near}?" if near else "")
     elif known[spec.of].kind not in ("int", "float"):
         yield f"{spec.of} is no number that can be followed."
@@ -304,7 +305,7 @@ def _explain(item: Any, path: str) -> str:
         return "it has nothing to choose from."
     text = str(item["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    return f"{text}, not {loading.shortened(item.get('input'))}."
+    return f"{text}, not {shortened(item.get('input'))}."
 
 
 def _line(path: str, lines: Mapping[str, int]) -> int | None:

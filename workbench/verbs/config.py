@@ -105,9 +105,9 @@ def _show_new(result: dict[str, Any]) -> None:
 
 def _set(args: argparse.Namespace) -> dict[str, Any]:
     path = loading.config_path(Workspace.find(args.workspace), args.config)
-    after = loading.load(path, args.settings)
+    after = loading.load_fields(path, args.settings)
     try:
-        before = loading.load(path)
+        before = loading.load_fields(path)
     except loading.ConfigError:
         before = None  # what is wrong in the file, the settings mend
     saving.save_over(path, after)
