@@ -12,13 +12,12 @@ from functools import cache
 from typing import Any
 
 from workbench.config.fields import ConfigField, fields
+from workbench.config.loading import SWEEP
 from workbench.config.schema import RunConfig
 from workbench.config.section import SWITCH_WORDS
+from workbench.config.sweep import Sweep, known_fields
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-BESIDE: dict[str, dict[str, Any]] = {}
-"""Schemas of a file's top-level keys that are no part of RunConfig, by name."""
 
 _WHOLE = r"^\s*[+-]?[0-9]+(_[0-9]+)*(\.0+)?\s*$"
 _NUMBER = r"^\s*[+-]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
@@ -34,8 +33,21 @@ def json_schema() -> dict[str, Any]:
     whole = _plain(raw, raw.pop("$defs"))
     for item in fields():
         _describe(whole, item)
-    whole["properties"] |= BESIDE
+    whole["properties"][SWEEP] = _sweep()
     return {"$schema": DIALECT, "title": "A run of workbench", **whole}
+
+
+def _sweep() -> dict[str, Any]:
+    """The section beside the config: a bare list of a field is its choices."""
+    raw = Sweep.model_json_schema()
+    made: dict[str, Any] = _plain(raw, raw.pop("$defs"))
+    spec = made["properties"]["fields"].pop("additionalProperties")
+    kinds = [{**kind, "type": "object"} for kind in spec["oneOf"]]
+    made["properties"]["fields"] |= {
+        "propertyNames": {"enum": list(known_fields())},
+        "additionalProperties": {"oneOf": [{"type": "array", "minItems": 1}, *kinds]},
+    }
+    return made
 
 
 def text() -> str:

@@ -6,16 +6,18 @@ value of everything.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from workbench.config import loading
-from workbench.config.loading import SWEEP, ConfigError, ConfigField, ConfigProblem
+from workbench.config.fields import ConfigField
+from workbench.config.loading import SWEEP
+from workbench.config.problems import ConfigError, ConfigProblem, nearest, shortened
 from workbench.config.schema import RunConfig
 from workbench.config.section import Section, field
 from workbench.errors import WorkbenchError
@@ -108,12 +110,14 @@ class Sweep(Section):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Swept:
     """A config with its sweep."""
 
     config: RunConfig
     sweep: Sweep
+    lines: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Where the file names each varied field, by its path."""
 
 
 def load(path: Path, settings: Iterable[str] = ()) -> Swept:
@@ -146,7 +150,8 @@ def load(path: Path, settings: Iterable[str] = ()) -> Swept:
         problems += error.problems
     if problems or config is None or sweep is None:
         raise ConfigError(str(path), sorted(problems, key=lambda p: p.line or 0))
-    return Swept(config, sweep)
+    at = {path: _line(f"{SWEEP}.fields.{path}", lines) for path in sweep.fields}
+    return Swept(config, sweep, {path: line for path, line in at.items() if line})
 
 
 def known_fields() -> dict[str, ConfigField]:
@@ -255,7 +260,7 @@ def _unknown(path: str) -> str:
         return "it can't be swept."
     if any(item.path.startswith(f"{path}.") for item in loading.fields()):
         return f"write each field with its whole path, such as {path}.NAME."
-    near = loading.nearest(path)
+    near = nearest(path)
     return "there is no such field." + (f" Did you mean {near}?" if near else "")
 
 
@@ -282,7 +287,7 @@ def _of_follow(
     if item.kind not in ("int", "float"):
         yield "it is no number, so it can't follow one."
     if spec.of not in known:
-        near = loading.nearest(spec.of)
+        near = nearest(spec.of)
         yield f"there is no field {spec.of}." + (f" Did you mean {near}?" if near else "")
     elif known[spec.of].kind not in ("int", "float"):
         yield f"{spec.of} is no number that can be followed."
@@ -304,7 +309,7 @@ def _explain(item: Any, path: str) -> str:
         return "it has nothing to choose from."
     text = str(item["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    return f"{text}, not {loading.shortened(item.get('input'))}."
+    return f"{text}, not {shortened(item.get('input'))}."
 
 
 def _line(path: str, lines: Mapping[str, int]) -> int | None:
