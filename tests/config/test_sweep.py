@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from workbench.config import loading, sweep
+from workbench.config import json_schema, loading, sweep, yaml_reading
 from workbench.config.combinations import Combination, combinations
 from workbench.config.loading import ConfigError
 from workbench.errors import WorkbenchError
@@ -183,6 +184,7 @@ def test_combinations_that_are_no_config_are_named_by_what_they_share(tmp_path: 
     with pytest.raises(ConfigError) as caught:
         planned(tmp_path, text)
     told = {p.path: p.text for p in caught.value.problems}
+    assert {p.path: p.line for p in caught.value.problems} == {"lora.rank": 8, "training.method": 6}
     assert told["lora.rank"].endswith("(with lora.rank=-1).")
     assert told["training.method"].endswith(
         "(with training.method=full, model.quantization=nf4, lora.rank=4)."
@@ -217,3 +219,29 @@ def test_a_config_is_loaded_only_without_a_sweep(tmp_path: Path) -> None:
     path.write_text(BASE)
     with pytest.raises(WorkbenchError, match="holds no sweep"):
         sweep.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("{fields: {lora.rank: [4, 8]}, budget: 2}", True),
+        ("{fields: {lora.rank: {values: [4]}}, budget: 2, seed: 1}", True),
+        ("{method: random, fields: {lora.rank: {min: 4, max: 8}}, budget: 2}", True),
+        ("{fields: {lora.rank: [4], lora.alpha: {times: 2, of: lora.rank}}, budget: 2}", True),
+        ("{fields: {lora.rank: [4, 8]}}", False),
+        ("{fields: {lora.rank: []}, budget: 2}", False),
+        ("{fields: {lora.rnk: [4]}, budget: 2}", False),
+        ("{fields: {lora.rank: 4}, budget: 2}", False),
+        ("{method: random, fields: {lora.rank: {min: 4}}, budget: 2}", False),
+        ("{fields: {lora.rank: [4]}, budget: 0}", False),
+        ("{fields: {lora.rank: [4]}, budget: 2, metric: bleu}", False),
+    ],
+)
+def test_an_editor_is_told_the_same(tmp_path: Path, text: str, good: bool) -> None:
+    check = Draft202012Validator(json_schema.json_schema())
+    assert check.is_valid({"sweep": yaml_reading.value(text)}) == good
+    if good:
+        load(tmp_path, f"sweep: {text}")
+    else:
+        with pytest.raises(ConfigError):
+            load(tmp_path, f"sweep: {text}")

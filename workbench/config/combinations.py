@@ -10,8 +10,7 @@ from itertools import islice, product
 from typing import Any
 
 from workbench.config import loading
-from workbench.config.loading import ConfigError, ConfigProblem
-from workbench.config.problems import shortened
+from workbench.config.problems import ConfigError, ConfigProblem, shortened
 from workbench.config.schema import RunConfig
 from workbench.config.sweep import Choices, Follow, Range, Sweep, Swept
 from workbench.errors import WorkbenchError
@@ -99,17 +98,21 @@ def _all_valid(
         else:
             found.setdefault(made.config.model_dump_json(), made)
     if wrong:
-        problems = [_problem(*where, values) for where, values in wrong.items()]
+        problems = [_problem(*where, values, swept.lines) for where, values in wrong.items()]
         raise ConfigError(origin, problems)
     return list(found.values())
 
 
-def _problem(path: str, text: str, combinations: Sequence[dict[str, Any]]) -> ConfigProblem:
+def _problem(
+    path: str, text: str, combinations: Sequence[dict[str, Any]], lines: Mapping[str, int]
+) -> ConfigProblem:
     """A problem of some combinations, named by what they have in common."""
     first, *others = combinations
     common = {p: v for p, v in first.items() if all(other[p] == v for other in others)}
     more = f", and {len(others)} more" if others and not common else ""
-    return ConfigProblem(path, f"{text.removesuffix('.')} (with {words(common or first)}{more}).")
+    said = f"{text.removesuffix('.')} (with {words(common or first)}{more})."
+    line = next((lines[varied] for varied in (path, *common) if varied in lines), None)
+    return ConfigProblem(path, said, line)
 
 
 def words(values: Mapping[str, Any]) -> str:

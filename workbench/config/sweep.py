@@ -6,17 +6,18 @@ value of everything.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from workbench.config import loading
-from workbench.config.loading import SWEEP, ConfigError, ConfigField, ConfigProblem
-from workbench.config.problems import nearest, shortened
+from workbench.config.fields import ConfigField
+from workbench.config.loading import SWEEP
+from workbench.config.problems import ConfigError, ConfigProblem, nearest, shortened
 from workbench.config.schema import RunConfig
 from workbench.config.section import Section, field
 from workbench.errors import WorkbenchError
@@ -109,12 +110,14 @@ class Sweep(Section):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Swept:
     """A config with its sweep."""
 
     config: RunConfig
     sweep: Sweep
+    lines: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Where the file names each varied field, by its path."""
 
 
 def load(path: Path, settings: Iterable[str] = ()) -> Swept:
@@ -147,7 +150,8 @@ def load(path: Path, settings: Iterable[str] = ()) -> Swept:
         problems += error.problems
     if problems or config is None or sweep is None:
         raise ConfigError(str(path), sorted(problems, key=lambda p: p.line or 0))
-    return Swept(config, sweep)
+    at = {path: _line(f"{SWEEP}.fields.{path}", lines) for path in sweep.fields}
+    return Swept(config, sweep, {path: line for path, line in at.items() if line})
 
 
 def known_fields() -> dict[str, ConfigField]:
