@@ -89,11 +89,15 @@ def test_the_values_of_a_config() -> None:
     )
     told = effective(config, facts)
     assert told.scale == 32 / 8
-    assert (told.rows_a_step, told.tokens_a_step) == (60 / 8, 750)
+    assert (told.rows_a_step, told.tokens_a_step) == (8, 750)
     assert told.trained_tokens_a_step == pytest.approx(0.25 * 750)
     assert (told.steps_an_epoch, told.total_steps, told.warmup_steps) == (8, 24, 3)
     assert told.validations == 0 and told.parameters == SMALL.parameters
     assert effective(configure(lora={"rank": 8, "alpha": 16}), facts).scale == 2
+    by_tokens = effective(configure(training={"step_tokens": 1000}), facts)
+    assert (by_tokens.steps_an_epoch, by_tokens.rows_a_step) == (7, 60 / 7)
+    unknown = effective(configure(training={"step_tokens": 1000}), Circumstances(CPU))
+    assert unknown.rows_a_step is None and "filled by tokens" in unknown.why["rows_a_step"]
     limited = configure(data={"train_rows": 10}, training={"max_steps": 7, "warmup_steps": 2})
     short = effective(limited, facts)
     assert (short.steps_an_epoch, short.total_steps, short.warmup_steps) == (1, 7, 2)

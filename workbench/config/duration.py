@@ -18,6 +18,7 @@ from workbench.config.flops import Passing
 from workbench.config.memory import base_dtype, weight_bytes
 from workbench.config.schema import RunConfig
 from workbench.config.speeds import Speed
+from workbench.config.steps import StepSize
 from workbench.config.trained import trained_tensors
 
 if TYPE_CHECKING:
@@ -116,19 +117,14 @@ def _forecast(
     lengths = known.dataset.lengths if known.dataset else {}
     epoch, total = plan(config, known)
     trained = trained_tensors(config, facts, known.new_ids)
-    size = config.training.batch_size * config.training.accumulation
-    a_step = epoch.rows_a_step if epoch else size
-    at_once = config.training.micro_batch or config.training.batch_size
-    if at_once == "auto":
-        at_once = config.training.batch_size
-    if TRAIN in lengths:
-        passing = Passing.of(lengths[TRAIN], config, facts, a_step)
+    if TRAIN in lengths and epoch is not None:
+        passing = Passing.of(lengths[TRAIN], config, facts, epoch.rows_a_step)
     else:
-        passing = Passing.of_equal(a_step, config.data.max_length, facts)
+        passing = Passing.of_equal(_rows_at_most(config), config.data.max_length, facts)
         unknown.append("Rows were never measured: each is taken to have data.max_length tokens.")
     tokens = passing.tokens
-    if TRAIN in lengths and not config.training.packing and not speed.padded:
-        passing = passing.padded(_padding(lengths[TRAIN], config, at_once))
+    if TRAIN in lengths and epoch and not config.training.packing and not speed.padded:
+        passing = passing.padded(_padding(lengths[TRAIN], config, round(epoch.rows_a_step)))
     counted = flops.of_training(config, facts, trained, passing)
     ways = _ways(config, known)
     batches = math.ceil(passing.tokens / max(1, known.largest_work(config).tokens))
@@ -291,13 +287,24 @@ def _answering(config: RunConfig, known: Circumstances, facts: BaseFacts) -> Spa
     return Span(_EARLIEST * tokens * a_token.low, tokens * a_token.high)
 
 
-def _padding(lengths: Lengths, config: RunConfig, at_once: int) -> float:
+def _rows_at_most(config: RunConfig) -> float:
+    """Rows of the longest length that a step has."""
+    size = StepSize.of(config.training, config.job.processes)
+    return size.rows or size.tokens / config.data.max_length
+
+
+def _padding(lengths: Lengths, config: RunConfig, a_step: int) -> float:
     """Tokens of padded batches to those of their rows: rows of a step go together by length, so a
     batch is as long as the longest of its share. By rows at even places of the distribution."""
-    a_step = config.training.batch_size * config.training.accumulation
-    shares = [(n + 0.5) / a_step for n in range(a_step)]
-    row = [min(lengths.percentile(share), config.data.max_length) for share in reversed(shares)]
-    padded = sum(
-        row[start] * len(row[start : start + at_once]) for start in range(0, a_step, at_once)
-    )
+    training, most = config.training, config.data.max_length
+    shares = [(n + 0.5) / max(1, a_step) for n in range(max(1, a_step))]
+    row = [min(lengths.percentile(share), most) for share in reversed(shares)]
+    padded = start = 0
+    while start < len(row):
+        at_once = training.micro_batch or training.batch_size
+        if training.micro_batch_tokens:
+            at_once = training.micro_batch_tokens // max(1, row[start])
+        taken = row[start : start + (training.batch_size if at_once == "auto" else max(1, at_once))]
+        padded += row[start] * len(taken)
+        start += len(taken)
     return padded / max(1, sum(row))

@@ -12,7 +12,7 @@ from workbench.config.circumstances import TRAIN, VALIDATION, Circumstances
 from workbench.config.conflicts import changes_base
 from workbench.config.memory import base_dtype
 from workbench.config.schema import Optimizer, RunConfig
-from workbench.config.steps import Epoch, an_epoch
+from workbench.config.steps import Epoch, StepSize, an_epoch
 from workbench.config.trained import TrainedTensors, trained_tensors
 
 _FLOAT = 4
@@ -36,9 +36,10 @@ class Effective:
 
     scale: float | None
     """What the update is multiplied by; None where all weights are trained."""
-    rows_a_step: float
+    rows_a_step: float | None
+    """Of steps by tokens on average."""
     tokens_a_step: float | None
-    """On average, prompts included."""
+    """On average, prompts included; the last step of an epoch may have fewer."""
     trained_tokens_a_step: float | None
     steps_an_epoch: int | None
     total_steps: int | None
@@ -83,6 +84,10 @@ def effective(config: RunConfig, known: Circumstances) -> Effective:
     nowhere = "the rows aren't known"
     if rows_of(config, known, TRAIN) == 0:
         nowhere = "no row is left at data.max_length"
+    size = StepSize.of(config.training, config.job.processes)
+    rows_a_step = float(size.rows) or (epoch.rows_a_step if epoch else None)
+    if rows_a_step is None:
+        why["rows_a_step"] = "a step is filled by tokens, and the rows aren't known"
     if epoch is None:
         why |= dict.fromkeys(("steps_an_epoch", "tokens_a_step"), nowhere)
     elif epoch.tokens is None:
@@ -107,11 +112,7 @@ def effective(config: RunConfig, known: Circumstances) -> Effective:
         why["scale"] = "all weights are trained: there is no adapter"
     return Effective(
         scale=scale(config),
-        rows_a_step=(
-            epoch.rows_a_step
-            if epoch
-            else float(config.training.batch_size * config.training.accumulation)
-        ),
+        rows_a_step=rows_a_step,
         tokens_a_step=tokens,
         trained_tokens_a_step=None if tokens is None or share is None else share * tokens,
         steps_an_epoch=epoch.steps if epoch else None,

@@ -175,7 +175,7 @@ def _effective(values: dict[str, Any]) -> Iterator[str]:
     trained = values["trained_parameters"]
     rows = [
         ["scale of the update", _number(values, "scale", "g")],
-        ["rows a step", f"{values['rows_a_step']:g}"],
+        ["rows a step", _number(values, "rows_a_step", ".4g")],
         ["tokens a step", _number(values, "tokens_a_step", ",.0f")],
         ["steps an epoch", _number(values, "steps_an_epoch", ",")],
         ["steps", _number(values, "total_steps", ",")],
