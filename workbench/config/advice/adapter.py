@@ -59,7 +59,7 @@ def _scale(case: Case) -> Iterator[Found]:
     "lora.alpha",
     when="lora.alpha is not twice lora.rank, without rsLoRA, where the scale is in 0.25 to 4",
     why="Twice the rank is what most take with a rate of 2e-4; another scale wants another rate.",
-    source="2 x rank: our starting text, LLaMA-Factory, TRL, AutoTrain; 1 x rank: PEFT, Unsloth",
+    source="2 x rank: LLaMA-Factory, TRL, AutoTrain, LitGPT; 1 x rank: PEFT, Unsloth",
     mend="twice the rank",
 )
 def _alpha_rank(case: Case) -> Iterator[Found]:
@@ -94,7 +94,7 @@ def _is_too_small(case: Case) -> bool:
     when="lora.rank under 8",
     why="8 to 64 are usual; a lower rank saves little memory and may lack room for what is to be "
     "learnt.",
-    source="8 to 64: our starting text; peers: 4 (H2O) to 64",
+    source="defaults: H2O 4, PEFT and LLaMA-Factory 8, TRL 16, QLoRA and Unsloth's command line 64",
     mend="16, alpha along with it",
 )
 def _low_rank(case: Case) -> Iterator[Found]:
@@ -114,7 +114,8 @@ def _rank(case: Case, rank: int) -> tuple[str, str]:
     "tokens",
     why="8 to 64 are usual; a higher rank pays where the data is larger than the adapter, and "
     "costs memory, time and disk everywhere.",
-    source="8 to 64: our starting text; LoRA Without Regret, 2025: up to 256 for large sets",
+    source="Zhang et al., When Scaling Meets LLM Finetuning, ICLR 2024: more adapter parameters "
+    "help little; LoRA Without Regret, 2025: up to 256 for large sets",
     mend="64, alpha along with it",
 )
 def _high(case: Case) -> Iterator[Found]:
@@ -229,7 +230,8 @@ def _refusal(case: Case, *, whole: bool) -> WorkbenchError | None:
     try:
         trained_tensors(config, case.known.base, case.known.new_ids)
     except WorkbenchError as error:
-        return error
+        about = "lora.modules_to_save" if whole else "lora.target_modules"
+        return error if error.message.startswith(about) else None
     return None
 
 

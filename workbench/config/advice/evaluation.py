@@ -27,7 +27,7 @@ _FORWARD = 1 / 3
     when="the dataset version has no validation rows",
     why="Without rows that were held out nobody sees when the run begins to learn by heart, and "
     "base and adapter can't be compared on anything.",
-    source="our starting text: validation loss for overfitting detection, a held-out set",
+    source="Prechelt, Early Stopping - But When?, 1998; docs/data.md on splits",
 )
 def _no_validation(case: Case) -> Iterator[Found]:
     if case.known.dataset and not case.known.dataset.validation:
@@ -70,7 +70,7 @@ def _every(case: Case) -> int:
     "it is more than the run's steps",
     why="With validation at the start and the end alone, overfitting shows when it is over, and "
     "there is no best step to go back to.",
-    source="our starting text: validation loss for overfitting detection",
+    source="Prechelt, Early Stopping - But When?, 1998",
     mend="about twice an epoch, in no more than a fifth of the time",
 )
 def _never(case: Case) -> Iterator[Found]:
@@ -157,7 +157,7 @@ def _patience(case: Case) -> Iterator[Found]:
     "checkpoints.result",
     when="three epochs or more with validations in between, and checkpoints.result is last",
     why="Of several epochs the last is often past the lowest validation loss.",
-    source="our starting text: watch for overfitting; transformers: load_best_model_at_end",
+    source="Prechelt, Early Stopping - But When?, 1998; transformers: load_best_model_at_end",
     mend="best",
 )
 def _last(case: Case) -> Iterator[Found]:

@@ -15,8 +15,9 @@ from workbench.text import size
 
 TOPIC = Topic("Memory")
 
-Step = tuple[str, dict[str, Any]]
-"""A section, and values of its fields."""
+Step = dict[str, dict[str, Any]]
+"""Values of fields, by section."""
+_ONE_ROW: Step = {"training": {"micro_batch": 1}}
 _FULL_BATCH = 4096
 """Tokens of a batch that keep a GPU's matrix units busy; more rows at once gain little."""
 _SMALL_STATE = 256 << 20
@@ -30,14 +31,24 @@ _SIZES_FROM = (
 )
 
 
-def _setting(section: str, values: dict[str, Any]) -> Iterator[str]:
-    for name, value in values.items():
-        said = str(value).lower() if isinstance(value, bool) else f"{value}"
-        yield f"{section}.{name}={said}"
+def _settings(case: Case, steps: list[Step]) -> tuple[str, ...]:
+    """The steps as settings, those that change something."""
+    found = []
+    for section, values in _merged(steps).items():
+        now = getattr(case.config, section)
+        for name, value in values.items():
+            if value != getattr(now, name):
+                said = str(value).lower() if isinstance(value, bool) else f"{value}"
+                found.append(f"{section}.{name}={said}")
+    return tuple(found)
 
 
-def _settings(steps: list[Step]) -> tuple[str, ...]:
-    return tuple(text for section, values in steps for text in _setting(section, values))
+def _merged(steps: list[Step]) -> Step:
+    found: Step = {}
+    for step in steps:
+        for section, values in step.items():
+            found[section] = {**found.get(section, {}), **values}
+    return found
 
 
 def _by_part(forecast: Forecast) -> str:
@@ -72,28 +83,26 @@ def _does_not_fit(case: Case) -> Iterator[Found]:
     if steps:
         then = case.foretold(**_merged(steps))
         text += f" With the fix it is {size(then.total)}." if then else ""
-        yield Found(text, _settings(steps))
+        yield Found(text, _settings(case, steps))
     else:
         least = _largest_base(case.free)
         smaller = f" of about {least:g}B or less" if least and least * 1e9 < base else ""
         yield Found(text, do=f"Take a smaller base{smaller}, or a machine with more memory.")
 
 
-def _merged(steps: list[Step]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for section, values in steps:
-        found[section] = {**found.get(section, {}), **values}
-    return found
-
-
 def _until_it_fits(case: Case) -> list[Step]:
     """The first of the settings, the least costly first, that make it fit; empty where all of
     them don't."""
     steps: list[Step] = []
+    now = case.forecast
     for step in _smaller(case):
+        then = case.foretold(**_merged([*steps, step]))
+        if then is None or now is None or then.total >= now.total:
+            # It can't be had, or saves nothing here, as 4 bits of a small base.
+            continue
         steps.append(step)
-        then = case.foretold(**_merged(steps))
-        if then and then.total <= (case.free or 0):
+        now = then
+        if then.total <= (case.free or 0):
             return _with_more_rows(case, steps)
     return []
 
@@ -102,34 +111,35 @@ def _smaller(case: Case) -> Iterator[Step]:
     """What would make a run need less memory, the least costly first."""
     model, training = case.config.model, case.config.training
     if (case.rows_at_once or 1) > 1:
-        yield "training", {"micro_batch": 1}
+        yield _ONE_ROW
     if not training.gradient_checkpointing:
-        yield "training", {"gradient_checkpointing": True}
+        yield {"training": {"gradient_checkpointing": True}}
     if not case.is_lora:
         rate = 2e-4 if training.learning_rate < 1e-4 else training.learning_rate
-        yield "training", {"method": "lora", "learning_rate": rate}
+        yield {"training": {"method": "lora", "learning_rate": rate}}
     if not case.four_bits:
+        step: Step = {"model": {"quantization": "nf4"}}
         if needs_whole_base(case.config.lora.initialisation):
-            yield "lora", {"initialisation": "default"}
-        yield "model", {"quantization": "nf4"}
+            step["lora"] = {"initialisation": "default"}
+        yield step
     elif not model.double_quantization:
-        yield "model", {"double_quantization": True}
+        yield {"model": {"double_quantization": True}}
     if model.upcast:
-        yield "model", {"upcast": False}
+        yield {"model": {"upcast": False}}
     if not training.optimizer.startswith("paged"):
         kind = "lion" if "lion" in training.optimizer else "adamw"
-        yield "training", {"optimizer": f"paged_{kind}_8bit"}
+        yield {"training": {"optimizer": f"paged_{kind}_8bit"}}
     if case.config.evaluation.batch_size > 1:
-        yield "evaluation", {"batch_size": 1}
+        yield {"evaluation": {"batch_size": 1}}
 
 
 def _with_more_rows(case: Case, steps: list[Step]) -> list[Step]:
     """The steps with as many rows at once, by halves, as still fit."""
-    if ("training", {"micro_batch": 1}) not in steps:
+    if _ONE_ROW not in steps:
         return steps
     rows = (case.rows_at_once or 1) // 2
     while rows > 1:
-        more = [("training", {"micro_batch": rows}), *steps[1:]]
+        more: list[Step] = [{"training": {"micro_batch": rows}}, *steps[1:]]
         then = case.foretold(**_merged(more))
         if then and then.total <= (case.free or 0):
             return more
@@ -173,7 +183,8 @@ def _checkpointing(case: Case) -> Iterator[Found]:
     without = case.foretold(training={"gradient_checkpointing": False})
     share = case.share(without)
     if without and share and share < ROOM:
-        text = f"Without checkpointing the forecast is {size(without.total)} of {size(case.free)}."
+        text = f"Without checkpointing the forecast is {size(without.total)} of {size(case.free)} "
+        text += "that is free."
         yield Found(text, ("training.gradient_checkpointing=false",))
 
 
@@ -196,11 +207,10 @@ def _quantised(case: Case) -> Iterator[Found]:
     share = case.share(without)
     if now is None or without is None or share is None or share >= ROOM:
         return
-    text = (
-        f"Unquantised the forecast is {size(without.total)} of {size(case.free)}; "
-        f"{case.config.model.quantization} saves {size(max(0, without.total - now.total))}."
-    )
-    yield Found(text, _settings([("model", plain)]))
+    kind = case.config.model.quantization
+    text = f"The forecast is {size(now.total)} in {kind}, and {size(without.total)} unquantised, "
+    text += f"of {size(case.free)} that is free."
+    yield Found(text, _settings(case, [{"model": plain}]))
 
 
 @TOPIC.rule(
@@ -210,8 +220,8 @@ def _quantised(case: Case) -> Iterator[Found]:
     when="on a GPU a step takes several batches of under 4,096 tokens, and one of twice the rows "
     "takes under 80 % of what is free",
     why="Larger batches keep a GPU busier; a step has the same rows and the same update.",
-    source="torchtune's README: 2,091 to 7,075 tokens a second from fuller batches; the bound of "
-    "4,096 tokens is ours",
+    source="torchtune's README: 2,091 to 7,075 tokens a second by packing, fuller batches; the "
+    "bound of 4,096 tokens is ours",
     mend="auto: as many as fit, found by trying before the first step",
 )
 def _more_rows(case: Case) -> Iterator[Found]:
@@ -283,7 +293,8 @@ def _largest_base(free: int) -> float:
     "what is free",
     why="Start with the strongest base that you can afford: what it knows already need not be "
     "taught.",
-    source=f"our starting text; {_SIZES_FROM}",
+    source="Zhang et al., When Scaling Meets LLM Finetuning, ICLR 2024: a larger base gains most; "
+    f"{_SIZES_FROM}",
 )
 def _larger_base(case: Case) -> Iterator[Found]:
     if not case.machine.device.gpu or not case.free or not case.parameters:

@@ -33,9 +33,8 @@ def _compute(case: Case) -> Iterator[Found]:
     if not case.four_bits or not device.gpu or not device.bfloat16:
         return
     if "float32" in (model.compute_dtype, model.dtype):
-        text = (
-            f"{model.quantization} with dtype {model.dtype}, compute_dtype {model.compute_dtype}."
-        )
+        text = f"dtype is {model.dtype}, compute_dtype {model.compute_dtype}, on "
+        text += f"{case.machine.name}."
         yield Found(text, ("model.compute_dtype=auto", "model.dtype=auto"))
 
 
@@ -52,9 +51,8 @@ def _compute_on_processor(case: Case) -> Iterator[Found]:
     model = case.config.model
     unpacked = model.dtype if model.compute_dtype == "auto" else model.compute_dtype
     if case.four_bits and not case.machine.device.gpu and unpacked == "bfloat16":
-        text = (
-            f"{model.quantization} with dtype {model.dtype}, compute_dtype {model.compute_dtype}."
-        )
+        text = f"dtype is {model.dtype}, compute_dtype {model.compute_dtype}, on "
+        text += f"{case.machine.name}."
         yield Found(text, ("model.compute_dtype=auto", "model.dtype=auto"))
 
 

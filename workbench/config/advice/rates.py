@@ -69,7 +69,9 @@ def _over(case: Case) -> float:
     return round(case.config.training.learning_rate / usual_rates(case).high, 3)
 
 
-_RATES_FROM = "LoRA and QLoRA: 1e-5 to 2e-4, our starting text and QLoRA, 2023 (2e-4)"
+_RATES_FROM = (
+    "QLoRA, 2023 (2e-4); TRL and Unsloth: 2e-4 for LoRA at most, TRL 2e-5 for full fine-tuning"
+)
 
 
 @TOPIC.rule(
@@ -193,8 +195,8 @@ def _plus_ratio(case: Case) -> Iterator[Found]:
     when="under 0.03 of the steps (and under 100 steps, where these are given): a hint; over 0.1: "
     "a warning; as many steps as the run has or more: an error",
     why="",
-    source="0.03 to 0.1: our starting text; QLoRA, 2023 (0.03); LLaMA-Factory, Axolotl (0.1); "
-    "torchtune: 100 steps",
+    source="QLoRA, 2023: 0.03; LLaMA-Factory, Axolotl: 0.1; torchtune: 100 steps; why a warm-up: "
+    "Liu et al., On the Variance of the Adaptive Learning Rate, ICLR 2020",
     mend="0.03 of the steps",
 )
 def _warmup(case: Case) -> Iterator[Found]:
@@ -233,9 +235,9 @@ def _for_passes(case: Case, passes: float) -> tuple[str, ...]:
     "that aren't known",
     why="Rows are learnt by heart in a few passes: validation loss rises again, answers become "
     "repetitive, and repeats teach less and less.",
-    source="1 to 5 epochs, fewer on little data: our starting text; peers: 1 to 3; Muennighoff et "
-    "al., NeurIPS 2023: repeats past the fourth. LIMA, 2023, took 15 on 1,000 picked rows, and "
-    "chose its checkpoint by hand",
+    source="1 to 3: LLaMA-Factory, TRL, ms-swift, Unsloth; 5: LitGPT; Muennighoff et al., NeurIPS "
+    "2023: repeats past the fourth. LIMA, 2023, took 15 on 1,000 picked rows, and chose its "
+    "checkpoint by hand",
     mend="3 passes",
 )
 def _many_epochs(case: Case) -> Iterator[Found]:
