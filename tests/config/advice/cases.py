@@ -317,7 +317,7 @@ CASES = [
         "few-steps",
         "",
         "warning",
-        "300 training rows at 16 a step make 19 steps in 1 epochs",
+        "300 training rows at 16 a step make 19 steps in 1 epoch.",
         "training.epochs=3",
         on=FEW,
     ),

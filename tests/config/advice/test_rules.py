@@ -116,8 +116,15 @@ def test_what_would_fit_takes_the_least_costly_settings_first() -> None:
     roomy = by_name("", known(gpu(40, total=48), base=LARGE, rows=rows))["does-not-fit"]
     assert roomy.fix == ("training.micro_batch=1",)
     tight = by_name("", known(gpu(23.5), base=LARGE, rows=rows))["does-not-fit"]
-    assert "model.quantization=nf4" in tight.fix
-    assert tight.fix[0].startswith("training.micro_batch=")
+    # With those fewer rows at once are not needed.
+    assert tight.fix == ("training.gradient_checkpointing=true", "model.quantization=nf4")
+
+
+def test_a_setting_that_a_later_one_makes_needless_is_no_part_of_a_fix() -> None:
+    """Neither fewer rows at once nor checkpointing is enough for all of a base of 1.1B."""
+    on = known(gpu(10))
+    found = by_name("training.method=full training.learning_rate=2e-5", on)["does-not-fit"]
+    assert found.fix == ("training.method=lora", "training.learning_rate=0.0002")
 
 
 def test_a_config_copied_to_another_base_is_advised_anew() -> None:

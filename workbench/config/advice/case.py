@@ -49,7 +49,7 @@ class Case:
     def machine(self) -> Machine:
         return self.known.machine
 
-    @property
+    @cached_property
     def parameters(self) -> int | None:
         """Of the base."""
         return self.known.base.parameters if self.known.base else None
@@ -84,10 +84,11 @@ class Case:
         if self.known.dataset is None:
             return None
         rows = self.known.dataset.train
-        if lengths := self.lengths_of(TRAIN):
-            data = self.config.data
+        data, lengths = self.config.data, self.lengths_of(TRAIN)
+        # Where too long rows are refused none is left out: the run doesn't start.
+        if lengths and data.too_long != "refuse":
             rows = lengths.at(data.max_length, data.too_long).rows_kept
-        return min(self.config.data.train_rows or rows, rows)
+        return min(data.train_rows or rows, rows)
 
     @property
     def validation_rows(self) -> int | None:

@@ -91,8 +91,8 @@ def _does_not_fit(case: Case) -> Iterator[Found]:
 
 
 def _until_it_fits(case: Case) -> list[Step]:
-    """The first of the settings, the least costly first, that make it fit; empty where all of
-    them don't."""
+    """The first of the settings, the least costly first, that make it fit, without those that a
+    later one made needless; empty where all of them don't."""
     steps: list[Step] = []
     now = case.forecast
     for step in _smaller(case):
@@ -102,9 +102,23 @@ def _until_it_fits(case: Case) -> list[Step]:
             continue
         steps.append(step)
         now = then
-        if then.total <= (case.free or 0):
-            return _with_more_rows(case, steps)
+        if _fits(case, steps):
+            return _with_more_rows(case, _needed(case, steps))
     return []
+
+
+def _fits(case: Case, steps: list[Step]) -> bool:
+    then = case.foretold(**_merged(steps))
+    return then is not None and then.total <= (case.free or 0)
+
+
+def _needed(case: Case, steps: list[Step]) -> list[Step]:
+    """The steps without those, the most costly first, that it fits without as well."""
+    for step in reversed(steps[:-1]):
+        fewer = [other for other in steps if other is not step]
+        if _fits(case, fewer):
+            steps = fewer
+    return steps
 
 
 def _smaller(case: Case) -> Iterator[Step]:
@@ -139,9 +153,8 @@ def _with_more_rows(case: Case, steps: list[Step]) -> list[Step]:
         return steps
     rows = (case.rows_at_once or 1) // 2
     while rows > 1:
-        more: list[Step] = [{"training": {"micro_batch": rows}}, *steps[1:]]
-        then = case.foretold(**_merged(more))
-        if then and then.total <= (case.free or 0):
+        more = [{"training": {"micro_batch": rows}}, *steps[1:]]
+        if _fits(case, more):
             return more
         rows //= 2
     return steps
@@ -246,7 +259,7 @@ def _more_rows(case: Case) -> Iterator[Found]:
     "hint",
     "training.optimizer",
     when="an optimiser in 8 bits saves less than 256 MiB, with room to spare without it",
-    why="AdamW's own state is exact, and its fused kernel of torch asks nothing of the host.",
+    why="A state in full is exact, and costs little here.",
     source="bitsandbytes: 8-bit optimizers, 2022; training/optimizers.py",
     mend="the same optimiser in full",
 )
@@ -260,7 +273,7 @@ def _eight_bits(case: Case) -> Iterator[Found]:
     more = sum(optimizer_state(trained.sizes, whole, item, gpu))
     saved = more - sum(optimizer_state(trained.sizes, kind, item, gpu))
     if saved < _SMALL_STATE and case.free and now.total + more < ROOM * case.free:
-        text = f"{kind} saves {size(max(0, saved))} of {trained.parameters:,} trained parameters."
+        text = f"{kind} saves {size(max(0, saved))} for {trained.parameters:,} trained parameters."
         yield Found(text, (f"training.optimizer={whole}",))
 
 

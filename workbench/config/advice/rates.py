@@ -42,7 +42,7 @@ class _Rates:
 
     @property
     def words(self) -> str:
-        return f"{self.low:g} to {self.high:g} for {self.names}"
+        return f"{self.low:.2g} to {self.high:.2g} for {self.names}"
 
 
 def usual_rates(case: Case) -> _Rates:
@@ -70,7 +70,8 @@ def _over(case: Case) -> float:
 
 
 _RATES_FROM = (
-    "QLoRA, 2023 (2e-4); TRL and Unsloth: 2e-4 for LoRA at most, TRL 2e-5 for full fine-tuning"
+    "QLoRA, 2023, and Unsloth: 2e-4; LLaMA-Factory and ms-swift: 1e-4; TRL: 2e-5 for full "
+    "fine-tuning"
 )
 
 
@@ -277,8 +278,8 @@ def _repeated(case: Case) -> Iterator[Found]:
     "warning",
     "training.epochs",
     when="fewer than 50 optimiser steps in all, where training.max_steps doesn't ask for them",
-    why="LoRA's matrix B begins at zero, so its first steps change little; a run of a few dozen "
-    "ends before the schedule does anything.",
+    why="LoRA's matrix B begins at zero, so its first steps change little; a run of a few dozen is "
+    "over before the adapter has moved far.",
     source="LoRA Without Regret, 2025: runs of about 100 steps are short, and want 15x the rate of "
     "full fine-tuning; Unsloth's 30 steps are a demonstration. The bound of 50 is ours",
     mend="up to 3 epochs, then fewer rows a step, down to 8",
@@ -289,7 +290,9 @@ def _few_steps(case: Case) -> Iterator[Found]:
     if case.steps >= _FEW_STEPS:
         return
     text = f"{case.rows:,} training rows at {case.rows_a_step:,} a step make {case.steps:,} steps"
-    yield Found(f"{text} in {case.config.training.epochs:g} epochs.", *_more_steps(case))
+    epochs = case.config.training.epochs
+    said = f"{text} in {epochs:g} epoch{'' if epochs == 1 else 's'}."
+    yield Found(said, *_more_steps(case))
 
 
 def _more_steps(case: Case) -> tuple[tuple[str, ...], str]:
