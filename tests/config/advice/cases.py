@@ -570,7 +570,7 @@ CASES = [
     Case(
         "checkpointing-with-room-to-spare",
         "training.gradient_checkpointing=true",
-        "warning",
+        "hint",
         "Without checkpointing the forecast is",
         "training.gradient_checkpointing=true",
         elsewhere=known(gpu(6)),

@@ -17,6 +17,7 @@ TOPIC = Topic("Memory")
 
 Step = dict[str, dict[str, Any]]
 """Values of fields, by section."""
+_USUAL_RANK = 16
 _ONE_ROW: Step = {"training": {"micro_batch": 1}}
 _FULL_BATCH = 4096
 """Tokens of a batch that keep a GPU's matrix units busy; more rows at once gain little."""
@@ -66,7 +67,7 @@ def _by_part(forecast: Forecast) -> str:
     source="the forecast of memory, docs/memory.md; what is free by NVML or the kernel",
     mend="in this order until it fits: fewer rows at once; activations computed again; an adapter "
     "in place of full fine-tuning; the base in 4 bits; a paged optimiser; smaller batches of "
-    "validation",
+    "validation; rank 16",
 )
 def _does_not_fit(case: Case) -> Iterator[Found]:
     now = case.forecast
@@ -87,7 +88,7 @@ def _does_not_fit(case: Case) -> Iterator[Found]:
     else:
         least = _largest_base(case.free)
         smaller = f" of about {least:g}B or less" if least and least * 1e9 < base else ""
-        yield Found(text, do=f"Take a smaller base{smaller}, or a machine with more memory.")
+        yield Found(text, do=f"Take a smaller base{smaller}, shorter rows, or more memory.")
 
 
 def _until_it_fits(case: Case) -> list[Step]:
@@ -145,6 +146,8 @@ def _smaller(case: Case) -> Iterator[Step]:
         yield {"training": {"optimizer": f"paged_{kind}_8bit"}}
     if case.config.evaluation.batch_size > 1:
         yield {"evaluation": {"batch_size": 1}}
+    if case.config.lora.rank > _USUAL_RANK and not case.config.lora.rslora:
+        yield {"lora": {"rank": _USUAL_RANK, "alpha": 2 * _USUAL_RANK}}
 
 
 def _with_more_rows(case: Case, steps: list[Step]) -> list[Step]:
@@ -181,7 +184,7 @@ def _paged_missing(case: Case) -> Iterator[Found]:
 
 @TOPIC.rule(
     "checkpointing-with-room-to-spare",
-    "warning",
+    "hint",
     "training.gradient_checkpointing",
     when="activations are computed again, and the forecast without it takes under 80 % of what is "
     "free",
