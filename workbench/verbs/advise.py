@@ -69,11 +69,14 @@ def _advise(args: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"path": str(path), "strict": args.strict}
     if args.fix:
         config, followed = _fixed(config, facts, args.fix)
-        settings = [setting for advice in followed for setting in advice.fix]
+        # The last value that a field is given counts.
+        by_field = {s.partition("=")[0]: s for one in followed for s in one.fix}
+        settings = list(by_field.values())
         written = bool(args.write and settings)
         if written:
             loading.save(config, path)
-        result |= {"followed": [a.name for a in followed], "settings": settings, "written": written}
+        names = list(dict.fromkeys(one.name for one in followed))
+        result |= {"followed": names, "settings": settings, "written": written}
         # What is asked of the base, or of the rows, may be another by now.
         facts = known.gather(workspace, config)
     return {

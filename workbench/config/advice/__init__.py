@@ -6,6 +6,7 @@ settings mend it, a fix. `docs/advice.md` lists every rule.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from workbench.config import loading
@@ -38,6 +39,9 @@ TOPICS: tuple[Topic, ...] = (
     numbers.TOPIC,
 )
 
+_TIMES = 3
+"""That the same advice is followed at most, so that two which don't agree come to an end."""
+
 
 def rules() -> Iterator[Rule]:
     """Every rule, in the order of the table."""
@@ -67,14 +71,12 @@ def with_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
 
 
 def all_fixed(config: RunConfig, known: Circumstances) -> tuple[RunConfig, list[Advice]]:
-    """The config with every fix, one after another, since one may make another needless; and the
-    advice that was followed."""
+    """The config with every fix, one after another, since one may make another needless, or
+    needed again; and the advice that was followed, in that order."""
     followed: list[Advice] = []
-    while left := [
-        advice
-        for advice in advise(config, known)
-        if advice.fix and advice.name not in {done.name for done in followed}
-    ]:
+    times = Counter[str]()
+    while left := [a for a in advise(config, known) if a.fix and times[a.name] < _TIMES]:
         config = fixed(config, left[0])
         followed.append(left[0])
+        times[left[0].name] += 1
     return config, followed

@@ -11,7 +11,7 @@ from workbench.config.advice.rule import Found, Severity, Topic
 
 TOPIC = Topic("Evaluation and checkpoints")
 
-_FEW_ROWS = 20
+_FEW_ROWS, _ENOUGH_ROWS = 20, 100
 _LONG, _VERY_LONG = 500, 2000
 """Steps of a run that isn't to be lost."""
 _LONG_EPOCH = 200
@@ -49,7 +49,7 @@ def _few_validation(case: Case) -> Iterator[Found]:
         return
     text = f"{rows} validation row{'' if rows == 1 else 's'}."
     if dataset.validation >= _FEW_ROWS:
-        yield Found(text, ("data.validation_rows=",))
+        yield Found(text, (f"data.validation_rows={min(_ENOUGH_ROWS, dataset.validation)}",))
     else:
         yield Found(text, do=f"{split_command(case, '0.2')} holds out a fifth.")
 

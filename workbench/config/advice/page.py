@@ -39,10 +39,12 @@ _TAIL = """
 - **A seed that is missing** has a default, 0, so every run can be repeated; `seed-not-named` says
   what that means.
 
-## Learning rates that are too high, measured
+## A learning rate that is far too high, measured
 
-SmolLM2-135M-Instruct, LoRA of rank 16 on AG News (179 rows, 8 a step, 20 steps, 2 of them warm-up;
-two cores, float32). Validation loss before: MEASURED.
+SmolLM2-135M-Instruct, LoRA of rank 16 on AG News (179 rows, 8 a step, 2 steps of warm-up; two
+cores, float32). At 2e-4 the training loss falls from 5.6 to 2.0 in ten steps and to 0.48 in twenty,
+where validation is at 0.55. At 0.012, which `learning-rate-too-high` calls an error, it jumps
+between 0.97 and 18.8 in the first ten steps and is at 5.8 after them.
 """
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from workbench.config.advice.case import Case
 from workbench.config.advice.rule import Found, Topic
+from workbench.config.circumstances import TRAIN
 from workbench.data.verdict_findings import LOST, LOST_SHARE
 
 TOPIC = Topic("Rows and cutoff")
@@ -68,10 +69,27 @@ def _refused(case: Case) -> Iterator[Found]:
     cut = sum(kept.cut for kept in case.kept())
     if case.config.data.too_long != "refuse" or case.limited or not cut:
         return
-    cutoff = _for_all(case)
     text = f"{_rows(cut)} over data.max_length, {case.config.data.max_length:,} tokens."
-    fix = f"data.max_length={cutoff}" if cutoff else "data.too_long=drop"
-    yield Found(f"{text} {_cutoffs(case)}", (fix,))
+    yield Found(f"{text} {_cutoffs(case)}", *_whole_rows(case))
+
+
+_SHORTER = "Cut the rows themselves into shorter ones, or take a base with room for them."
+
+
+def _whole_rows(case: Case) -> tuple[tuple[str, ...], str]:
+    """Settings under which no row is cut, and what to do where there are none."""
+    if cutoff := _for_all(case):
+        return (f"data.max_length={cutoff}",), ""
+    # A row that is left out teaches nothing wrong; one that is cut teaches to break off.
+    if _some_are_left(case, case.config.data.max_length):
+        return ("data.too_long=drop",), ""
+    return (), _SHORTER
+
+
+def _some_are_left(case: Case, cutoff: int) -> bool:
+    """Whether there are training rows that are no longer than a cutoff."""
+    lengths = case.lengths_of(TRAIN)
+    return lengths is None or lengths.at(cutoff, "drop").rows_kept > 0
 
 
 def _rows(count: int) -> str:
@@ -113,11 +131,8 @@ def _loses(case: Case) -> Iterator[Found]:
     lost, rows = _lost(case)
     refused = lost > LOST_SHARE * rows and LOST not in case.config.accept
     if lost:
-        cutoff = _for_all(case)
-        # A row that is left out teaches nothing wrong; one that is cut teaches to break off.
-        fix = f"data.max_length={cutoff}" if cutoff else "data.too_long=drop"
         text = f"{_loss(case)}{' The start is refused.' if refused else ''}"
-        yield Found(text, (fix,), severity="error" if refused else "hint")
+        yield Found(text, *_whole_rows(case), severity="error" if refused else "hint")
 
 
 @TOPIC.rule(
@@ -139,9 +154,8 @@ def _leaves_out(case: Case) -> Iterator[Found]:
     tokens = sum(k.trained_tokens - k.trained_kept for k in kept)
     text = f"{cut:,} of {rows:,} rows are left out, and {tokens:,} trained tokens with them."
     cutoff = _for_all(case) or _for_most(case)
-    do = "" if cutoff else "Cut the rows themselves into shorter ones, or take a smaller base."
     fix = (f"data.max_length={cutoff}",) if cutoff else ()
-    yield Found(f"{text} {_cutoffs(case)}", fix, do)
+    yield Found(f"{text} {_cutoffs(case)}", fix, "" if cutoff else _SHORTER)
 
 
 @TOPIC.rule(
@@ -162,6 +176,9 @@ def _above_context(case: Case) -> Iterator[Found]:
     text = f"data.max_length is {cutoff:,} tokens, and the base was made for {context:,}."
     if longest:
         text += f" The longest row has {longest:,}."
+    if longest and not _some_are_left(case, context):
+        yield Found(text, do=_SHORTER)
+        return
     fix = [f"data.max_length={context}"]
     if longest and case.config.data.too_long != "drop":
         fix.append("data.too_long=drop")
@@ -273,7 +290,7 @@ def _pad(case: Case) -> Iterator[Found]:
     mend="on",
 )
 def _packing(case: Case) -> Iterator[Found]:
-    lengths = case.lengths_of("train")
+    lengths = case.lengths_of(TRAIN)
     if case.config.training.packing or lengths is None or case.rows_at_once == 1:
         return
     middle, high = lengths.percentile(0.5), lengths.percentile(0.9)
