@@ -15,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path, write_text
 from workbench.text import visible
 from workbench.tracking import runs
-from workbench.verbs import config_import, exposures, forecast, presets
+from workbench.verbs import advise, config_import, exposures, forecast, presets
 from workbench.verbs.common import add_settings, group, leaf, table
 from workbench.workspace import Workspace, check_name
 
@@ -45,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show = leaf(verbs, "show", help="a config with all its defaults", run=_show, show=_show_yaml)
     check = leaf(verbs, "check", help="every problem of a config", run=_check, show=_show_checked)
     forecast.add_parser(verbs)
+    advise.add_parser(verbs)
     presets.add_parser(verbs)
     config_import.add_parser(verbs)
     for parser in (show, check):
@@ -172,7 +173,7 @@ def _show_docs(result: dict[str, Any]) -> None:
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:
     """Every problem of the config itself, and of its sweep if it has one, else the first of what
-    it names."""
+    it names; and errors and warnings of its advice."""
     workspace = Workspace.find(args.workspace)
     path = loading.config_path(workspace, args.config)
     if loading.SWEEP in loading.read(path).body:
@@ -180,7 +181,11 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
     result = _show(args)
     config = loading.parse(result["config"], origin=result["path"])
     runs.check_inputs(workspace, config)
-    return {**result, "exposure": exposures.of(workspace, config)}
+    return {
+        **result,
+        "exposure": exposures.of(workspace, config),
+        "advice": advise.standing(workspace, config),
+    }
 
 
 def _checked_sweep(workspace: Workspace, path: Path, settings: list[str]) -> dict[str, Any]:
@@ -214,3 +219,5 @@ def _show_checked(result: dict[str, Any]) -> None:
         print(f"Its sweep makes {result['runs']} runs{most}: workbench sweep plan shows them.")
         return
     print(exposures.text(result["exposure"]))
+    for found in result["advice"]:
+        print(visible(f"\n{advise.told(found)}"))

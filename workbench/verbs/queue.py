@@ -15,7 +15,7 @@ from workbench.queue import attendance, changes, overview, unit
 from workbench.queue.runner import QueueRunner
 from workbench.text import visible
 from workbench.tracking import runs
-from workbench.verbs import exposures
+from workbench.verbs import advise, exposures
 from workbench.verbs.common import add_settings, group, leaf, say
 from workbench.workspace import Workspace
 
@@ -97,8 +97,11 @@ def _add(args: argparse.Namespace) -> dict[str, Any]:
         command=shlex.join(sys.argv),
         say=say,
     )
-    for config in configs:
+    for reference, config in zip(args.configs, configs, strict=True):
         say(exposures.text(exposures.of(workspace, config)))
+        shown_by = advise.command(reference, args.settings)
+        if told := advise.in_one_line(advise.standing(workspace, config), shown_by):
+            say(told)
     if not args.no_start and attendance.current(workspace) is None:
         attendance.start(workspace)
     return {"runs": [entry.run for entry in added], **_look(workspace)}

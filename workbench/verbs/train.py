@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
 from workbench.tracking import finding, runs
-from workbench.verbs import exposures
+from workbench.verbs import advise, exposures
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_gate, follow_run
 from workbench.workspace import Workspace
@@ -70,6 +70,9 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
         config = loading.load(path, args.settings)
         runs.check_inputs(workspace, config)
         say(exposures.text(exposures.of(workspace, config)))
+        shown_by = advise.command(args.config, args.settings)
+        if told := advise.in_one_line(advise.standing(workspace, config), shown_by):
+            say(told)
         folder = runs.create(workspace, config, command=shlex.join(sys.argv), say=say)
     runs.start(folder)
     count = runs.load_config(folder).job.processes
