@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.config import loading
+from workbench.config import loading, saving
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -74,7 +74,7 @@ def _advise(args: argparse.Namespace) -> dict[str, Any]:
         settings = list(by_field.values())
         written = bool(args.write and settings)
         if written:
-            loading.save(config, path)
+            saving.save_over(path, config)
         names = list(dict.fromkeys(one.name for one in followed))
         result |= {"followed": names, "settings": settings, "written": written}
         # What is asked of the base, or of the rows, may be another by now.

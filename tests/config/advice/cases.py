@@ -351,8 +351,37 @@ CASES = [
         "batch-larger-than-dataset",
         "training.accumulation=100",
         "warning",
-        "A step takes 400 rows, and there are 300",
+        "A step takes 400 rows, and there are 300 training rows",
         on=FEW,
+    ),
+    # Steps by tokens: the usual rows have 183 on average.
+    Case(
+        "batch-large-for-lora",
+        "training.step_tokens=32768",
+        "hint",
+        "rows a step",
+        "training.step_tokens=4096",
+    ),
+    Case(
+        "batch-too-small",
+        "training.step_tokens=512",
+        "warning",
+        "2.2 rows a step",
+        "training.step_tokens=4096",
+    ),
+    Case(
+        "batch-larger-than-dataset",
+        "training.step_tokens=10000000",
+        "warning",
+        "A step takes 10,000,000 tokens, and there are 5,000 training rows",
+    ),
+    Case(
+        "does-not-fit",
+        "training.micro_batch_tokens=65536",
+        "error",
+        "With the fix it is",
+        "training.micro_batch_tokens=2048",
+        on=known(gpu(9)),
     ),
     Case("scale-out-of-the-ordinary", "lora.alpha=256", "warning", "256/16 = 16"),
     Case(

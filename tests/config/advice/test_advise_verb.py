@@ -35,8 +35,8 @@ def path(workspace: Workspace, tiny_model: Path, rows: None) -> Path:
     workspace.configs.mkdir(parents=True, exist_ok=True)
     path = workspace.configs / "mine.yaml"
     path.write_text(
-        f"model:\n  base: {tiny_model}\ndata:\n  dataset: made\n"
-        "training:\n  learning_rate: 0.00002\n  warmup_ratio: 0.5\n"
+        f"# mine\nmodel:\n  base: {tiny_model}\ndata:\n  dataset: made\n"
+        "training:\n  learning_rate: 0.00002  # as before\n  warmup_ratio: 0.5\n"
     )
     return path
 
@@ -69,6 +69,8 @@ def test_a_fix_is_shown_and_with_write_it_is_in_the_file(cli: Cli, path: Path) -
     result = json.loads(written.stdout)
     assert result["written"]
     assert name not in [one["name"] for one in result["advice"]]
+    # The rest of the file is a person's own.
+    assert path.read_text() == before.replace("0.00002", "0.0002")
     config = loading.load(path)
     assert (config.training.learning_rate, config.training.warmup_ratio) == (2e-4, 0.5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from workbench.config.advice.case import Case
 from workbench.config.advice.rule import Found, Topic
@@ -99,7 +100,16 @@ def _is_too_small(case: Case) -> bool:
 )
 def _low_rank(case: Case) -> Iterator[Found]:
     if case.is_lora and case.config.lora.rank < _RANKS[0] and not _is_too_small(case):
-        yield Found(f"Rank {case.config.lora.rank}.", _rank(case, 16))
+        text = f"Rank {case.config.lora.rank}."
+        yield _if_it_fits(case, text, {"rank": 16}, _rank(case, 16))
+
+
+def _if_it_fits(case: Case, text: str, values: dict[str, Any], fix: tuple[str, ...]) -> Found:
+    """What is found, with a fix that takes more memory where that is there."""
+    share = case.share(case.foretold(lora=values))
+    if fix and (share is None or share <= 1 or (case.share(case.forecast) or 0) > 1):
+        return Found(text, fix)
+    return Found(text, do="It takes more memory than is free: make room first, or leave it.")
 
 
 def _rank(case: Case, rank: int) -> tuple[str, str]:
@@ -289,7 +299,8 @@ def _attention_only(case: Case) -> Iterator[Found]:
         only = parts == {"attention"} and has_mlp
     if only:
         named = wanted if isinstance(wanted, str) else ", ".join(wanted)
-        yield Found(f"{named}: no MLP gets an adapter.", _all_linear(case))
+        text = f"{named}: no MLP gets an adapter."
+        yield _if_it_fits(case, text, {"target_modules": ALL_LINEAR}, _all_linear(case))
 
 
 def _all_linear(case: Case) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from workbench.config import effective
 from workbench.config.advice.foretelling import foretell
 from workbench.config.circumstances import TRAIN, VALIDATION, Circumstances, Machine
 from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
+from workbench.config.steps import Epoch, an_epoch
 from workbench.config.trained import TrainedTensors, trained_tensors
 from workbench.errors import WorkbenchError
 
@@ -56,9 +58,8 @@ class Case:
 
     @property
     def scale(self) -> float:
-        """What the adapter's update is multiplied by."""
-        lora = self.config.lora
-        return lora.alpha / (math.sqrt(lora.rank) if lora.rslora else lora.rank)
+        """What the adapter's update is multiplied by; 1 where there is none."""
+        return effective.scale(self.config) or 1.0
 
     @property
     def limited(self) -> bool:
@@ -67,16 +68,24 @@ class Case:
         return data.train_rows is not None or data.validation_rows is not None
 
     @property
-    def rows_a_step(self) -> int:
-        return self.config.training.batch_size * self.config.training.accumulation
+    def by_tokens(self) -> bool:
+        """Whether a step has so many tokens, not rows."""
+        return self.config.training.step_tokens is not None
+
+    @property
+    def rows_a_step(self) -> float | None:
+        """By tokens on average."""
+        if not self.by_tokens:
+            return self.config.training.batch_size * self.config.training.accumulation
+        return self.epoch.rows_a_step if self.epoch else None
 
     @property
     def rows_at_once(self) -> int | None:
-        """None for `auto`."""
-        at_once = self.config.training.micro_batch
-        if at_once == "auto":
+        """None for `auto`, and where so many tokens go through the model at once."""
+        training = self.config.training
+        if training.micro_batch == "auto" or training.micro_batch_tokens is not None:
             return None
-        return at_once or self.config.training.batch_size
+        return training.micro_batch or training.batch_size
 
     @cached_property
     def rows(self) -> int | None:
@@ -97,13 +106,26 @@ class Case:
         rows = self.known.dataset.validation
         return min(self.config.data.validation_rows or rows, rows)
 
+    @cached_property
+    def epoch(self) -> Epoch | None:
+        """A pass over the training rows."""
+        if not self.rows:
+            return None
+        config = self.config
+        if config.data.too_long == "refuse":
+            # Cut or not, each of them is a row.
+            config = self.with_values(data={"too_long": "truncate"}) or config
+            if not self.by_tokens:
+                return an_epoch(config, self.rows, None)
+        return an_epoch(config, self.rows, self.lengths_of(TRAIN))
+
     @property
     def steps_an_epoch(self) -> int | None:
-        return math.ceil(self.rows / self.rows_a_step) if self.rows else None
+        return self.epoch.steps if self.epoch else None
 
     @cached_property
     def steps(self) -> int | None:
-        """Of the whole run, as training counts them."""
+        """Of the whole run."""
         training = self.config.training
         if training.max_steps is not None:
             return training.max_steps

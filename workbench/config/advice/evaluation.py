@@ -57,7 +57,7 @@ def _few_validation(case: Case) -> Iterator[Found]:
 def _every(case: Case) -> int:
     """Steps between validations: twice in an epoch, and no more than a fifth of the time."""
     an_epoch, validation = case.steps_an_epoch or 1, case.validation_rows or 0
-    least = math.ceil(5 * validation * _FORWARD / case.rows_a_step)
+    least = math.ceil(5 * validation * _FORWARD / (case.rows_a_step or 1))
     return min(max(1, an_epoch // 2, least), max(1, (case.steps or 1) - 1))
 
 
@@ -99,19 +99,19 @@ def _never(case: Case) -> Iterator[Found]:
     mend="so many steps that validation takes a fifth",
 )
 def _takes_long(case: Case) -> Iterator[Found]:
-    every, rows = case.config.evaluation.every, case.validation_rows
-    if not every or not rows or not case.steps or every > case.steps:
+    every, rows, a_step = case.config.evaluation.every, case.validation_rows, case.rows_a_step
+    if not every or not rows or not case.steps or every > case.steps or not a_step:
         return
-    share = rows * _FORWARD / (every * case.rows_a_step)
-    wanted = math.ceil(5 * rows * _FORWARD / case.rows_a_step)
+    share = rows * _FORWARD / (every * a_step)
+    wanted = math.ceil(5 * rows * _FORWARD / a_step)
     if share > 0.5:
-        text = f"{rows:,} validation rows after every {every * case.rows_a_step:,} training rows: "
+        text = f"{rows:,} validation rows after every {every * a_step:,.0f} training rows: "
         text += f"about {share / (1 + share):.0%} of the time."
         if wanted <= case.steps:
             yield Found(text, (f"evaluation.every={wanted}",))
         else:
-            few = max(_FEW_ROWS, int(every * case.rows_a_step * 0.2 / _FORWARD))
-            smaller = few < rows and few * _FORWARD <= 0.5 * every * case.rows_a_step
+            few = max(_FEW_ROWS, int(every * a_step * 0.2 / _FORWARD))
+            smaller = few < rows and few * _FORWARD <= 0.5 * every * a_step
             fix = (f"data.validation_rows={few}",) if smaller else ()
             yield Found(text, fix, "" if fix else "Set evaluation.every higher.")
 

@@ -18,7 +18,6 @@ TOPIC = Topic("Memory")
 Step = dict[str, dict[str, Any]]
 """Values of fields, by section."""
 _USUAL_RANK = 16
-_ONE_ROW: Step = {"training": {"micro_batch": 1}}
 _FULL_BATCH = 4096
 """Tokens of a batch that keep a GPU's matrix units busy; more rows at once gain little."""
 _SMALL_STATE = 256 << 20
@@ -32,6 +31,13 @@ _SIZES_FROM = (
 )
 
 
+def _rows_at_once(rows: int) -> Step:
+    return {"training": {"micro_batch": rows, "micro_batch_tokens": None}}
+
+
+_ONE_ROW = _rows_at_once(1)
+
+
 def _settings(case: Case, steps: list[Step]) -> tuple[str, ...]:
     """The steps as settings, those that change something."""
     found = []
@@ -40,6 +46,7 @@ def _settings(case: Case, steps: list[Step]) -> tuple[str, ...]:
         for name, value in values.items():
             if value != getattr(now, name):
                 said = str(value).lower() if isinstance(value, bool) else f"{value}"
+                said = "" if value is None else said
                 found.append(f"{section}.{name}={said}")
     return tuple(found)
 
@@ -66,7 +73,7 @@ def _by_part(forecast: Forecast) -> str:
     why="The rehearsal would run out of memory before the first step.",
     source="the forecast of memory, docs/memory.md; what is free by NVML or the kernel",
     mend="in this order until it fits: fewer rows at once; activations computed again; an adapter "
-    "in place of full fine-tuning; the base in 4 bits; a paged optimiser; smaller batches of "
+    "in place of full fine-tuning; the base in 4 bits; an optimiser in 8 bits, on a GPU paged; smaller batches of "
     "validation; rank 16",
 )
 def _does_not_fit(case: Case) -> Iterator[Found]:
@@ -125,7 +132,7 @@ def _needed(case: Case, steps: list[Step]) -> list[Step]:
 def _smaller(case: Case) -> Iterator[Step]:
     """What would make a run need less memory, the least costly first."""
     model, training = case.config.model, case.config.training
-    if (case.rows_at_once or 1) > 1:
+    if (case.rows_at_once or 1) > 1 or training.micro_batch_tokens is not None:
         yield _ONE_ROW
     if not training.gradient_checkpointing:
         yield {"training": {"gradient_checkpointing": True}}
@@ -142,8 +149,10 @@ def _smaller(case: Case) -> Iterator[Step]:
     if model.upcast:
         yield {"model": {"upcast": False}}
     if not training.optimizer.startswith("paged"):
-        kind = "lion" if "lion" in training.optimizer else "adamw"
-        yield {"training": {"optimizer": f"paged_{kind}_8bit"}}
+        kind = "lion_8bit" if "lion" in training.optimizer else "adamw_8bit"
+        # A processor has nothing to page to.
+        paged = "paged_" if case.machine.device.gpu else ""
+        yield {"training": {"optimizer": f"{paged}{kind}"}}
     if case.config.evaluation.batch_size > 1:
         yield {"evaluation": {"batch_size": 1}}
     if case.config.lora.rank > _USUAL_RANK and not case.config.lora.rslora:
@@ -156,7 +165,7 @@ def _with_more_rows(case: Case, steps: list[Step]) -> list[Step]:
         return steps
     rows = (case.rows_at_once or 1) // 2
     while rows > 1:
-        more = [{"training": {"micro_batch": rows}}, *steps[1:]]
+        more = [_rows_at_once(rows), *steps[1:]]
         if _fits(case, more):
             return more
         rows //= 2
@@ -244,14 +253,14 @@ def _more_rows(case: Case) -> Iterator[Found]:
     at_once, now = case.rows_at_once, case.forecast
     if not case.machine.device.gpu or at_once is None or now is None or not case.free:
         return
-    if at_once * 2 > case.rows_a_step or now.work.tokens >= _FULL_BATCH:
+    if at_once * 2 > (case.rows_a_step or 0) or now.work.tokens >= _FULL_BATCH:
         return
     then = case.foretold(training={"micro_batch": at_once * 2})
     share = case.share(then)
     if then and share and share < ROOM:
         text = (
             f"{at_once} row{'' if at_once == 1 else 's'} at once, up to {now.work.tokens:,} tokens,"
-            f" of {case.rows_a_step} a step; {at_once * 2} would take {size(then.total)} of "
+            f" of {case.rows_a_step:.4g} a step; {at_once * 2} would take {size(then.total)} of "
             f"{size(case.free)}."
         )
         yield Found(text, ("training.micro_batch=auto",))

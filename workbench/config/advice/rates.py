@@ -298,7 +298,8 @@ def _few_steps(case: Case) -> Iterator[Found]:
         return
     if case.steps >= _FEW_STEPS:
         return
-    text = f"{case.rows:,} training rows at {case.rows_a_step:,} a step make {case.steps:,} steps"
+    a_step = case.rows_a_step or 0
+    text = f"{case.rows:,} training rows at {a_step:,.4g} a step make {case.steps:,} steps"
     epochs = case.config.training.epochs
     said = f"{text} in {epochs:g} epoch{'' if epochs == 1 else 's'}."
     yield Found(said, *_more_steps(case))
@@ -307,11 +308,14 @@ def _few_steps(case: Case) -> Iterator[Found]:
 def _more_steps(case: Case) -> tuple[tuple[str, ...], str]:
     """Settings that make enough steps, and what to do where none does."""
     training, rows = case.config.training, case.rows or 0
-    for accumulation in range(training.accumulation, 0, -1):
+    now, fewest = case.rows_a_step or 0, 1 if not case.by_tokens else training.accumulation
+    for accumulation in range(training.accumulation, fewest - 1, -1):
         a_step = accumulation * training.batch_size
-        if a_step < min(_SMALL_BATCH, case.rows_a_step) or a_step < case.config.job.processes:
-            break
         an_epoch = math.ceil(rows / a_step)
+        if case.by_tokens:
+            an_epoch = case.steps_an_epoch or 1
+        elif a_step < min(_SMALL_BATCH, now) or a_step < case.config.job.processes:
+            break
         for epochs in (training.epochs, 1, 2, 3):
             enough = math.ceil(round(epochs * an_epoch, 6)) >= _FEW_STEPS
             if epochs >= training.epochs and enough:
@@ -326,6 +330,9 @@ def _more_steps(case: Case) -> tuple[tuple[str, ...], str]:
 
 def _so_many_rows(case: Case, rows: int) -> tuple[str, ...]:
     """Settings for `rows` rows a step or some more, with batches no larger than now."""
+    if case.by_tokens:
+        tokens = (case.epoch.tokens if case.epoch else None) or 0
+        return (f"training.step_tokens={max(16, int(rows * tokens / (case.rows or 1)))}",)
     size = min(case.config.training.batch_size, rows)
     settings = [f"training.accumulation={math.ceil(rows / size)}"]
     if size != case.config.training.batch_size:
@@ -354,8 +361,8 @@ def _takes_a_batch(case: Case) -> bool:
 )
 def _small_batch(case: Case) -> Iterator[Found]:
     rows = case.rows_a_step
-    if rows < _SMALL_BATCH and _takes_a_batch(case):
-        text = f"{rows} row{'' if rows == 1 else 's'} a step."
+    if rows and rows < _SMALL_BATCH and _takes_a_batch(case):
+        text = f"{rows:.3g} row{'' if rows == 1 else 's'} a step."
         severity: Severity = "warning" if rows < _SMALLEST_BATCH else "hint"
         yield Found(text, _so_many_rows(case, _BATCH), severity=severity)
 
@@ -371,8 +378,9 @@ def _small_batch(case: Case) -> Iterator[Found]:
 )
 def _large_batch(case: Case) -> Iterator[Found]:
     crowded = case.config.job.processes > _BATCH
-    if case.is_lora and case.rows_a_step >= _LARGE_BATCH and not crowded:
-        yield Found(f"{case.rows_a_step:,} rows a step.", _so_many_rows(case, _BATCH))
+    rows = case.rows_a_step
+    if case.is_lora and rows and rows >= _LARGE_BATCH and not crowded:
+        yield Found(f"{rows:,.4g} rows a step.", _so_many_rows(case, _BATCH))
 
 
 @TOPIC.rule(
@@ -385,9 +393,12 @@ def _large_batch(case: Case) -> Iterator[Found]:
     mend="so many rows a step that an epoch has 4 or more",
 )
 def _larger_than_dataset(case: Case) -> Iterator[Found]:
-    if not case.rows or case.rows > case.rows_a_step or case.rows_a_step == 1:
+    if not case.rows or case.steps_an_epoch != 1 or case.rows == 1:
         return
-    text = f"A step takes {case.rows_a_step:,} rows, and there are {case.rows:,}."
+    a_step = f"{case.config.training.step_tokens or 0:,} tokens"
+    if not case.by_tokens:
+        a_step = f"{case.rows_a_step:,} rows"
+    text = f"A step takes {a_step}, and there are {case.rows:,} training rows."
     if case.rows < 4 or case.config.job.processes > case.rows // 4:
         yield Found(text, do="It takes more rows.")
     else:
