@@ -163,9 +163,9 @@ def compare(folder: Path, body: Body, length: int) -> tuple[int, int, int]:
     from workbench.training.loss import TrainedTokenLoss, causal_model
 
     device = model.pick_device()
+    # What an earlier model left must neither count nor go away meanwhile.
+    gc.collect()
     if device.type == "cuda":
-        # What an earlier model left: the next one's own is to be told.
-        gc.collect()
         torch.cuda.empty_cache()
     dtype = "auto" if device.type == "cuda" else "float32"
     told: Any = {**body, "model": {"base": str(folder), "dtype": dtype, **body.get("model", {})}}

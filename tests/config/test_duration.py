@@ -190,6 +190,11 @@ def test_an_earlier_run_on_this_device_is_believed_the_likest_first() -> None:
     assert measured.step.low < sum(unknown.flops.values()) / 1e11 < measured.step.high
     assert measured.step.high / measured.step.low < 2 < unknown.step.high / unknown.step.low
     assert "other-0003 did" in told(config, other).basis
+    # One that others slowed down widens the bounds.
+    slowed = told(config, past(CPU, run="slowed-0004", flops=1e10), like)
+    assert slowed.step and slowed.step.low == measured.step.low
+    assert slowed.step.high == pytest.approx(10 * measured.step.high)
+    assert "slowed-0004 did" in slowed.basis and "(and 1 before it)" in slowed.basis
     # Another machine, another number format: they tell nothing of this one.
     strange = (past(CPU, model="A phone"), past(CPU, dtype="bfloat16"), past(CPU, gpu=True))
     assert told(config, *strange).basis == unknown.basis

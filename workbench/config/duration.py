@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SAME, OTHER = (0.8, 1.3), (0.5, 2.0)
 """Times the speed of an earlier run that another reaches: of the same base and method, and of
 others on the same device. Our own bounds; docs/forecast.md has what was measured."""
+_BELIEVED = 3
+"""Earlier runs that are asked."""
 _QUANTISED = {"none": (1.0, 1.0), "nf4": (1.02, 1.62), "fp4": (1.02, 1.62), "int8": (1.15, 3.0)}
 """Times as long as with the base whole. 4 bits: 1.02 in large batches and compiled (torchtune's
 README, 3B on an A100), 1.44 (H2O LLM Studio's page on performance, 7B on an A100), 1.62 in small
@@ -173,8 +175,7 @@ def _span(
 def _speed(config: RunConfig, known: Circumstances) -> Speed | None:
     machine = known.machine
     dtype = base_dtype(config, machine.device)
-    past = _best_past(config, known, dtype)
-    if past is not None:
+    if past := _past(config, known, dtype):
         return _of_past(past, config)
     if machine.device.gpu:
         found = speeds.of_gpu(machine.model, dtype)
@@ -183,8 +184,8 @@ def _speed(config: RunConfig, known: Circumstances) -> Speed | None:
     return found and _slowed(found, _slowness(config))
 
 
-def _best_past(config: RunConfig, known: Circumstances, dtype: str) -> PastRun | None:
-    """The newest run on this device: of the same base and method, else of any in this format."""
+def _past(config: RunConfig, known: Circumstances, dtype: str) -> list[PastRun]:
+    """The newest runs on this device in this format: of the same base and method, else of any."""
     machine = known.machine
     here = [
         run
@@ -193,7 +194,7 @@ def _best_past(config: RunConfig, known: Circumstances, dtype: str) -> PastRun |
         and run.dtype == dtype
         and (run.model == machine.model or (not run.model and not run.gpu))
     ]
-    return next((run for run in here if _is_like(run, config)), next(iter(here), None))
+    return ([run for run in here if _is_like(run, config)] or here)[:_BELIEVED]
 
 
 def _is_like(run: PastRun, config: RunConfig) -> bool:
@@ -208,18 +209,35 @@ def _kind(run: PastRun) -> tuple[str, str, bool]:
     return run.method, run.quantization, run.dora
 
 
-def _of_past(run: PastRun, config: RunConfig) -> Speed:
-    padded = not run.packed
-    told = f"{run.run} did: {run.tokens_per_second:,.0f} tokens/s, {run.flops / 1e9:,.0f} GFLOP/s"
-    if _is_like(run, config):
-        low, high = (factor * run.flops for factor in SAME)
-        return Speed(low, high, f"as {told}, with this base and method, here", True, padded)
-    before = _factors(run.quantization, run.dora)
-    low, high = (factor * run.flops for factor in OTHER)
-    if (run.quantization, run.dora) != (config.model.quantization, config.lora.dora):
-        now = _slowness(config)
-        low, high = low * before[0] / now[1], high * before[1] / now[0]
-    return Speed(low, high, f"as {told}, with {run.base} by {_method(run)}, here", True, padded)
+def _of_past(past: list[PastRun], config: RunConfig) -> Speed:
+    """Between the slowest and the fastest of them: others may have been on the machine."""
+    newest = past[0]
+    told = (
+        f"{newest.run} did: {newest.tokens_per_second:,.0f} tokens/s, "
+        f"{newest.flops / 1e9:,.0f} GFLOP/s"
+    )
+    if more := len(past) - 1:
+        told += f" (and {more} before it)"
+    if _is_like(newest, config):
+        low, high, how = SAME[0], SAME[1], "with this base and method"
+    else:
+        low, high, how = OTHER[0], OTHER[1], f"with {newest.base} by {_method(newest)}"
+    of_each = [(run.flops * factor) for run in past for factor in _against(run, config)]
+    return Speed(
+        low * min(of_each),
+        high * max(of_each),
+        f"as {told}, {how}, here",
+        measured=True,
+        padded=not newest.packed,
+    )
+
+
+def _against(run: PastRun, config: RunConfig) -> tuple[float, float]:
+    """Times a run's speed that one with this config's base has for how it is held."""
+    if (run.quantization, run.dora) == (config.model.quantization, config.lora.dora):
+        return 1.0, 1.0
+    before, now = _factors(run.quantization, run.dora), _slowness(config)
+    return before[0] / now[1], before[1] / now[0]
 
 
 def _method(run: PastRun) -> str:
@@ -276,13 +294,13 @@ def _answering(config: RunConfig, known: Circumstances, facts: BaseFacts) -> Spa
         return Span(0, 0)
     dtype = base_dtype(config, machine.device)
     held = weight_bytes(config, facts, dtype, known.new_ids)
-    past = _best_past(config, known, dtype)
+    read = [run.reading for run in _past(config, known, dtype) if run.reading is not None]
     low, high = _READING[machine.device.gpu]
-    if past is not None and past.reading is not None:
-        low, high = OTHER[0] * past.reading, OTHER[1] * past.reading
+    if read:
+        low, high = OTHER[0] * min(read), OTHER[1] * max(read)
     tokens = evaluation.sample_tokens * math.ceil(evaluation.samples / evaluation.batch_size)
     a_token = Span(held / high, held / low)
-    if machine.device.gpu and (past is None or past.reading is None):
+    if machine.device.gpu and not read:
         a_token += Span(facts.layers * _A_TOKEN[0], facts.layers * _A_TOKEN[1])
     return Span(_EARLIEST * tokens * a_token.low, tokens * a_token.high)
 
