@@ -142,8 +142,7 @@ class _Layer:
         lora, quantised = config.lora, config.model.quantization != "none"
         self._by_peft = bool(quantised or lora.dora or lora.dropout)
         """Not by `fast_lora`: each adapter keeps its own input."""
-        names = {weight.name for weight in facts.linear}
-        linear = [weight for weight in weights if weight.name in names]
+        linear = [weight for weight in weights if weight.name in facts.linear_names]
         self._linear = linear
         attention = [w for w in linear if part_of(w.module) == "attention"]
         mlp = [w for w in linear if part_of(w.module) == "mlp"]

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,19 @@ class Weight:
     @property
     def layer(self) -> int | None:
         """The decoder layer that it is in, from 0; None outside of them."""
-        found = _LAYER.match(self.name)
-        return int(found[1]) if found else None
+        return _layer_of(self.name)
+
+
+# Asked of each of some thousand tensors several times a key in a form: by name, once.
+@cache
+def _layer_of(name: str) -> int | None:
+    found = _LAYER.match(name)
+    return int(found[1]) if found else None
+
+
+@cache
+def _is_beside_text(name: str) -> bool:
+    return _BESIDE_TEXT.search(name) is not None
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,7 @@ class BaseFacts:
         """Whether attention weights are dropped in training."""
         return bool(self.config.get("attention_dropout") or self.config.get("attn_pdrop"))
 
-    @property
+    @cached_property
     def experts(self) -> int:
         """Experts of a layer; 0 for a dense model."""
         return self._number("num_experts", "num_local_experts", "n_routed_experts") or 0
@@ -191,6 +202,11 @@ class BaseFacts:
         """
         return tuple(w for w in self.weights if self._is_linear(w))
 
+    @cached_property
+    def linear_names(self) -> frozenset[str]:
+        """The names of `linear`."""
+        return frozenset(weight.name for weight in self.linear)
+
     def is_expert(self, weight: Weight) -> bool:
         """Whether a tensor is of experts that a router chooses from."""
         return self.experts > 0 and _EXPERT.fullmatch(weight.name) is not None
@@ -210,7 +226,7 @@ class BaseFacts:
 
     def beside_text(self, weight: Weight) -> bool:
         """Whether no text passes through it: towers for images or sound, and what joins them."""
-        return _BESIDE_TEXT.search(weight.name) is not None
+        return _is_beside_text(weight.name)
 
     def loaded(self) -> tuple[Weight, ...]:
         """The tensors as the loaded model has them: a layer's experts in two, gate and up as one.

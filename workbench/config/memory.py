@@ -198,7 +198,7 @@ def weight_bytes(
 ) -> int:
     """Bytes of the base's weights as they are held, constants of quantised ones included."""
     kind, size = config.model.quantization, _SIZES[dtype]
-    quantised = {w.name for w in facts.linear} if kind != "none" else set()
+    quantised = facts.linear_names if kind != "none" else frozenset()
     rest = _FLOAT if config.model.upcast else size
     ends = 1 if facts.head is None else 2
     total = ends * added_rows(facts, new_ids) * facts.width * rest
