@@ -23,8 +23,13 @@ def save_new(path: Path, config: RunConfig, comments: Mapping[str, str] | None =
 
     `comments` are as `dump` has them. Raises WorkbenchError when it can't be written.
     """
-    write_text(path, f"{MODELINE}\n{dump(config, comments)}")
+    write_text(path, new_text(config, comments))
     keep_schema(path.parent)
+
+
+def new_text(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:
+    """The text of a config that no file is of yet."""
+    return f"{MODELINE}\n{dump(config, comments)}"
 
 
 def save_over(path: Path, config: RunConfig) -> None:
@@ -43,7 +48,12 @@ def save_over(path: Path, config: RunConfig) -> None:
         raise explain_os_error(error, f"read {path}") from error
     if after != before:
         write_text(path, after)
-    if MODELINE in after:
+    keep_schema_for(path, after)
+
+
+def keep_schema_for(path: Path, text: str) -> None:
+    """Write the JSON Schema beside a config whose text names it."""
+    if MODELINE in text:
         keep_schema(path.parent)
 
 
