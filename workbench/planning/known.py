@@ -24,6 +24,7 @@ from workbench.data.lengths import Lengths
 from workbench.data.template import ChatTemplate
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
+from workbench.files import user_path
 from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
 from workbench.planning import hub_facts
@@ -44,15 +45,7 @@ def gather(
     hears of it, config.json and headers are asked of the hub: up to half a minute.
     """
     unknown: list[str] = []
-    base = template = loaded = None
-    try:
-        folder = base_models.resolve(workspace, config.model.base)
-        base = BaseFacts.of(folder)
-        loaded, template = _template(folder, config)
-    except WorkbenchError as error:
-        base = _from_hub(workspace, config.model.base, fetch, unknown)
-        if base is None:
-            unknown.insert(0, f"The base: {error}")
+    base, template, loaded = _base(workspace, config, fetch, unknown)
     dataset = _dataset(workspace, config, loaded, unknown)
     return Circumstances(
         this_machine(),
@@ -63,6 +56,27 @@ def gather(
         past_runs(workspace),
         host.disk_free(workspace.runs),
     )
+
+
+def _base(
+    workspace: Workspace, config: RunConfig, fetch: hub_facts.Say | None, unknown: list[str]
+) -> tuple[BaseFacts | None, TemplateFacts | None, ChatTemplate | None]:
+    """The base, its template's facts and the template itself, as far as each can be had."""
+    facts: BaseFacts | None = None
+    name = config.model.base
+    try:
+        if (folder := user_path(name)).is_dir():
+            # Also one that no run can start from, for want of a tokenizer.
+            facts = BaseFacts.of(folder)
+        folder = base_models.resolve(workspace, name)
+        facts = facts or BaseFacts.of(folder)
+        template, about = _template(folder, config)
+    except WorkbenchError as error:
+        facts = facts or _from_hub(workspace, name, fetch, unknown)
+        if facts is None or user_path(name).is_dir():
+            unknown.insert(0, f"The base: {error}")
+        return facts, None, None
+    return facts, about, template
 
 
 def _from_hub(
@@ -93,6 +107,12 @@ def train_lengths(workspace: Workspace, config: RunConfig, version: Version) -> 
     except WorkbenchError:
         return None
     return found.lengths.get(TRAIN) if found else None
+
+
+def key(config: RunConfig) -> tuple[object, ...]:
+    """What the circumstances of a config depend on: two with the same need be gathered once."""
+    data = (config.data.dataset, tuple(config.data.mixture.items()), config.data.mixture_rows)
+    return (config.model.base, tuple(config.model.new_tokens), *data)
 
 
 def this_machine() -> Machine:
