@@ -1,315 +1,307 @@
-"""Config: a run's config as a form; save it as YAML, start it."""
+"""Config: a run's config as a form, with what an expert would say of it beside the fields."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
+from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from screens.base import WorkbenchScreen
-from screens.widgets.confirm import Confirm
+from screens import config_rows, config_text
+from screens.config_advice import ConfigAdvice
+from screens.config_rows import Heading, Line
 from screens.widgets.row_table import Column, RowTable
-from workbench.config import loading, saving
-from workbench.config.loading import ConfigError, ConfigField
-from workbench.config.schema import RunConfig
-from workbench.config.section import weights_in_words
-from workbench.config.steps import StepSize
+from workbench.config import draft, loading
+from workbench.config.draft import Draft
+from workbench.config.fields import ConfigField
+from workbench.config.loading import ConfigError
 from workbench.data import versions
 from workbench.errors import WorkbenchError
 from workbench.text import visible
-from workbench.tracking import runs
 
-_COLUMNS = (Column("field", 32), Column("value", 14, grow=1), Column("unit", 8))
+_COLUMNS = (
+    Column("", 2),
+    Column("field", 24, grow=1),
+    Column("value", 19, grow=2),
+    Column("it comes to", 18, grow=2),
+    Column("compared", 10, grow=1),
+)
+_ADVICE = (Column("", 2), Column("field", 16, grow=1), Column("advice", 14, grow=3))
 _DATASET = "data.dataset"
-_CUTOFF = "data.max_length"
+_LISTED = 8
+"""Lines of advice that are in view at once."""
 
 
-class ConfigScreen(WorkbenchScreen):
-    """Every field with its value; the help of the one under the cursor below."""
+class ConfigScreen(ConfigAdvice):
+    """Every field with its value, what it comes to and what is advised of it. Left and right make
+    a value smaller or larger; f does what is advised of the field, n goes to the next one that
+    something is said of, a to all that is said. Memory, time and advice follow each key."""
 
     NAME = "config"
     FILTER = "fields by name or help"
     CSS_PATH = "config.tcss"
-    LINES = ("save", "open")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "next_choice", "Next", id="config.choice"),
-        Binding("d", "default", "Default", id="config.default"),
+        Binding("space", "step(1, True)", "Next", show=False, id="config.choice"),
+        Binding("right,l", "step(1)", "More", show=False, id="config.more"),
+        Binding("left,h", "step(-1)", "Less", show=False, id="config.less"),
+        Binding("d", "default", "Default", show=False, id="config.default"),
         Binding("u", "undo", "Undo", id="config.undo"),
-        Binding("s", "save", "Save", id="config.save", priority=True),
-        Binding("o", "open", "Open", id="config.open", priority=True),
-        Binding("x", "start", "Start", id="config.start"),
+        Binding("U", "redo", "Redo", show=False, id="config.redo"),
+        Binding("equals_sign", "only_changed", "Changed", show=False, id="config.changed"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._config = loading.default_config()
-        self._before: list[RunConfig] = []
-        self._fields = loading.fields()
-        self._shown = self._fields
-        self._saved: RunConfig | None = None
-        """The config as it was saved or opened last."""
-        self._asking = ""
-        """What the line at the bottom is for: a field's path, `save` or `open`."""
+        self._search = ""
+        self._only_changed = False
+        self._lines: list[Line] = []
+        self._take: Callable[[str], None] | None = None
+        """What becomes of the text in the line at the bottom."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
-        yield RowTable(_COLUMNS, id="fields")
+        yield Static(id="summary", markup=False)
+        with Container(id="panes"):
+            yield RowTable(_COLUMNS, id="fields")
+            yield from self.compose_panel()
         with Vertical(id="about"):
             yield Static(id="help", markup=False)
             yield Input(id="value")
 
     def on_mount(self) -> None:
         self.query_one("#value").display = False
-        self._refresh()
+        self.changed()
 
     def on_screen_resume(self) -> None:
         if wanted := self.shell.config_path:
             self.shell.config_path = None
-            self._load(Path(wanted))
+            self.open_file(Path(wanted))
+        settings = []
         if dataset := self.shell.chosen_dataset:
             self.shell.chosen_dataset = None
-            self._set(_DATASET, dataset)
+            settings.append(f"{_DATASET}={dataset}")
             if cutoff := self.shell.chosen_max_length:
                 self.shell.chosen_max_length = None
-                self._set(_CUTOFF, str(cutoff))
-        elif self._names_no_rows and (known := versions.list_versions(self.workspace)):
-            self._config = loading.changed(self._config, _DATASET, known[0].reference)
-        self._refresh()
+                settings.append(f"data.max_length={cutoff}")
+        elif self.draft.untouched and (found := versions.list_versions(self.workspace)):
+            self.draft = Draft(loading.default_config([f"{_DATASET}={found[0].reference}"]))
+        self.apply(settings)
+        self.changed()
+        # Versions, runs and what is free may be others by now.
+        self.judge(again=True)
         self.focus_body()
 
-    @property
-    def _names_no_rows(self) -> bool:
-        return not self._config.data.dataset and not self._config.data.mixture
-
     def focus_body(self) -> None:
-        self.set_focus(self.query_one(RowTable))
+        advised = self.has_class("-advised")
+        self.set_focus(self.listed if advised else self.fields)
 
     def apply_filter(self, text: str) -> None:
-        wanted = text.casefold()
-        by_name = [f for f in self._fields if wanted in f.path]
-        self._shown = by_name or [f for f in self._fields if wanted in f.help.casefold()]
-        self._refresh()
+        self._search = text
+        self.fields.cursor = 0
+        self._show_fields()
+        self._show_about()
+
+    def changed(self) -> None:
+        """Show the config anew and have it judged."""
+        config = self.draft.config
+        self.shell.base = config.model.base
+        self.shell.max_length = config.data.max_length
+        self._show_state()
+        self._show_fields()
+        self._show_about()
+        self.judge()
+
+    def _show_state(self) -> None:
+        state = self.draft
+        saved = "saved" if state.is_saved else "not saved"
+        compared = f"  ·  compared with {state.other.name}" if state.other else ""
+        only = "  ·  only what differs (=)" if self._only_changed else ""
+        keys = "" if compared or only else "  ·  enter edits, left and right change a value"
+        text = f"{state.config.name}  ·  {saved}{compared}{only}{keys}"
+        self.query_one("#state", Static).update(visible(text, one_line=True))
+
+    def _show_fields(self) -> None:
+        keep = self.draft.differs if self._only_changed else lambda field: True
+        self._lines = config_rows.lines(self._search, keep)
+        self.fields.show_rows(len(self._lines), self._cells)
+
+    def _cells(self, row: int) -> tuple[str, ...]:
+        line = self._lines[row]
+        if isinstance(line, Heading):
+            return ("", line.name.upper(), "", "", "")
+        value = loading.value_at(self.draft.config, line.path)
+        differs = self.draft.differs(line)
+        found = self.notes(line)
+        mark = config_text.MARKS[found[0].severity] if found else ""
+        name = line.path if self._search else f"  {line.path.rpartition('.')[2]}"
+        other = f"{draft.as_text(self.draft.compared(line)) or '–'}" if differs else ""
+        judged = self.judgement
+        comes_to = judged.comes_to.get(line.path, "") if judged else ""
+        shown = draft.as_text(value) or "–"
+        return (mark, name, f"{'* ' if differs else ''}{shown}", comes_to or line.unit, other)
+
+    def places(self) -> list[tuple[int, ConfigField]]:
+        return [(row, of) for row, of in enumerate(self._lines) if isinstance(of, ConfigField)]
+
+    def show_judgement(self) -> None:
+        self._show_fields()
+        self._show_about()
+
+    @property
+    def field(self) -> ConfigField | None:
+        cursor = self.fields.cursor
+        line = self._lines[cursor] if cursor < len(self._lines) else None
+        return None if isinstance(line, Heading) else line
 
     @on(RowTable.Moved)
-    def _show_moved(self) -> None:
-        self._show_help()
+    def _moved(self) -> None:
+        self._show_about()
 
-    @on(RowTable.Chosen)
-    def _edit(self) -> None:
+    def _show_about(self) -> None:
+        """Help of the field under the cursor, or the advice that is."""
+        if self._take is not None:
+            return
+        help = self.query_one("#help", Static)
+        found = self.marked_advice
+        if found is not None:
+            help.update(config_text.about_advice(found))
+        elif (field := self.field) is not None:
+            help.update(config_text.about_field(field, self._choices(field), self.notes(field)))
+        else:
+            cursor = self.fields.cursor
+            line = self._lines[cursor] if cursor < len(self._lines) else None
+            help.update(line.about if isinstance(line, Heading) else "No field matches.")
+
+    @on(RowTable.Chosen, "#fields")
+    def _edit_value(self) -> None:
         """Edit the value in the line at the bottom."""
-        if field := self._field:
-            self._ask(field.path, _shown(loading.value_at(self._config, field.path)))
+        if field := self.field:
+            value = draft.as_text(loading.value_at(self.draft.config, field.path))
+            self.ask(field.path, value, lambda text: self._set(field.path, text))
+            choices = self._choices(field)
+            line = self.query_one("#value", Input)
+            line.suggester = SuggestFromList(choices, case_sensitive=False) if choices else None
 
-    def action_next_choice(self) -> None:
-        """The next of a field's choices."""
-        if (field := self._field) is None:
+    def action_step(self, by: int, or_edit: bool = False) -> None:
+        """The next value up or down: a choice, twice or half, 1, 2, 5, 10 and so on."""
+        if (field := self.field) is None:
             return
+        value = loading.value_at(self.draft.config, field.path)
         choices = self._choices(field)
-        if not choices:
-            self._edit()
-            return
-        now = str(loading.value_at(self._config, field.path)).lower()
-        place = [c.lower() for c in choices].index(now) if now in map(str.lower, choices) else -1
-        self._set(field.path, choices[(place + 1) % len(choices)])
+        if choices and not field.choices and field.kind != "bool":
+            place = choices.index(value) if value in choices else -1
+            text: str | None = choices[(place + by) % len(choices)]
+        else:
+            text = draft.stepped(field, value, by)
+        if text is None or (or_edit and not choices):
+            self._edit_value()
+        else:
+            self._try_set(field.path, text)
 
     def action_default(self) -> None:
         """Set the field back to its default."""
-        if field := self._field:
-            self._set(field.path, "" if field.default is None else str(field.default))
+        if field := self.field:
+            self._try_set(field.path, draft.as_text(field.default))
 
     def action_undo(self) -> None:
         """Take the last change back."""
-        if self._before:
-            self._config = self._before.pop()
-            self._refresh()
+        if self.draft.undo():
+            self.changed()
         else:
             self.notify("There is no change to take back.")
 
-    def action_save(self) -> None:
-        """Save as YAML, under a name."""
-        self._ask("save", self._config.name)
-
-    def action_open(self) -> None:
-        """Open a config by its name or path."""
-        names = ", ".join(sorted(p.stem for p in self.workspace.configs.glob("*.yaml")))
-        self.notify(f"There are: {visible(names)}" if names else "None is saved yet.", markup=False)
-        self._ask("open", "")
-
-    def action_start(self) -> None:
-        """Start a run with this config; asks first."""
-        config = self._config
-        step = StepSize.of(config.training).in_words()
-        method = "LoRA" if config.model.quantization == "none" else "QLoRA"
-        question = (
-            f"Start {config.name}: {method} of rank {config.lora.rank} on {config.model.base},\n"
-            f"trained on {_rows_of(config)},\n"
-            f"{step}?"
-        )
-        self.app.push_screen(Confirm(visible(question)), self._start_agreed)
-
-    def _start_agreed(self, agreed: bool | None) -> None:
-        if agreed:
-            self.notify("Preparing the run; a base model may have to be fetched first.")
-            self._start(self._config)
-
-    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
-    def _start(self, config: RunConfig) -> None:
-        def say(text: str) -> None:
-            self.app.call_from_thread(self.notify, visible(text), markup=False)
-
-        try:
-            run = runs.create(self.workspace, config, command=None, say=say)
-            runs.start(run)
-        except WorkbenchError as error:
-            self.app.call_from_thread(self.complain, error)
-            return
-        self.shell.run_id = run.name
-        self.app.call_from_thread(self.shell.action_go, "monitor")
-
-    @on(Input.Submitted, "#value")
-    def _take(self, event: Input.Submitted) -> None:
-        asking, value = self._asking, event.value.strip()
-        self._close_line()
-        if asking == "save":
-            self._save(value)
-        elif asking == "open":
-            if value:
-                self._open(value)
+    def action_redo(self) -> None:
+        """Make the change again that was taken back last."""
+        if self.draft.redo():
+            self.changed()
         else:
-            self._set(asking, value)
+            self.notify("There is no change to make again.")
 
-    def key_escape(self) -> None:
-        super().key_escape()
-        self._close_line()
-
-    def _ask(self, asking: str, value: str) -> None:
-        self._asking = asking
-        box = self.query_one("#value", Input)
-        what = {"save": "Save under the name", "open": "Open the name or path"}.get(asking, asking)
-        self.query_one("#help", Static).update(f"{what}: enter takes it, escape leaves")
-        box.display = True
-        box.value = value
-        self.set_focus(box)
-
-    def _close_line(self) -> None:
-        self._asking = ""
-        self.query_one("#value").display = False
-        self._show_help()
-        self.focus_body()
+    def action_only_changed(self) -> None:
+        """Only the fields that differ from what is compared with, or all."""
+        self._only_changed = not self._only_changed
+        self.changed()
 
     def _set(self, path: str, text: str) -> None:
-        try:
-            changed = loading.changed(self._config, path, text)
-        except WorkbenchError as error:
-            self._complain(error)
-            return
-        if changed != self._config:
-            self._before.append(self._config)
-            self._config = changed
-        self._refresh()
+        self.draft.set([f"{path}={text}"])
 
-    def _save(self, name: str) -> None:
-        """Save under a name; asks before it replaces what was saved by somebody else."""
+    def _try_set(self, path: str, text: str) -> None:
+        self.apply([f"{path}={text}"])
+
+    def apply(self, settings: list[str]) -> bool:
+        """Apply settings together; what can't be is said, and nothing changes."""
         try:
-            config = loading.changed(self._config, "name", name)
+            changed = self.draft.set(settings)
         except WorkbenchError as error:
-            self._complain(error)
-            return
-        path = self.workspace.configs / f"{config.name}.yaml"
-        if path.exists() and (self._saved is None or self._saved.name != config.name):
-            question = f"There is a config {config.name} already. Replace it?"
-            self.app.push_screen(Confirm(question), partial(self._write, config, path))
+            self.complain(error)
+            return False
+        if changed:
+            self.changed()
+        return changed
+
+    def complain(self, error: WorkbenchError) -> None:
+        if isinstance(error, ConfigError):
+            text = "\n".join(f"{problem.path}: {problem.text}" for problem in error.problems[:4])
+            self.notify(visible(text), severity="error", markup=False)
         else:
-            self._write(config, path, True)
-
-    def _write(self, config: RunConfig, path: Path, agreed: bool | None) -> None:
-        if not agreed:
-            return
-        try:
-            self.workspace.ensure()
-            saving.save_over(path, config)
-        except WorkbenchError as error:
-            self._complain(error)
-            return
-        self._config = self._saved = config
-        self.notify(f"Saved to {visible(str(path))}", markup=False)
-        self._refresh()
-
-    def _open(self, reference: str) -> None:
-        try:
-            self._load(loading.config_path(self.workspace, reference))
-        except WorkbenchError as error:
-            self._complain(error)
-
-    def _load(self, path: Path) -> None:
-        try:
-            config = loading.load(path)
-        except WorkbenchError as error:
-            self._complain(error)
-            return
-        self._before.append(self._config)
-        self._config = self._saved = config
-        self._refresh()
-
-    def _complain(self, error: WorkbenchError) -> None:
-        first = error.problems[0] if isinstance(error, ConfigError) else None
-        text = f"{first.path}: {first.text}" if first else str(error)
-        self.notify(visible(text), severity="error", markup=False)
-
-    @property
-    def _field(self) -> ConfigField | None:
-        cursor = self.query_one(RowTable).cursor
-        return self._shown[cursor] if cursor < len(self._shown) else None
+            super().complain(error)
 
     def _choices(self, field: ConfigField) -> tuple[str, ...]:
         if field.path == _DATASET:
             return tuple(v.reference for v in versions.list_versions(self.workspace))
         return ("true", "false") if field.kind == "bool" else field.choices
 
-    def _refresh(self) -> None:
-        self.shell.base = self._config.model.base
-        self.shell.max_length = self._config.data.max_length
-        state = "saved" if self._saved == self._config else "not saved"
-        text = f"{self._config.name}  ·  {state}  ·  enter edits, space takes the next choice"
-        self.query_one("#state", Static).update(visible(text))
-        self.query_one(RowTable).show_rows(len(self._shown), self._cells)
-        self._show_help()
+    def ask(self, what: str, text: str, take: Callable[[str], None]) -> None:
+        self._take = take
+        box = self.query_one("#value", Input)
+        box.suggester = None
+        self.query_one("#help", Static).update(
+            visible(f"{what}: enter takes it, escape leaves it as it was")
+        )
+        box.display, box.value = True, text
+        self.set_focus(box)
 
-    def _cells(self, row: int) -> tuple[str, ...]:
-        field = self._shown[row]
-        value = loading.value_at(self._config, field.path)
-        mark = "" if value == field.default else "* "
-        return (field.path, f"{mark}{_shown(value) or '–'}", field.unit)
+    @on(Input.Submitted, "#value")
+    def _submitted(self, event: Input.Submitted) -> None:
+        """Take the text; one that can't be used stays in the line, to be mended."""
+        if self._take is None:
+            return
+        try:
+            self._take(event.value.strip())
+        except WorkbenchError as error:
+            self.complain(error)
+            return
+        self._close_line()
+        self.changed()
 
-    def _show_help(self) -> None:
-        field = self._field
-        text = "No field matches." if field is None else field.help
-        if field is not None:
-            if choices := self._choices(field):
-                text += f"\nchoices: {', '.join(choices[:6])}"
-            if field.source:
-                text += f"\nsource: {field.source}"
-        self.query_one("#help", Static).update(visible(text))
+    def key_escape(self) -> None:
+        if self._take is not None:
+            self._close_line()
+        elif self.query_one("#filter").display:
+            super().key_escape()
+        elif self.has_class("-advised"):
+            self.action_advice()
+        self._show_about()
 
+    def _close_line(self) -> None:
+        self._take = None
+        self.query_one("#value").display = False
+        self.focus_body()
 
-def _rows_of(config: RunConfig) -> str:
-    if config.data.mixture:
-        return f"a mixture, {weights_in_words(config.data.mixture)}"
-    return config.data.dataset or "no dataset yet"
-
-
-def _shown(value: object) -> str:
-    """A value as one writes it in the form."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return weights_in_words(value)
-    return "" if value is None else str(value)
+    def question(self, how: str) -> str:
+        config, judged = self.draft.config, self.judgement
+        kind = config_text.method(config)
+        asked = [f"{how} {config.name}: {kind} of {config.model.base}"]
+        asked.append(f"on {config.data.dataset or 'no dataset yet'}.")
+        if judged is not None:
+            asked.append(f"{config_text.summary(judged).plain}.")
+            errors = [a.text for a in judged.advice if a.severity == "error"]
+            asked += [f"! {text}" for text in errors[:2]]
+        return "\n".join(asked)

@@ -62,16 +62,26 @@ class RowTable(ScrollView, can_focus=True):
     class Moved(Message):
         """The cursor is on another row."""
 
-        def __init__(self, row: int) -> None:
+        def __init__(self, table: RowTable, row: int) -> None:
             super().__init__()
+            self.table = table
             self.row = row
+
+        @property
+        def control(self) -> RowTable:
+            return self.table
 
     class Chosen(Message):
         """A row was opened with enter, or clicked."""
 
-        def __init__(self, row: int) -> None:
+        def __init__(self, table: RowTable, row: int) -> None:
             super().__init__()
+            self.table = table
             self.row = row
+
+        @property
+        def control(self) -> RowTable:
+            return self.table
 
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -98,7 +108,7 @@ class RowTable(ScrollView, can_focus=True):
         # The header keeps the first line, so the row above the cursor must be in view too.
         self.scroll_to_region(Region(0, new, 1, 2), animate=False, force=True)
         if self.count:
-            self.post_message(self.Moved(new))
+            self.post_message(self.Moved(self, new))
 
     def action_move(self, by: int) -> None:
         self.cursor = max(0, min(self.count - 1, self.cursor + by))
@@ -114,7 +124,7 @@ class RowTable(ScrollView, can_focus=True):
 
     def action_choose(self) -> None:
         if self.count:
-            self.post_message(self.Chosen(self.cursor))
+            self.post_message(self.Chosen(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         row = event.y - 1 + self.scroll_offset.y

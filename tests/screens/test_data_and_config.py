@@ -137,6 +137,7 @@ async def test_a_dataset_is_taken_to_the_config_which_is_changed_undone_and_save
         await pilot.press("enter", *"much", "enter")
         await pilot.pause()
         assert "lora.rank" in said(pilot)
+        await pilot.press("escape")
         assert "* 64" in table(pilot)[1]
         await pilot.press("u")
         assert "16" in table(pilot)[1]
@@ -174,7 +175,9 @@ async def test_a_config_that_can_not_be_used_is_refused_with_its_field(
         await pilot.pause()
         await pilot.press(*"bad", "enter")
         await pilot.pause()
-        assert "Did you mean lora.rank?" in said(pilot)
+        assert "Did you mean lora.rank?" in text(pilot, "#more")
+        await pilot.press("escape")
+        await pilot.pause()
         assert "not saved" in text(pilot, "#state")
 
 

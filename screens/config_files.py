@@ -1,0 +1,233 @@
+"""The form's work with files and runs: open, save, $EDITOR, start, queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+
+from screens.base import WorkbenchScreen
+from screens.editor import edited_outside
+from screens.widgets.confirm import Confirm
+from screens.widgets.pick import Choice, Pick
+from workbench.config import loading
+from workbench.config.draft import Draft
+from workbench.config.loading import ConfigError
+from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
+from workbench.files import write_text
+from workbench.text import visible
+from workbench.tracking import runs
+from workbench.workspace import check_name
+
+_AGAIN, _LEAVE = "edit again", "leave it as it was"
+
+
+class ConfigFiles(WorkbenchScreen):
+    """What a config is opened from, written to and started with."""
+
+    LINES = ("save", "save_as", "open_path")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "save", "Save", id="config.save", priority=True),
+        Binding("S", "save_as", "Save as", show=False, id="config.save_as", priority=True),
+        Binding("o", "open", "Open", id="config.open"),
+        Binding("O", "open_path", "Open a path", show=False, id="config.path", priority=True),
+        Binding("e", "editor", "YAML", id="config.editor"),
+        Binding("x", "start", "Start", id="config.start"),
+        Binding("Q", "queue", "Queue", show=False, id="config.queue"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft = Draft()
+
+    def changed(self) -> None:
+        """Show the config anew, after a change."""
+        raise NotImplementedError
+
+    def ask(self, what: str, text: str, take: Callable[[str], None]) -> None:
+        """Have a text written in the line at the bottom, and `take` it."""
+        raise NotImplementedError
+
+    def action_save(self) -> None:
+        """Save to the file that it was opened from; the first time, under a name."""
+        if self.draft.path is None:
+            self.action_save_as()
+        else:
+            self._save_to(self.draft.path)
+
+    def action_save_as(self) -> None:
+        """Save under another name, as YAML in the workspace."""
+        self.ask("save under the name", self.draft.config.name, self._save_as)
+
+    def _save_as(self, name: str) -> None:
+        check_name(name, "config")
+        self.draft.set([f"name={name}"])
+        self._save_to(self.workspace.configs / f"{name}.yaml")
+
+    def _save_to(self, path: Path) -> None:
+        """Save; asks before it replaces what somebody else has written."""
+        try:
+            asks = self.draft.changed_outside(path)
+        except WorkbenchError as error:
+            self.complain(error)
+            return
+        if not asks:
+            self._write(path, True)
+            return
+        known = path == self.draft.path
+        what = (
+            f"{path.name} was changed by somebody else since it was opened here."
+            if known
+            else f"There is a config {path.stem} already."
+        )
+        self.app.push_screen(Confirm(f"{visible(what)} Replace it?"), partial(self._write, path))
+
+    def _write(self, path: Path, agreed: bool | None) -> None:
+        if not agreed:
+            return
+        try:
+            self.workspace.ensure()
+            self.draft.save(path)
+        except WorkbenchError as error:
+            self.complain(error)
+            return
+        self.notify(f"Saved to {visible(str(path))}", markup=False)
+        self.changed()
+
+    def action_open(self) -> None:
+        """Open a config of the workspace, or a run's."""
+        choices = [
+            Choice(path.stem, "saved", str(path))
+            for path in sorted(self.workspace.configs.glob("*.yaml"))
+        ]
+        choices += [
+            Choice(name, "the config of a run", str(self.workspace.runs / name / runs.CONFIG))
+            for name in reversed(runs.ids(self.workspace))
+        ]
+        if choices:
+            self.app.push_screen(Pick("Open a config", choices), self._open_chosen)
+        else:
+            self.notify("No config is saved yet, and there is no run; O opens a path.")
+
+    def _open_chosen(self, name: str | None) -> None:
+        if name is None:
+            return
+        path = self.workspace.configs / f"{name}.yaml"
+        self.open_file(path if path.exists() else self.workspace.runs / name / runs.CONFIG)
+
+    def action_open_path(self) -> None:
+        """Open a config by its name or path."""
+        self.ask("open the name or path", "", self._open_path)
+
+    def _open_path(self, reference: str) -> None:
+        if reference:
+            self.open_file(loading.config_path(self.workspace, reference))
+
+    def open_file(self, path: Path) -> None:
+        """Go on with the config in a file; one that has mistakes may be mended in $EDITOR. A run's
+        own config stays what it was: its values are taken over."""
+        try:
+            if path.parent.parent == self.workspace.runs:
+                self.draft.copy(path)
+            else:
+                self.draft.open(path)
+        except ConfigError as error:
+            self._offer_to_mend(error, partial(self._mend_file, path))
+        except WorkbenchError as error:
+            self.complain(error)
+        else:
+            self.changed()
+
+    def action_editor(self) -> None:
+        """Edit the config as YAML in $EDITOR; comments stay."""
+        self._edit(self.draft.text)
+
+    def _edit(self, text: str) -> None:
+        """Have a text edited, and take it once it is a config."""
+        edited = text
+        try:
+            edited = edited_outside(self.app, text, f"{self.draft.config.name}.yaml")
+            self.draft.take(edited)
+        except WorkbenchError as error:
+            if edited == text:
+                self.complain(error)
+            else:
+                self._offer_to_mend(error, partial(self._edit, edited))
+        else:
+            self.changed()
+
+    def _mend_file(self, path: Path) -> None:
+        """Have a file edited that can't be used, and open it."""
+        try:
+            text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
+            write_text(path, edited_outside(self.app, text, path.name))
+        except (WorkbenchError, OSError) as error:
+            self.complain(WorkbenchError(str(error)))
+        else:
+            self.open_file(path)
+
+    def _offer_to_mend(self, error: WorkbenchError, mend: Callable[[], None]) -> None:
+        """Say all that is wrong, and go back to the editor if that is wanted."""
+        choices = [Choice(_AGAIN, "in $EDITOR", str(error)), Choice(_LEAVE, "", str(error))]
+
+        def go_on(chosen: str | None) -> None:
+            if chosen == _AGAIN:
+                mend()
+
+        self.app.push_screen(Pick("It can't be used as it is", choices), go_on)
+
+    def action_start(self) -> None:
+        """Start a run with this config; asks first."""
+        self._ask_to_run("Start", self._start)
+
+    def action_queue(self) -> None:
+        """Queue a run of this config: it starts when its GPUs are free; asks first."""
+        self._ask_to_run("Queue", self._queue)
+
+    def _ask_to_run(self, how: str, do: Callable[[RunConfig], object]) -> None:
+        config = self.draft.config
+
+        def agreed(yes: bool | None) -> None:
+            if yes:
+                self.notify("Preparing the run; a base model may have to be fetched first.")
+                do(config)
+
+        self.app.push_screen(Confirm(visible(self.question(how))), agreed)
+
+    def question(self, how: str) -> str:
+        """What is asked before a run is started or queued."""
+        raise NotImplementedError
+
+    def say_from_thread(self, text: str) -> None:
+        self.app.call_from_thread(self.notify, visible(text), markup=False)
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _start(self, config: RunConfig) -> None:
+        try:
+            run = runs.create(self.workspace, config, command=None, say=self.say_from_thread)
+            runs.start(run)
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+            return
+        self.shell.run_id = run.name
+        self.app.call_from_thread(self.shell.action_go, "monitor")
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _queue(self, config: RunConfig) -> None:
+        from workbench.queue import attendance, changes
+
+        try:
+            added = changes.add(
+                self.workspace, [config], [], command=None, say=self.say_from_thread
+            )
+            if attendance.current(self.workspace) is None:
+                attendance.start(self.workspace)
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+            return
+        self.say_from_thread(f"{added[0].run} is queued; 6 shows the queue.")
