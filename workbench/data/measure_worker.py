@@ -1,32 +1,28 @@
 """The lines of a dataset version -> how long each row is and where it is trained, on all cores.
 
-A worker is `python -m workbench.data.measure_worker REQUEST PLACE`. Chunks of lines are dealt to
-the workers in turn, and each writes a line of JSON a chunk: who reads them in turn has the rows in
-their order, and a worker that is ahead waits at a full pipe.
+Lines are dealt to workers (`data.dealing`); one is `python -m workbench.data.measure_worker
+REQUEST PLACE`, and writes a line of JSON a chunk.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workbench.data import dealing
 from workbench.data.example import Example
 from workbench.data.masking import NO_END
 from workbench.data.table import spoilt
 from workbench.data.template import ChatTemplate, MaskError
-from workbench.errors import WorkbenchError
 from workbench.files import write_json
 
 _ROWS = 256
-_BYTES = 1 << 20
-"""Lines and bytes after which a chunk ends: long documents make small chunks."""
+"""Lines of a chunk."""
 _A_WORKER = 4 << 20
 """Bytes of rows that are worth a process more, as for encoding."""
 _REQUEST = "request.json"
@@ -45,7 +41,7 @@ def measure(path: Path, template: ChatTemplate, folder: Path) -> Batches:
     place for what they are told. Raises WorkbenchError for a line that workbench can't have
     written, and when a worker ends before its work is done.
     """
-    workers = min(len(os.sched_getaffinity(0)), 1 + path.stat().st_size // _A_WORKER)
+    workers = dealing.worth(path.stat().st_size, _A_WORKER)
     if workers == 1:
         return _here(path, template, template.stop_ids)
     return _beside(path, template, workers, folder)
@@ -54,8 +50,8 @@ def measure(path: Path, template: ChatTemplate, folder: Path) -> Batches:
 def _here(
     path: Path, template: ChatTemplate, ends: frozenset[int], place: int = 0, workers: int = 1
 ) -> Batches:
-    for chunk in itertools.islice(_chunks(path), place, None, workers):
-        yield [_measured(_row(path, line), template, ends) for line in chunk]
+    for chunk, _ in dealing.chunks(path, _ROWS, place, workers):
+        yield [_measured(_row(path, line), template, ends) for _, line in chunk]
 
 
 def _row(path: Path, line: bytes) -> Example:
@@ -94,65 +90,24 @@ def runs_of(trained: list[bool]) -> list[int]:
     return runs
 
 
-def _chunks(path: Path) -> Iterator[list[bytes]]:
-    """The lines, some at a time; the same for every worker."""
-    chunk: list[bytes] = []
-    size = 0
-    with path.open("rb") as stream:
-        for line in stream:
-            chunk.append(line)
-            size += len(line)
-            if len(chunk) >= _ROWS or size >= _BYTES:
-                yield chunk
-                chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
 def _beside(path: Path, template: ChatTemplate, workers: int, folder: Path) -> Batches:
     request = folder / _REQUEST
     body = {"path": os.fspath(path), "template": template.to_json(), "workers": workers}
     write_json(request, {**body, "ends": sorted(template.stop_ids)})
-    with ExitStack() as ending:
-        ending.callback(request.unlink, missing_ok=True)
-        started = [_start(request, place) for place in range(workers)]
-        for worker in started:
-            ending.callback(_end, worker)
-        for worker in itertools.cycle(started):
-            assert worker.stdout is not None  # noqa: S101
-            line = worker.stdout.readline()
-            if not line.endswith(b"\n"):
-                _check_ended(worker)
-                break  # the lines end here, for all of them
-            yield json.loads(line)
-        for worker in started:
-            _check_ended(worker)
+    try:
+        yield from dealing.in_turn(partial(_start, request), workers, _next_rows)
+    finally:
+        request.unlink(missing_ok=True)
 
 
-def _start(request: Path, place: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "workbench.data.measure_worker", os.fspath(request)]
-    return subprocess.Popen(
-        [*command, str(place)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    )
+def _start(request: Path, place: int) -> dealing.Worker:
+    arguments = [os.fspath(request), str(place)]
+    return dealing.Worker("workbench.data.measure_worker", arguments, "measures rows")
 
 
-def _check_ended(worker: subprocess.Popen[bytes]) -> None:
-    """Wait for its end, which is near. Raises WorkbenchError when it died."""
-    if status := worker.wait():
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        raise WorkbenchError(
-            f"A process that measures rows ended before its work was done ({how}).",
-            "stderr.log has what it said; signal 9 is mostly a lack of memory.",
-            "error",
-        )
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End it, whatever it does."""
-    worker.kill()
-    worker.wait()
-    if worker.stdout is not None:
-        worker.stdout.close()
+def _next_rows(worker: dealing.Worker) -> list[Measured] | None:
+    line = worker.line()
+    return None if line is None else json.loads(line)
 
 
 def _work(request: Path, place: int) -> None:

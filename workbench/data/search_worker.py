@@ -1,24 +1,20 @@
 """A search of rows: `python -m workbench.data.search_worker`, asked on its standard input.
 
-Chunks of lines are dealt to workers in turn, one for each core that the file is worth, and each
-one's answers come through its pipe: read in turn they are in the order of the rows, and a worker
-that is ahead waits at a full pipe. A worker is this module again, with its place.
+Lines are dealt to workers (`data.dealing`), one for each core that the file is worth. A worker is
+this module again, with its place.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from workbench.data import browse, query, versions
+from workbench.data import browse, dealing, query, versions
 from workbench.data.example import Example
 from workbench.data.query import Known, Row
 from workbench.data.search import KEYS, Wanted
@@ -28,8 +24,7 @@ from workbench.files import explain_os_error
 from workbench.workspace import Workspace
 
 _ROWS = 1024
-_BYTES = 1 << 20
-"""Lines and bytes after which a chunk ends."""
+"""Lines of a chunk."""
 _A_WORKER = 64 << 20
 _A_COUNTER = 2 << 20
 """Bytes of rows that are worth a process more: some half second of work; by far fewer where
@@ -53,7 +48,7 @@ def search(wanted: Wanted, say: Say) -> None:
     """
     size = Path(wanted.path).stat().st_size
     a_worker = _A_COUNTER if wanted.counts_tokens else _A_WORKER
-    workers = min(len(os.sched_getaffinity(0)), 1 + size // a_worker)
+    workers = dealing.worth(size, a_worker)
     chunks = _beside(wanted, workers) if workers > 1 else _here(wanted)
     if wanted.sort:
         rows = _sorted(chunks, wanted, lambda reached: say(_found([], reached, size)))
@@ -104,27 +99,11 @@ _NOTHING: Key = (2, "")
 def _here(wanted: Wanted, place: int = 0, workers: int = 1) -> Iterator[Chunk]:
     looked_for, known = query.parse(wanted.query), _known(wanted)
     parse = _parse_own(wanted.path) if wanted.version else _parse_any
-    for chunk, reached in itertools.islice(_chunks(wanted.path), place, None, workers):
+    for chunk, reached in dealing.chunks(Path(wanted.path), _ROWS, place, workers):
         rows = [Row(number, line, parse) for number, line in chunk]
         found = [row for row in rows if looked_for.fits(row, known)]
         keys = [_sort_key(row, wanted.sort_key, known) for row in found] if wanted.sort else []
         yield [row.number for row in found], keys, reached
-
-
-def _chunks(path: str) -> Iterator[tuple[list[tuple[int, bytes]], int]]:
-    """The lines with their numbers, from 0, some at a time, and the bytes up to there."""
-    chunk: list[tuple[int, bytes]] = []
-    size = reached = 0
-    with Path(path).open("rb") as stream:
-        for number, line in enumerate(stream):
-            chunk.append((number, line))
-            size += len(line)
-            if len(chunk) >= _ROWS or size >= _BYTES:
-                reached += size
-                yield chunk, reached
-                chunk, size = [], 0
-    if chunk:
-        yield chunk, reached + size
 
 
 def _sort_key(row: Row, name: str, known: Known) -> Key:
@@ -180,45 +159,24 @@ def _known(wanted: Wanted) -> Known:
 
 
 def _beside(wanted: Wanted, workers: int) -> Iterator[Chunk]:
-    with ExitStack() as ending:
-        started = [_Worker(wanted, place, workers) for place in range(workers)]
-        for worker in started:
-            ending.callback(worker.end)
-        for worker in itertools.cycle(started):
-            chunk = worker.next_chunk()
-            if chunk is None:
-                return  # the lines end here, for all of them
-            yield chunk
+    asked = json.dumps(wanted.to_json()).encode()
+
+    def start(place: int) -> dealing.Worker:
+        arguments = [str(place), str(workers)]
+        return dealing.Worker("workbench.data.search_worker", arguments, "searches rows", asked)
+
+    return dealing.in_turn(start, workers, _next_chunk)
 
 
-class _Worker:
-    """A process that searches every so many-th chunk."""
-
-    def __init__(self, wanted: Wanted, place: int, workers: int) -> None:
-        command = [sys.executable, "-m", "workbench.data.search_worker", str(place), str(workers)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        asking: Any = self._process.stdin
-        with asking as stream:
-            stream.write(json.dumps(wanted.to_json()).encode())
-        self._lines: Any = self._process.stdout
-
-    def next_chunk(self) -> Chunk | None:
-        """Its next chunk, once it is there; None after its last one."""
-        line = self._lines.readline()
-        if line:
-            body = json.loads(line)
-            if "problem" in body:
-                raise WorkbenchError(body["problem"], body["hint"])
-            numbers, keys, reached = body["chunk"]
-            return numbers, keys, reached
-        if status := self._process.wait():
-            raise WorkbenchError(f"A process that searches rows ended too soon (status {status}).")
+def _next_chunk(worker: dealing.Worker) -> Chunk | None:
+    line = worker.line()
+    if line is None:
         return None
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._lines.close()
+    body = json.loads(line)
+    if "problem" in body:
+        raise WorkbenchError(body["problem"], body["hint"])
+    numbers, keys, reached = body["chunk"]
+    return numbers, keys, reached
 
 
 def _write(body: dict[str, Any]) -> None:

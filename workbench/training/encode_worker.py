@@ -1,31 +1,26 @@
 """The lines of a dataset version -> record batches of tokens, in order, on all cores.
 
-Chunks of lines are dealt to the workers in turn, and each worker's batches come through its
-pipe: who reads them in turn has the rows in their order, and a worker that is ahead waits at
-a full pipe, so that few batches exist at once, however many rows there are. A worker is
-`python -m workbench.training.encode_worker REQUEST PLACE`; it imports no torch.
+Lines are dealt to workers (`data.dealing`); one is `python -m workbench.training.encode_worker
+REQUEST PLACE`, and imports no torch.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from workbench.config.schema import Data
+from workbench.data import dealing
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
-from workbench.errors import WorkbenchError
 from workbench.files import write_json
 from workbench.training.row_encoder import Account, EncodedRow, RowEncoder
 
@@ -40,8 +35,7 @@ SCHEMA = pa.schema(
 )
 """An encoded row; `trained` is as long as `ids`, and `trained_tokens` counts it."""
 _ROWS = 256
-_BYTES = 1 << 20
-"""Lines and bytes after which a chunk ends: long documents make small chunks."""
+"""Lines of a chunk."""
 _A_WORKER = 4 << 20
 """Bytes of rows that are worth a process more: some three seconds of work, where it takes one
 to be there."""
@@ -79,8 +73,8 @@ class Work:
 
 
 def worth(size: int) -> int:
-    """Workers that `size` bytes of rows are worth, at least 1 and at most one a core."""
-    return min(len(os.sched_getaffinity(0)), 1 + size // _A_WORKER)
+    """Workers that `size` bytes of rows are worth."""
+    return dealing.worth(size, _A_WORKER)
 
 
 def encode_lines(work: Work, template: ChatTemplate, workers: int, folder: Path) -> Batches:
@@ -94,31 +88,17 @@ def encode_lines(work: Work, template: ChatTemplate, workers: int, folder: Path)
 
 def _here(work: Work, template: ChatTemplate, place: int = 0, workers: int = 1) -> Batches:
     wanted = None if work.chosen is None else frozenset(work.chosen)
-    for chunk in itertools.islice(_chunks(work.path), place, None, workers):
+    for chunk, _ in dealing.chunks(work.path, _ROWS, place, workers):
         encoder = RowEncoder(template, work.data)
         rows = []
-        for number, line in chunk:
+        for before, line in chunk:
+            number = before + 1
             if wanted is not None and number not in wanted:
                 continue
             example = Example.from_json(json.loads(line))
             if example.split == work.split and (row := encoder.encode(example, number)):
                 rows.append(row)
         yield _batch(rows), encoder.account
-
-
-def _chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
-    """The lines with their numbers, from 1, some at a time; the same for every worker."""
-    chunk: list[tuple[int, bytes]] = []
-    size = 0
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            chunk.append((number, line))
-            size += len(line)
-            if len(chunk) >= _ROWS or size >= _BYTES:
-                yield chunk
-                chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 def _batch(rows: list[EncodedRow]) -> pa.RecordBatch:
@@ -135,35 +115,25 @@ def _batch(rows: list[EncodedRow]) -> pa.RecordBatch:
 def _beside(work: Work, template: ChatTemplate, workers: int, folder: Path) -> Batches:
     request = folder / _REQUEST
     write_json(request, work.to_json(template, workers))
-    with ExitStack() as ending:
-        ending.callback(request.unlink, missing_ok=True)
-        started = [_Worker(request, place) for place in range(workers)]
-        for worker in started:
-            ending.callback(worker.end)
-        for worker in itertools.cycle(started):
-            found = worker.next_batch()
-            if found is None:
-                break  # the lines end here, for all of them
-            yield found
-        for worker in started:
-            worker.check_ended()
+    try:
+        yield from dealing.in_turn(partial(_Encoder, request), workers, _Encoder.next_batch)
+    finally:
+        request.unlink(missing_ok=True)
 
 
-class _Worker:
+class _Encoder(dealing.Worker):
     """A process that encodes every so many-th chunk."""
 
     def __init__(self, request: Path, place: int) -> None:
-        module = "workbench.training.encode_worker"
-        command = [sys.executable, "-m", module, os.fspath(request), str(place)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        self._pipe: Any = self._process.stdout
+        arguments = [os.fspath(request), str(place)]
+        super().__init__("workbench.training.encode_worker", arguments, "encodes rows")
         self._stream: Any = None
 
     def next_batch(self) -> tuple[pa.RecordBatch, Account] | None:
         """Its next chunk, once it is there; None after its last one."""
         try:
             if self._stream is None:
-                self._stream = pa.ipc.open_stream(self._pipe)
+                self._stream = pa.ipc.open_stream(self.pipe)
             batch, metadata = self._stream.read_next_batch_with_custom_metadata()
         except StopIteration:
             self.check_ended()
@@ -173,23 +143,6 @@ class _Worker:
             self.check_ended()
             raise
         return batch, Account.from_json(json.loads(metadata[_ACCOUNT]))
-
-    def check_ended(self) -> None:
-        """Wait for its end, which is near. Raises WorkbenchError when it died."""
-        status = self._process.wait()
-        if status:
-            how = f"signal {-status}" if status < 0 else f"exit code {status}"
-            raise WorkbenchError(
-                f"A process that encodes rows ended before its work was done ({how}).",
-                "stderr.log has what it said; signal 9 is mostly a lack of memory.",
-                "out_of_host_memory" if status == -signal.SIGKILL else "error",
-            )
-
-    def end(self) -> None:
-        """End it, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        self._pipe.close()
 
 
 def _work(request: Path, place: int) -> None:
