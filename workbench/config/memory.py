@@ -30,14 +30,16 @@ smaller ones in segments of 20. Our own allowance, to be measured as the next.""
 FRAGMENTATION = 0.05
 """Share of what comes and goes in a step that torch's allocator reserves and can't use; our own
 allowance, to be measured by the GPU part of `benchmarks/memory.py`."""
-PROCESS = 470 << 20
+PROCESS = 540 << 20
 """Bytes that a training process on a processor holds beside tensors: Python, torch 2.13,
-transformers 5.23, PEFT 0.21. 433 MiB once they are imported; the rest comes with the first step
-(SmolLM2-135M at 256 and 1,024 tokens, by `benchmarks/memory.py`)."""
-HOST_FRAGMENTS = 0.25
+transformers 5.23, PEFT 0.21 and what reads the rows. 433 MiB once the first three are imported,
+450 with the rows, 500 to 550 once a model is loaded and its loss proved (SmolLM2-135M)."""
+HOST_FRAGMENTS = 0.17
 """Share of what comes and goes in a step that a process keeps beside it: pieces that malloc can't
-give back, and copies that matrix products make. 0.17 with one row a batch, 0.23 with nine packed
-ones (SmolLM2-135M, rehearsals of 256 to 1,024 tokens)."""
+give back (SmolLM2-135M, rehearsals of 256 and 1,024 tokens by `benchmarks/memory.py`)."""
+HOST_COPIES = 2
+"""Times the output layer's weights: matrix products lay the larger matrix out anew, forward and
+back. With activations recomputed a rehearsal takes that much more than its tensors."""
 _BLOCK_4BIT = 64
 """Weights to a constant (Dettmers et al. 2023, QLoRA), and constants to one of their own."""
 _BLOCK_CONSTANTS = 256
@@ -178,7 +180,7 @@ def forecast(
     if config.job.processes > 1 and config.job.sharding == "none":
         size_of_all = trained.parameters * size
         parts.append(Part("buckets", size_of_all, "DDP's, in which gradients are exchanged"))
-    parts += _around(device, staying, moving)
+    parts += _around(device, staying, moving, facts.vocabulary * facts.width * flow)
     return Forecast(tuple(parts), paged, dtype, device.gpu, work)
 
 
@@ -249,10 +251,12 @@ def optimizer_state(
     return kept, paged
 
 
-def _around(device: Device, staying: int, moving: int) -> list[Part]:
+def _around(device: Device, staying: int, moving: int, head: int) -> list[Part]:
+    """`head` are the bytes of the output layer."""
     if not device.gpu:
+        allowed = int(HOST_FRAGMENTS * moving) + HOST_COPIES * head
         return [
-            Part("allowance", int(HOST_FRAGMENTS * moving), "fragments, copies of products"),
+            Part("allowance", allowed, "fragments, copies of products"),
             Part("process", PROCESS, "Python and its libraries"),
         ]
     return [
