@@ -180,7 +180,11 @@ def forecast(
     if config.job.processes > 1 and config.job.sharding == "none":
         size_of_all = trained.parameters * size
         parts.append(Part("buckets", size_of_all, "DDP's, in which gradients are exchanged"))
-    parts += _around(device, staying, moving, facts.vocabulary * facts.width * flow)
+    copied = HOST_COPIES * facts.vocabulary * facts.width * flow
+    if config.model.quantization != "none":
+        # Of the matrices that were loaded whole to be quantised, pieces stay with the process.
+        copied += sum(w.numel for w in facts.linear) * flow
+    parts += _around(device, staying, moving, copied)
     return Forecast(tuple(parts), paged, dtype, device.gpu, work)
 
 
@@ -251,10 +255,10 @@ def optimizer_state(
     return kept, paged
 
 
-def _around(device: Device, staying: int, moving: int, head: int) -> list[Part]:
-    """`head` are the bytes of the output layer."""
+def _around(device: Device, staying: int, moving: int, copied: int) -> list[Part]:
+    """`copied` are bytes that a process has twice, where there is no GPU."""
     if not device.gpu:
-        allowed = int(HOST_FRAGMENTS * moving) + HOST_COPIES * head
+        allowed = int(HOST_FRAGMENTS * moving) + copied
         return [
             Part("allowance", allowed, "fragments, copies of products"),
             Part("process", PROCESS, "Python and its libraries"),
