@@ -48,7 +48,10 @@ def _forecast(args: argparse.Namespace) -> dict[str, Any]:
     config = loading.load(path, args.settings)
     facts = known.gather(workspace, config, fetch=None if args.offline else say)
     if facts.base is None:
-        raise WorkbenchError(f"This can't be forecast. {' '.join(facts.unknown)}")
+        # The hub, which is asked last, knows why it can't be had at all.
+        reasons = [why for why in facts.unknown if why.startswith(("The base:", "The hub:"))]
+        what, _, advice = reasons[-1].partition("\n")
+        raise WorkbenchError(f"This can't be forecast. {what}", advice)
     return {
         "path": str(path),
         "base": config.model.base,
