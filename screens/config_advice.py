@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from screens import config_text
 from screens.config_compare import ConfigCompare
+from screens.widgets.in_order import PriorTable
 from screens.widgets.row_table import Column, RowTable
 from workbench.config.advice import Advice
 from workbench.config.circumstances import Circumstances
@@ -48,10 +49,24 @@ class ConfigAdvice(ConfigCompare):
     place."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "fix", "Fix", id="config.fix"),
-        Binding("n", "advised(1)", "Next advice", show=False, id="config.next_advice"),
-        Binding("N", "advised(-1)", "Advice before", show=False, id="config.advice_before"),
-        Binding("a", "advice", "Advice", id="config.advice"),
+        Binding("f", "fix", "Fix", id="config.fix", priority=True),
+        Binding(
+            "n",
+            "advised(1)",
+            "Next advice",
+            show=False,
+            id="config.next_advice",
+            priority=True,
+        ),
+        Binding(
+            "N",
+            "advised(-1)",
+            "Advice before",
+            show=False,
+            id="config.advice_before",
+            priority=True,
+        ),
+        Binding("a", "advice", "Advice", id="config.advice", priority=True),
     ]
 
     def __init__(self) -> None:
@@ -64,7 +79,7 @@ class ConfigAdvice(ConfigCompare):
     def compose_panel(self) -> ComposeResult:
         """The panel."""
         with Vertical(id="beside"):
-            yield RowTable(_ADVICE, id="advice")
+            yield PriorTable(_ADVICE, id="advice")
             with VerticalScroll(can_focus=False):
                 yield Static(id="forecast", markup=False)
 
@@ -124,7 +139,6 @@ class ConfigAdvice(ConfigCompare):
             # One that is newer is under way.
             return
         self.judgement = message.judgement
-        self.query_one("#summary", Static).update(config_text.summary(message.judgement))
         advice = message.judgement.advice
         self.listed.styles.height = min(_LISTED, len(advice)) + 1
         self.listed.show_rows(len(advice), self._advice_cells)
@@ -132,7 +146,9 @@ class ConfigAdvice(ConfigCompare):
         self.show_judgement()
 
     def show_forecast(self) -> None:
-        """Draw the panel for the width that it has."""
+        """Draw the line above and the panel for the widths that they have."""
+        line = self.query_one("#summary", Static)
+        line.update(config_text.summary(self.judgement, line.content_size.width))
         width = self.query_one("#beside").size.width - 4
         self.query_one("#forecast", Static).update(config_text.beside(self.judgement, width))
 
@@ -174,7 +190,6 @@ class ConfigAdvice(ConfigCompare):
         beyond = [row for row in places if (row - self.fields.cursor) * by > 0] or places
         self.fields.cursor = beyond[0 if by > 0 else -1]
 
-    @on(RowTable.Chosen, "#advice")
     def action_fix(self) -> None:
         """Do what is advised of the field, or the advice that is marked."""
         found = self.marked_advice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -24,9 +24,9 @@ class ConfigCompare(ConfigFiles):
     """What a config is held against."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "preset", "Preset", id="config.preset"),
-        Binding("c", "compare", "Compare", show=False, id="config.compare"),
-        Binding("t", "take", "Take theirs", show=False, id="config.take"),
+        Binding("p", "preset", "Preset", id="config.preset", priority=True),
+        Binding("c", "compare", "Compare", show=False, id="config.compare", priority=True),
+        Binding("t", "take", "Take theirs", show=False, id="config.take", priority=True),
     ]
 
     @property
@@ -41,6 +41,10 @@ class ConfigCompare(ConfigFiles):
 
     def apply(self, settings: list[str]) -> bool:
         """Apply settings together."""
+        raise NotImplementedError
+
+    def put_value(self, path: str, value: Any) -> bool:
+        """Set a field to a plain value."""
         raise NotImplementedError
 
     def action_preset(self) -> None:
@@ -81,8 +85,17 @@ class ConfigCompare(ConfigFiles):
         return found
 
     def _preset_choices(self) -> list[Choice]:
-        found = self._presets().items()
-        return [Choice(name, preset.title, _about(preset)) for name, preset in found]
+        choices = []
+        for name, preset in self._presets().items():
+            then = presets.apply(self.draft.config, preset)
+            differ = [
+                f.path
+                for f in loading.fields()
+                if loading.value_at(then, f.path) != loading.value_at(self.draft.config, f.path)
+            ]
+            short = ", ".join(path.rpartition(".")[2] for path in differ) or "nothing"
+            choices.append(Choice(name, f"changes {short}", _about(preset, differ)))
+        return choices
 
     def action_compare(self) -> None:
         """Show beside each field what it is in a preset, a run, a saved config."""
@@ -121,14 +134,17 @@ class ConfigCompare(ConfigFiles):
     def action_take(self) -> None:
         """Set the field to what it is in the config that is compared with."""
         if (field := self.field) is not None:
-            self.apply([f"{field.path}={draft.as_text(self.draft.compared(field))}"])
+            self.put_value(field.path, self.draft.compared(field))
 
 
-def _about(preset: Preset) -> str:
-    """Its figures with their sources, and what is to be known of the family."""
+def _about(preset: Preset, differ: list[str]) -> str:
+    """Its figures with their sources, those that change a config first and marked, and what is to
+    be known of the family."""
     figures = []
-    for path, figure in preset.settings.items():
+    for path, figure in sorted(preset.settings.items(), key=lambda pair: pair[0] not in differ):
+        mark = "* " if path in differ else "  "
         others = f"; others: {figure.others}" if figure.others else ""
-        figures.append(f"{path} = {draft.as_text(figure.value)}  ({figure.source}{others})")
+        value = draft.as_text(figure.value) or "none"
+        figures.append(f"{mark}{path} = {value}  ({figure.source}{others})")
     notes = [f"{note.text}  {f'({note.source})' if note.source else ''}" for note in preset.notes]
-    return "\n".join([preset.title, *notes, *figures])
+    return "\n".join([preset.title, *figures, *notes])

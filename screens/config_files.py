@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.timer import Timer
 
 from screens.base import WorkbenchScreen
-from screens.editor import edited_outside
+from screens.editor import check_signs, edited_outside
 from screens.widgets.confirm import Confirm
 from screens.widgets.pick import Choice, Pick
 from workbench.config import loading
@@ -24,26 +26,57 @@ from workbench.text import visible
 from workbench.tracking import runs
 from workbench.workspace import check_name
 
+KEPT = ".draft.json"
+"""Beside the configs: the one in work, as far as it isn't saved."""
+_QUIET = 0.5
+"""Seconds without a key after which it is kept."""
 _AGAIN, _LEAVE = "edit again", "leave it as it was"
 
 
 class ConfigFiles(WorkbenchScreen):
     """What a config is opened from, written to and started with."""
 
-    LINES = ("save", "save_as", "open_path")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "save", "Save", id="config.save", priority=True),
         Binding("S", "save_as", "Save as", show=False, id="config.save_as", priority=True),
-        Binding("o", "open", "Open", id="config.open"),
+        Binding("o", "open", "Open", id="config.open", priority=True),
         Binding("O", "open_path", "Open a path", show=False, id="config.path", priority=True),
-        Binding("e", "editor", "YAML", id="config.editor"),
-        Binding("x", "start", "Start", id="config.start"),
-        Binding("Q", "queue", "Queue", show=False, id="config.queue"),
+        Binding("e", "editor", "YAML", id="config.editor", priority=True),
+        Binding("x", "start", "Start", id="config.start", priority=True),
+        Binding("Q", "queue", "Queue", show=False, id="config.queue", priority=True),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.draft = Draft()
+        self._keeping: Timer | None = None
+
+    def restore(self) -> None:
+        """Go on with what was not saved when the app was left, however it was."""
+        if self.draft.restore(self._kept):
+            name = self.draft.config.name
+            said = f"{name} is here as you left it, with what wasn't saved. u takes that back."
+            self.notify(visible(said), markup=False)
+
+    def keep_soon(self) -> None:
+        """Keep what isn't saved once no key has come for a moment."""
+        if self._keeping is not None:
+            self._keeping.stop()
+        self._keeping = self.set_timer(_QUIET, self._keep_in_thread)
+
+    def on_unmount(self) -> None:
+        with suppress(WorkbenchError, OSError):
+            self.draft.keep(self._kept)
+
+    @property
+    def _kept(self) -> Path:
+        return self.workspace.configs / KEPT
+
+    @work(thread=True, group="keep", exit_on_error=False)
+    def _keep_in_thread(self) -> None:
+        # Where it can't be written, saving will say so.
+        with suppress(WorkbenchError, OSError):
+            self.draft.keep(self._kept)
 
     def changed(self) -> None:
         """Show the config anew, after a change."""
@@ -152,7 +185,8 @@ class ConfigFiles(WorkbenchScreen):
         edited = text
         try:
             edited = edited_outside(self.app, text, f"{self.draft.config.name}.yaml")
-            self.draft.take(edited)
+            if edited != self.draft.text:
+                self.draft.take(check_signs(edited))
         except WorkbenchError as error:
             if edited == text:
                 self.complain(error)
@@ -165,7 +199,7 @@ class ConfigFiles(WorkbenchScreen):
         """Have a file edited that can't be used, and open it."""
         try:
             text = path.read_text(encoding="utf-8-sig", errors="backslashreplace")
-            write_text(path, edited_outside(self.app, text, path.name))
+            write_text(path, check_signs(edited_outside(self.app, text, path.name)))
         except (WorkbenchError, OSError) as error:
             self.complain(WorkbenchError(str(error)))
         else:
@@ -186,8 +220,14 @@ class ConfigFiles(WorkbenchScreen):
         self._ask_to_run("Start", self._start)
 
     def action_queue(self) -> None:
-        """Queue a run of this config: it starts when its GPUs are free; asks first."""
-        self._ask_to_run("Queue", self._queue)
+        """Queue a run of this config, or all of its sweep: each starts when its GPUs are free;
+        asks first."""
+        if self.draft.sweep is None:
+            self._ask_to_run("Queue", self._queue)
+        elif not self.draft.is_saved or self.draft.path is None:
+            self.notify("Save it first (s): a sweep is made from its file.")
+        else:
+            self._ask_to_sweep(self.draft.path)
 
     def _ask_to_run(self, how: str, do: Callable[[RunConfig], object]) -> None:
         config = self.draft.config
@@ -198,6 +238,24 @@ class ConfigFiles(WorkbenchScreen):
                 do(config)
 
         self.app.push_screen(Confirm(visible(self.question(how))), agreed)
+
+    def _ask_to_sweep(self, path: Path) -> None:
+        from workbench.config import sweep
+
+        try:
+            swept = sweep.load(path)
+        except WorkbenchError as error:
+            self.complain(error)
+            return
+        over = ", ".join(swept.sweep.fields)
+        asked = f"Queue the sweep of {path.name}? {swept.sweep.budget} runs at most, over {over}."
+
+        def agreed(yes: bool | None) -> None:
+            if yes:
+                self.notify("Preparing the runs; a base model may have to be fetched first.")
+                self._sweep(path)
+
+        self.app.push_screen(Confirm(visible(asked)), agreed)
 
     def question(self, how: str) -> str:
         """What is asked before a run is started or queued."""
@@ -231,3 +289,30 @@ class ConfigFiles(WorkbenchScreen):
             self.app.call_from_thread(self.complain, error)
             return
         self.say_from_thread(f"{added[0].run} is queued; 6 shows the queue.")
+
+    @work(thread=True, exclusive=True, group="start", exit_on_error=False)
+    def _sweep(self, path: Path) -> None:
+        from workbench.config import sweep
+        from workbench.queue import attendance
+        from workbench.sweeps import making
+
+        try:
+            swept = sweep.load(path)
+            planned = making.plan(self.workspace, swept, str(path))
+            record, added = making.start(
+                self.workspace,
+                swept,
+                planned,
+                source=str(path),
+                command=None,
+                say=self.say_from_thread,
+            )
+            if swept.sweep.method == "optuna":
+                making.start_search(self.workspace, record)
+            elif attendance.current(self.workspace) is None:
+                attendance.start(self.workspace)
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+            return
+        said = f"{len(added)} runs are queued" if added else "The search is at work"
+        self.say_from_thread(f"{said}; 6 shows them, `workbench sweep show` compares them.")

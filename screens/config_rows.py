@@ -18,7 +18,7 @@ class Heading:
     about: str
 
 
-Line = Heading | ConfigField
+Row = Heading | ConfigField
 
 _FIRST = Heading("run", "What the run is called, and what it may start with all the same.")
 
@@ -28,13 +28,13 @@ def section_of(field: ConfigField) -> str:
     return field.path.rpartition(".")[0]
 
 
-def lines(text: str = "", keep: Callable[[ConfigField], bool] = lambda field: True) -> list[Line]:
+def lines(text: str = "", keep: Callable[[ConfigField], bool] = lambda field: True) -> list[Row]:
     """Every field that `keep` keeps, each section under its heading; with a `text` those alone
     whose path has it, else those whose help has it, without headings."""
     fields = [field for field in loading.fields() if keep(field)]
     if text:
         return list(_found(fields, text.casefold()))
-    found: list[Line] = []
+    found: list[Row] = []
     before = None
     for field in fields:
         if (section := section_of(field)) != before:

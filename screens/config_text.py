@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import accumulate
+from typing import Any
 
 from rich.text import Text
 
 from workbench.config.advice import Advice
+from workbench.config.draft import as_text
 from workbench.config.fields import ConfigField
+from workbench.config.loading import ConfigError
 from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
 from workbench.planning.judging import Judgement
 from workbench.text import size, visible
 from workbench.tracking.comparison import span
@@ -28,8 +33,11 @@ _PARTS = {
 """Letter and colour of a part; those that aren't named are `+`."""
 _REST = ("+", "bright_black")
 _FREE = "·"
-_SHORT = 10
-"""Cells of the bar in the line that is always in view."""
+_CELL = 17
+"""Signs of a value that every cell has room for."""
+_SHORT, _LONG = 10, 30
+"""Cells that the bar has, in the line that is always in view, before words are shortened, and
+at most."""
 
 
 def method(config: RunConfig) -> str:
@@ -49,20 +57,37 @@ def bar(judgement: Judgement, width: int) -> Text:
     out = Text()
     if forecast is None:
         return out
-    whole = max(forecast.total, free or 0, 1)
-    done = drawn = 0
-    for part in forecast.parts:
-        done += part.bytes
-        until = round(width * done / whole)
-        letter, style = _PARTS.get(part.name, _REST)
-        out.append(letter * (until - drawn), style)
-        drawn = max(drawn, until)
-    out.append(_FREE * (width - drawn), "dim")
+    cell = max(forecast.total, free or 0, 1) / width
+    uses = [(part.bytes, *_PARTS.get(part.name, _REST)) for part in forecast.parts]
+    uses.append((max(0, (free or 0) - forecast.total), _FREE, "dim"))
+    ends = list(accumulate(taken for taken, _, _ in uses))
+    for place in range(width):
+        # What most of the cell is of.
+        shares = [
+            min(end, (place + 1) * cell) - max(end - taken, place * cell)
+            for end, (taken, _, _) in zip(ends, uses, strict=True)
+        ]
+        _, letter, style = uses[shares.index(max(shares))]
+        out.append(letter, style)
     return out
 
 
-def summary(judgement: Judgement | None) -> Text:
-    """One line: does it fit, how long does it take, what is advised."""
+def summary(judgement: Judgement | None, width: int) -> Text:
+    """One line of so many cells. The bar takes what the words leave."""
+    if judgement is None:
+        return words(None)
+    out = words(judgement)
+    if len(out) + 1 + _SHORT > width:
+        out = words(judgement, letters=True)
+    room = min(_LONG, width - len(out) - 1)
+    if judgement.forecast is None or room < _SHORT // 2:
+        return out
+    return bar(judgement, room).append(" ").append_text(out)
+
+
+def words(judgement: Judgement | None, *, letters: bool = False) -> Text:
+    """Does it fit, how long does it take, what is advised; that by the `letters` that stand at the
+    fields, where there is little room."""
     if judgement is None:
         return Text("looking at the base, the rows and the machine …", "dim")
     out = Text()
@@ -70,7 +95,6 @@ def summary(judgement: Judgement | None) -> Text:
     if judgement.forecast is None:
         out.append("memory unknown", "yellow")
     else:
-        out.append_text(bar(judgement, _SHORT)).append(" ")
         needed = size(judgement.forecast.total)
         left = f" of {size(free)} free" if free is not None else ""
         fits = judgement.fits
@@ -78,11 +102,30 @@ def summary(judgement: Judgement | None) -> Text:
         out.append(f"{needed}{left}{word}", "bold red" if fits is False else "")
     if judgement.time is not None and judgement.time.whole is not None:
         whole = judgement.time.whole
-        out.append(f"  ·  {_about(whole.low)} to {_about(whole.high)}")
-    worst = judgement.advice[0].severity if judgement.advice else ""
-    out.append("  ·  ")
-    out.append(judgement.counts(), STYLES.get(worst, "green"))
-    return out
+        out.append(f" · {_about(whole.low)} to {_about(whole.high)}")
+    found = [advice.severity for advice in judgement.advice]
+    counts = judgement.counts()
+    if letters and found:
+        counts = " ".join(f"{m}{found.count(s)}" for s, m in MARKS.items() if s in found)
+    return out.append(" · ").append(counts, STYLES.get(found[0] if found else "", "green"))
+
+
+def problems(error: WorkbenchError) -> str:
+    """What is wrong with what was written, without where it stands."""
+    if isinstance(error, ConfigError):
+        return "\n".join(f"{problem.path}: {problem.text}" for problem in error.problems[:4])
+    return str(error)
+
+
+def swept(spec: Any) -> str:
+    """What a sweep varies a field over, in few words."""
+    if isinstance(spec, dict) and "values" in spec:
+        spec = spec["values"]
+    if isinstance(spec, dict):
+        if "of" in spec:
+            return f"{spec.get('times', 1)} x {spec['of']}"
+        return f"{spec.get('min')} to {spec.get('max')}"
+    return as_text(spec)
 
 
 def _about(seconds: float) -> str:
@@ -114,7 +157,7 @@ def parts(forecast: Forecast, free: int | None) -> Text:
 def beside(judgement: Judgement | None, width: int) -> Text:
     """The panel: machine, bar, parts, time, and what the fields come to."""
     if judgement is None:
-        return summary(None)
+        return words(None)
     out = Text(no_wrap=False)
     out.append(f"{visible(judgement.known.machine.name)}\n", "bold")
     if judgement.forecast is not None:
@@ -154,17 +197,22 @@ def about_advice(advice: Advice) -> Text:
     return out
 
 
-def about_field(field: ConfigField, choices: tuple[str, ...], notes: list[Advice]) -> Text:
-    """Help, choices and source of a field, after what is advised of it."""
+def about_field(
+    field: ConfigField, value: str, choices: tuple[str, ...], notes: list[Advice]
+) -> Text:
+    """Help, choices and source of a field, after what is advised of it; a value that its cell may
+    have no room for, too."""
     out = Text()
     for advice in notes:
         out.append(f"{advice.severity}: ", STYLES[advice.severity])
         fix = f" (f: {', '.join(advice.fix)})" if advice.fix else ""
         out.append(f"{visible(advice.text)}{visible(fix)}\n")
-    unit = f" [{field.unit}]" if field.unit else ""
-    out.append(f"{field.help}{unit}")
+    may_be = ", ".join(filter(None, (field.unit, field.bounds)))
+    out.append(f"{field.help}{f' [{may_be}]' if may_be else ''}")
     if choices:
         out.append(visible(f"\nchoices: {', '.join(choices[:6])}"))
+    if len(value) > _CELL:
+        out.append(visible(f"\nnow: {value}", one_line=True))
     if field.source:
         out.append(f"\nsource: {field.source}", "dim")
     return out

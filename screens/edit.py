@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Static, TextArea
 
-from screens.editor import edited_outside
+from screens.editor import check_signs, edited_outside
 from workbench.data import editing
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
@@ -81,7 +81,7 @@ class EditScreen(ModalScreen[dict[str, Any] | None]):
         """Rewrite the text in the program that $VISUAL or $EDITOR names."""
         area = self.query_one(TextArea)
         try:
-            text = edited_outside(self.app, self._long or area.text, "row.yaml")
+            text = check_signs(edited_outside(self.app, self._long or area.text, "row.yaml"))
             if self._long:
                 self._long = text
             else:

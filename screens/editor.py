@@ -19,8 +19,8 @@ _NAMED = "EDITOR names the program."
 
 
 def edited_outside(app: App[Any], text: str, name: str) -> str:
-    """The text as the program leaves it, in a file called `name`. Raises WorkbenchError when it
-    can't be run, and for signs that a terminal would follow."""
+    """The text as the program leaves it, in a file called `name`; `check_signs` is to look at it
+    before it is used. Raises WorkbenchError when the program can't be run."""
     editor = next((os.environ[n] for n in _EDITORS if os.environ.get(n, "").strip()), _OTHERWISE)
     try:
         # As a list: what the variable holds is never given to a shell.
@@ -36,7 +36,7 @@ def edited_outside(app: App[Any], text: str, name: str) -> str:
         if status:
             raise WorkbenchError(f"{editor} ended with status {status}: nothing was taken.")
         try:
-            return _shown(path.read_text(encoding="utf-8"))
+            return path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise WorkbenchError(f"What {editor} left can't be read: {error}.") from error
 
@@ -54,8 +54,9 @@ def _run(app: App[Any], command: list[str]) -> int | OSError:
         raise WorkbenchError("This terminal can't be lent to another program.") from error
 
 
-def _shown(text: str) -> str:
-    """The text, if every sign of it can be shown. Raises WorkbenchError."""
+def check_signs(text: str) -> str:
+    """The text, if every sign of it can be shown, and none would be followed by a terminal.
+    Raises WorkbenchError."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not all(c.isprintable() or c == "\t" for c in line):
             raise WorkbenchError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, ClassVar
 
 from rich.table import Table
@@ -41,7 +42,8 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, about: Screen[Any], title: str) -> None:
         super().__init__()
-        self._about = inspect.cleandoc(about.__doc__ or "")
+        # Its lines are as wide as code is, not as this box.
+        self._about = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(about.__doc__ or ""))
         self._table = _keys(about)
         self._title = title
 

@@ -60,7 +60,7 @@ class Pick(ModalScreen[str | None]):
         columns = (Column("", min(40, max(12, widest)), grow=1), Column("", 20, grow=2))
         with Vertical(id="picking") as box:
             box.border_title = visible(self._title, one_line=True)
-            box.border_subtitle = "enter takes it, escape leaves"
+            box.border_subtitle = "enter takes it, page down reads on, escape leaves"
             yield Input(id="wanted", placeholder="type to narrow the list")
             table = RowTable(columns)
             table.can_focus = False

@@ -110,6 +110,10 @@ class RowTable(ScrollView, can_focus=True):
         if self.count:
             self.post_message(self.Moved(self, new))
 
+    def on_resize(self) -> None:
+        """The cursor stays in view, however few lines are left."""
+        self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
+
     def action_move(self, by: int) -> None:
         self.cursor = max(0, min(self.count - 1, self.cursor + by))
 

@@ -14,6 +14,7 @@ from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests import tiny
 from tests.polling import eventually
+from tests.screens.conftest import shown
 from workbench.config import loading
 from workbench.data.importing import Options, import_files
 from workbench.workspace import Workspace
@@ -136,7 +137,7 @@ async def test_a_dataset_is_taken_to_the_config_which_is_changed_undone_and_save
         assert "* 64" in table(pilot)[1]
         await pilot.press("enter", *"much", "enter")
         await pilot.pause()
-        assert "lora.rank" in said(pilot)
+        assert "! lora.rank: " in shown(pilot, "#help")
         await pilot.press("escape")
         assert "* 64" in table(pilot)[1]
         await pilot.press("u")

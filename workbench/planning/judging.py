@@ -83,6 +83,7 @@ def _of_base(
     if worth.scale is not None:
         yield "lora.alpha", f"scale {worth.scale:.3g}"
     if known.base is None:
+        yield "model.base", "not known here"
         return
     yield "model.base", f"{count(known.base.parameters)} parameters"
     if worth.trained_parameters is not None and worth.trained_share is not None:
@@ -94,13 +95,18 @@ def _of_base(
 
 
 def _of_rows(config: RunConfig, known: Circumstances) -> Iterator[tuple[str, str]]:
+    path = "data.mixture" if config.data.mixture else "data.dataset"
     if known.dataset is None:
+        if config.data.mixture or config.data.dataset:
+            yield path, "not known here"
         return
-    yield "data.dataset", f"{known.dataset.train:,} rows + {known.dataset.validation:,}"
+    yield path, f"{known.dataset.train:,} rows + {known.dataset.validation:,}"
     if lengths := known.dataset.lengths.get(TRAIN):
         kept = lengths.at(config.data.max_length, config.data.too_long)
         most = f"longest {lengths.longest:,}"
-        yield "data.max_length", f"{kept.cut:,} rows longer" if kept.cut else most
+        yield "data.max_length", f"{_many(kept.cut, 'row')} longer" if kept.cut else most
+    else:
+        yield "data.max_length", "rows not measured"
 
 
 def _of_steps(config: RunConfig, worth: Effective) -> Iterator[tuple[str, str]]:
@@ -109,11 +115,18 @@ def _of_steps(config: RunConfig, worth: Effective) -> Iterator[tuple[str, str]]:
     if worth.tokens_a_step is not None:
         yield "training.accumulation", f"{worth.tokens_a_step:,.0f} tokens a step"
     if worth.total_steps is not None:
-        yield "training.epochs", f"{worth.total_steps:,} steps"
-    if worth.warmup_steps is not None:
-        yield "training.warmup_ratio", f"{worth.warmup_steps:,} steps"
+        if config.training.max_steps is None:
+            yield "training.epochs", _many(worth.total_steps, "step")
+        elif worth.steps_an_epoch:
+            epochs = worth.total_steps / worth.steps_an_epoch
+            yield "training.max_steps", f"{epochs:.2g} epoch{'' if epochs == 1 else 's'}"
+            yield "training.epochs", "max_steps counts"
+    if worth.warmup_steps is not None and config.training.warmup_steps is None:
+        yield "training.warmup_ratio", _many(worth.warmup_steps, "step")
+    elif worth.warmup_steps is not None:
+        yield "training.warmup_ratio", "warmup_steps counts"
     if worth.validations is not None:
-        yield "evaluation.every", f"{worth.validations:,} validations"
+        yield "evaluation.every", _many(worth.validations, "validation")
 
 
 def _of_disk(worth: Effective) -> Iterator[tuple[str, str]]:
@@ -123,6 +136,10 @@ def _of_disk(worth: Effective) -> Iterator[tuple[str, str]]:
         yield "checkpoints.keep", f"{size(worth.run_bytes)} on disk"
     if worth.result_bytes is not None:
         yield "checkpoints.result", f"{size(worth.result_bytes)}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def count(number: int) -> str:
