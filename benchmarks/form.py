@@ -17,9 +17,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
 from textual import events
 from textual.strip import Strip
+from textual.widgets import Input
 
 from screens.app import WorkbenchApp
 from screens.config import ConfigScreen
@@ -65,8 +67,7 @@ async def measure(workspace: Workspace, base: str, size: tuple[int, int], keys: 
     app.config_path = str(config)
     began = time.perf_counter()
     async with app.run_test(size=size) as pilot:
-        form = app.screen
-        assert isinstance(form, ConfigScreen)
+        form = cast(ConfigScreen, app.screen)
         await judged(form)
         opened = time.perf_counter() - began
         form.apply_filter(FIELD)
@@ -75,10 +76,10 @@ async def measure(workspace: Workspace, base: str, size: tuple[int, int], keys: 
         drawn, told = [], []
         line = watch(form.fields)
         for number in range(keys):
-            wanted = f" {'* 32' if number % 2 == 0 else '16'} "
+            more = number % 2 == 0
             began = time.perf_counter()
-            app.post_message(events.Key("right" if number % 2 == 0 else "left", None))
-            while wanted not in line[0]:
+            app.post_message(events.Key("right" if more else "left", None))
+            while ("* 32" in line[0]) is not more:
                 await asyncio.sleep(0)
             drawn.append(time.perf_counter() - began)
             await judged(form)
@@ -86,9 +87,10 @@ async def measure(workspace: Workspace, base: str, size: tuple[int, int], keys: 
             await asyncio.sleep(0.02)
         began = time.perf_counter()
         app.post_message(events.Key("p", "p"))
-        while not isinstance(app.screen, Pick):
+        while not (isinstance(app.screen, Pick) and app.screen.query(Input)):
             await asyncio.sleep(0)
         presets = time.perf_counter() - began
+        await pilot.pause()
     figures = (statistics.median(drawn), max(drawn), statistics.median(told), max(told))
     return [1000 * seconds for seconds in (*figures, opened, presets)]
 
@@ -121,7 +123,9 @@ def main() -> None:
         for name, base in bases.items():
             for size in SIZES:
                 found = asyncio.run(measure(workspace, base, size, keys))
-                cells = "".join(f"{f:{w}.1f}" for f, w in zip(found, (9, 7, 9, 7, 9, 9)))
+                cells = "".join(
+                    f"{f:{w}.1f}" for f, w in zip(found, (9, 7, 9, 7, 9, 9), strict=True)
+                )
                 print(f"{name:15} {size[0]:3}x{size[1]} {cells}")
 
 

@@ -29,6 +29,11 @@ class ConfigCompare(ConfigFiles):
         Binding("t", "take", "Take theirs", show=False, id="config.take", priority=True),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._presets: dict[str, Preset] = {}
+        """By name, those that were offered last."""
+
     @property
     def field(self) -> ConfigField | None:
         """The field under the cursor."""
@@ -49,14 +54,14 @@ class ConfigCompare(ConfigFiles):
 
     def action_preset(self) -> None:
         """Take a starting point for this base, and see what it changes."""
-        if not self._presets():
+        if self.circumstances is None or self.circumstances.base is None:
             self.notify("Presets are made from the base's config.json, which isn't known here.")
             return
         title = "Start from a preset of this base"
-        self.app.push_screen(Pick(title, self._preset_choices()), self._take_preset)
+        self.app.push_screen(Pick(title, self._preset_choices), self._take_preset)
 
     def _take_preset(self, name: str | None) -> None:
-        preset = self._presets().get(name or "")
+        preset = self._presets.get(name or "")
         if preset is None:
             return
         before = self.draft.config
@@ -70,35 +75,31 @@ class ConfigCompare(ConfigFiles):
         said = f"{preset.name}: = shows what it changed, u takes it back."
         self.notify(said if changed else f"{preset.name} changes nothing.", markup=False)
 
-    def _presets(self) -> dict[str, Preset]:
-        """By name: LoRA and QLoRA for this base, in general and by task."""
+    def _preset_choices(self) -> list[Choice]:
+        """LoRA and QLoRA for this base, in general and by task. It takes up to a second."""
         known = self.circumstances
         if known is None or known.base is None:
-            return {}
-        found = {}
+            return []
+        found: dict[str, Preset] = {}
         for task in ("", *presets.TASKS):
             for quantised in (False, True):
                 made = presets.preset(
                     known.base, quantised=quantised, task=task, circumstances=known
                 )
                 found[made.name] = made
-        return found
-
-    def _preset_choices(self) -> list[Choice]:
+        self._presets = found
         choices = []
-        for name, preset in self._presets().items():
-            then = presets.apply(self.draft.config, preset)
-            differ = [
-                f.path
-                for f in loading.fields()
-                if loading.value_at(then, f.path) != loading.value_at(self.draft.config, f.path)
-            ]
+        for name, preset in found.items():
+            differ = [d.path for d in presets.differences(self.draft.config, preset)]
             short = ", ".join(path.rpartition(".")[2] for path in differ) or "nothing"
             choices.append(Choice(name, f"changes {short}", _about(preset, differ)))
         return choices
 
     def action_compare(self) -> None:
         """Show beside each field what it is in a preset, a run, a saved config."""
+        self.app.push_screen(Pick("Compare with", self._comparable), self._compare_with)
+
+    def _comparable(self) -> list[Choice]:
         choices = [Choice(_NOTHING, "each field's own")]
         if self.draft.saved is not None:
             choices.append(Choice(_SAVED, str(self.draft.path)))
@@ -106,7 +107,7 @@ class ConfigCompare(ConfigFiles):
         choices += [Choice(name, "a run") for name in reversed(runs.ids(self.workspace))]
         for path in sorted(self.workspace.configs.glob("*.yaml")):
             choices.append(Choice(path.stem, "a saved config", str(path)))
-        self.app.push_screen(Pick("Compare with", choices), self._compare_with)
+        return choices
 
     def _compare_with(self, name: str | None) -> None:
         if name is None:
@@ -125,11 +126,11 @@ class ConfigCompare(ConfigFiles):
             return None
         if name == _SAVED and self.draft.saved is not None:
             return Other(name, self.draft.saved)
-        if preset := self._presets().get(name):
+        if preset := self._presets.get(name):
             return Other(name, presets.apply(self.draft.config, preset))
         if name in runs.ids(self.workspace):
             return Other(name, runs.load_config(self.workspace.runs / name))
-        return Other(name, loading.load(loading.config_path(self.workspace, name)))
+        return Other(name, loading.load_fields(loading.config_path(self.workspace, name)))
 
     def action_take(self) -> None:
         """Set the field to what it is in the config that is compared with."""

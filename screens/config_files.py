@@ -134,6 +134,9 @@ class ConfigFiles(WorkbenchScreen):
 
     def action_open(self) -> None:
         """Open a config of the workspace, or a run's."""
+        self.app.push_screen(Pick("Open a config", self._openable), self._open_chosen)
+
+    def _openable(self) -> list[Choice]:
         choices = [
             Choice(path.stem, "saved", str(path))
             for path in sorted(self.workspace.configs.glob("*.yaml"))
@@ -142,10 +145,7 @@ class ConfigFiles(WorkbenchScreen):
             Choice(name, "the config of a run", str(self.workspace.runs / name / runs.CONFIG))
             for name in reversed(runs.ids(self.workspace))
         ]
-        if choices:
-            self.app.push_screen(Pick("Open a config", choices), self._open_chosen)
-        else:
-            self.notify("No config is saved yet, and there is no run; O opens a path.")
+        return choices
 
     def _open_chosen(self, name: str | None) -> None:
         if name is None:
@@ -213,7 +213,7 @@ class ConfigFiles(WorkbenchScreen):
             if chosen == _AGAIN:
                 mend()
 
-        self.app.push_screen(Pick("It can't be used as it is", choices), go_on)
+        self.app.push_screen(Pick("It can't be used as it is", lambda: choices), go_on)
 
     def action_start(self) -> None:
         """Start a run with this config; asks first."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from screens.widgets.in_order import Line
 from screens.widgets.row_table import Column, RowTable
 from workbench.text import visible
 
@@ -25,6 +27,13 @@ class Choice:
     about: str = ""
     more: str = ""
     """What is shown below while it is under the cursor."""
+
+
+@dataclass
+class _Found(Message):
+    """What there is to choose from."""
+
+    choices: Sequence[Choice]
 
 
 class Pick(ModalScreen[str | None]):
@@ -49,20 +58,22 @@ class Pick(ModalScreen[str | None]):
         Binding("escape", "dismiss(None)", "Leave", priority=True),
     ]
 
-    def __init__(self, title: str, choices: Sequence[Choice]) -> None:
+    def __init__(self, title: str, find: Callable[[], Sequence[Choice]]) -> None:
+        """`find` is called in a thread: the list is there at once, and what is typed narrows it
+        when it comes."""
         super().__init__()
         self._title = title
-        self._choices = choices
-        self._shown = list(choices)
+        self._find = find
+        self._choices: Sequence[Choice] = ()
+        self._found = self._taken = False
+        self._shown: list[Choice] = []
 
     def compose(self) -> ComposeResult:
-        widest = max((len(choice.name) for choice in self._choices), default=0)
-        columns = (Column("", min(40, max(12, widest)), grow=1), Column("", 20, grow=2))
         with Vertical(id="picking") as box:
             box.border_title = visible(self._title, one_line=True)
             box.border_subtitle = "enter takes it, page down reads on, escape leaves"
-            yield Input(id="wanted", placeholder="type to narrow the list")
-            table = RowTable(columns)
+            yield Line(id="wanted", placeholder="type to narrow the list")
+            table = RowTable(())
             table.can_focus = False
             yield table
             with VerticalScroll(id="below", can_focus=False):
@@ -71,6 +82,21 @@ class Pick(ModalScreen[str | None]):
     def on_mount(self) -> None:
         self.set_focus(self.query_one(Input))
         self._narrow("")
+        self._look()
+
+    @work(thread=True, exit_on_error=False)
+    def _look(self) -> None:
+        self.post_message(_Found(self._find()))
+
+    @on(_Found)
+    def _show(self, message: _Found) -> None:
+        self._choices, self._found = message.choices, True
+        widest = max((len(choice.name) for choice in self._choices), default=0)
+        table = self.query_one(RowTable)
+        table.columns = (Column("", min(40, max(12, widest)), grow=1), Column("", 20, grow=2))
+        self._narrow(self.query_one(Input).value)
+        if self._taken:
+            self._take()
 
     def action_move(self, by: int) -> None:
         self.query_one(RowTable).action_move(by)
@@ -96,12 +122,17 @@ class Pick(ModalScreen[str | None]):
     @on(RowTable.Moved)
     def _tell(self) -> None:
         choice = self._marked
-        text = "Nothing matches." if choice is None else choice.more or choice.about
+        text = "looking …"
+        if self._found:
+            text = "Nothing matches." if self._choices else "There is none yet."
+        if choice is not None:
+            text = choice.more or choice.about
         self.query_one("#more", Static).update(visible(text))
         self.query_one("#below").scroll_home(animate=False)
 
     @on(Input.Submitted, "#wanted")
     def _take(self) -> None:
+        self._taken = not self._found
         if (choice := self._marked) is not None:
             self.dismiss(choice.name)
 

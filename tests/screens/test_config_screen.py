@@ -184,13 +184,11 @@ async def test_a_preset_is_taken_as_one_change_and_what_it_changed_is_shown(
 ) -> None:
     async with form(workspace) as pilot:
         before = screen(pilot).draft.config
-        await pilot.press("p")
-        await pilot.pause()
-        box = pilot.app.screen.query_one("#wanted", Input)
-        box.value = "qlora extraction"
-        await pilot.pause()
-        assert "lora.rank = " in shown(pilot, "#more")
+        await pilot.press("p", *"qlora extraction")
+        await until(pilot, lambda: "lora.dropout = " in shown(pilot, "#more"))
+        assert "* model.quantization = nf4" in shown(pilot, "#more")
         await pilot.press("enter")
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
         await judged(pilot)
         now = screen(pilot).draft.config
         assert now.model.quantization == "nf4" and now.data.dataset == before.data.dataset
@@ -208,12 +206,9 @@ async def test_it_is_compared_with_another_config_whose_values_are_taken(
 ) -> None:
     (workspace.configs / "theirs.yaml").write_text("lora: {rank: 64, alpha: 128}\n")
     async with form(workspace) as pilot:
-        await pilot.press("c")
+        await pilot.press("c", *"theirs", "enter")
+        await until(pilot, lambda: "fields differ" in said(pilot))
         await pilot.pause()
-        pilot.app.screen.query_one("#wanted", Input).value = "theirs"
-        await pilot.press("enter")
-        await pilot.pause()
-        assert "fields differ" in said(pilot)
         assert line(pilot, "rank").split()[-1] == "64"
         await find(pilot, "lora.rank")
         await pilot.press("t")
