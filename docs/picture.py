@@ -2,6 +2,7 @@
 
 .venv/bin/python docs/picture.py WORKSPACE monitor [RUN]
 .venv/bin/python docs/picture.py WORKSPACE datasets DATASET     near-duplicates are looked for
+.venv/bin/python docs/picture.py WORKSPACE config CONFIG
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from textual.widgets import Static
 
 from screens.app import WorkbenchApp
 from screens.widgets.line_chart import LineChart
+from workbench.config.loading import config_path
 from workbench.workspace import Workspace
 
 
@@ -45,9 +47,21 @@ async def datasets(workspace: Workspace, dataset: str | None) -> str:
         return app.export_screenshot(title="workbench")
 
 
+async def config(workspace: Workspace, name: str | None) -> str:
+    """The form with a config that something is advised of, as SVG."""
+    app = WorkbenchApp(workspace, mode="config")
+    app.config_path = str(config_path(workspace, name or ""))
+    async with app.run_test(size=(140, 40)) as pilot:
+        while getattr(app.screen, "judgement", None) is None:
+            await pilot.pause(0.1)
+        await pilot.press("n")
+        await pilot.pause(1)
+        return app.export_screenshot(title="workbench")
+
+
 def main() -> None:
     workspace, name, *wanted = sys.argv[1:]
-    draw = {"monitor": monitor, "datasets": datasets}[name]
+    draw = {"monitor": monitor, "datasets": datasets, "config": config}[name]
     svg = asyncio.run(draw(Workspace.find(workspace), wanted[0] if wanted else None))
     # The picture is to be seen without a network: no fonts from elsewhere.
     svg = re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL)

@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker, WorkerState
 
+from screens.widgets.in_order import Line
 from workbench import faults
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -54,7 +55,7 @@ class WorkbenchScreen(Screen[Any]):
         with Vertical(id="body"):
             yield from self.compose_body()
         placeholder = f"filter {self.FILTER}: enter applies, escape shows all"
-        line = Input(id="filter", placeholder=placeholder)
+        line = Line(id="filter", placeholder=placeholder)
         line.display = False
         yield line
         yield Footer(compact=True, show_command_palette=False)

@@ -300,6 +300,8 @@ class ConfigScreen(ConfigAdvice):
 
     def ask(self, what: str, text: str, take: Callable[[str], None]) -> None:
         self._take = take
+        # A notice would lie on the line.
+        self.app.clear_notifications()
         box = self.query_one("#value", Input)
         box.suggester = None
         self._asked = Text.assemble(

@@ -110,8 +110,11 @@ class ConfigAdvice(ConfigCompare):
         base's or dataset's, or `again`."""
         config = self.draft.config
         key = known.key(config)
-        if key != self._key:
-            self._known = None
+        if key != self._key and self.judgement is not None:
+            # Nothing of another base or other rows stays in view.
+            self._known = self.judgement = None
+            self.show_forecast()
+            self.show_judgement()
         if again or key != self._key:
             self._key = key
             self._gather(config, key)
@@ -177,6 +180,7 @@ class ConfigAdvice(ConfigCompare):
     def action_advice(self) -> None:
         """To all that is advised, and back to the fields."""
         self.toggle_class("-advised")
+        self.app.clear_notifications()
         self.focus_body()
         self.call_after_refresh(self.show_forecast)
         self.call_after_refresh(self.show_judgement)

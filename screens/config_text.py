@@ -212,7 +212,7 @@ def about_field(
     if choices:
         out.append(visible(f"\nchoices: {', '.join(choices[:6])}"))
     if len(value) > _CELL:
-        out.append(visible(f"\nnow: {value}", one_line=True))
+        out.append(f"\nnow: {visible(value, one_line=True)}")
     if field.source:
         out.append(f"\nsource: {field.source}", "dim")
     return out

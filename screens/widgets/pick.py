@@ -18,6 +18,9 @@ from screens.widgets.in_order import Line
 from screens.widgets.row_table import Column, RowTable
 from workbench.text import visible
 
+_FEW = 16
+"""Lines of a screen from which on a frame and several lines of what is said have room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -48,8 +51,11 @@ class Pick(ModalScreen[str | None]):
         #wanted { height: 1; border: none; padding: 0 1; background: $boost; }
         #below { height: auto; max-height: 9; border-top: solid $foreground 40%; }
         #more { height: auto; padding: 0 1; }
+        &.-few #picking { height: 100%; max-height: 100%; border: none; }
+        &.-few #below { max-height: 2; border-top: none; background: $panel; }
     }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-few"), (_FEW, "-enough")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "Down", show=False, priority=True),
         Binding("up", "move(-1)", "Up", show=False, priority=True),

@@ -100,4 +100,45 @@ def test_values_are_written_as_settings_take_them() -> None:
     for path, value in (("lora.target_modules", ["q_proj", "v_proj"]), ("lora.dora", True)):
         config = loading.default_config([f"{path}={as_text(value)}"])
         assert loading.value_at(config, path) == value
+    tokens = ["a,b", " c", "#d", "e"]
+    config = loading.default_config([f"model.new_tokens={as_text(tokens)}"])
+    assert config.model.new_tokens == tokens
     assert as_text(None) == ""
+
+
+def test_undo_of_an_opened_file_goes_back_to_the_file_before(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("name: first\n")
+    second.write_text("name: second\n")
+    draft = Draft()
+    draft.open(first)
+    draft.set(["lora.rank=8"])
+    draft.open(second)
+    assert draft.path == second and draft.is_saved
+    draft.undo()
+    assert draft.path == first and draft.config.lora.rank == 8 and not draft.is_saved
+    draft.redo()
+    assert draft.path == second and draft.is_saved
+
+
+def test_what_is_not_saved_is_kept_and_restored_with_its_file(tmp_path: Path) -> None:
+    path, kept = tmp_path / "mine.yaml", tmp_path / ".draft.json"
+    path.write_text("# why\nname: mine\n")
+    draft = Draft()
+    draft.keep(kept)
+    assert not kept.exists()
+    draft.open(path)
+    draft.set(["lora.rank=8"])
+    draft.keep(kept)
+    again = Draft()
+    assert again.restore(kept)
+    assert again.path == path and again.config == draft.config and not again.is_saved
+    assert again.text.startswith("# why")
+    path.write_text("name: theirs\n")
+    assert again.changed_outside(path)
+    assert again.undo() and again.config.lora.rank == 16
+    draft.save(path)
+    draft.keep(kept)
+    assert not kept.exists()
+    kept.write_text("rubbish")
+    assert not Draft().restore(kept)

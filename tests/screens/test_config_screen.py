@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -322,3 +323,79 @@ async def test_q_queues_a_run_after_it_was_asked(
         await pilot.press("y")
         await until(pilot, lambda: "is queued" in said(pilot))
         assert [entry.run for entry in entries.read(workspace)] == ["mine-0001"]
+
+
+async def test_keys_that_come_at_once_are_acted_on_in_their_order(workspace: Workspace) -> None:
+    async with form(workspace) as pilot:
+        await find(pilot, "lora.")
+        keys = ["j", "enter", "6", "4", "enter"]
+        for key in keys:
+            pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: screen(pilot).draft.config.lora.alpha == 64)
+        assert pilot.app.current_mode == "config"
+        assert screen(pilot).draft.config.lora.rank == 16
+
+
+async def test_what_is_not_saved_is_there_again_after_leaving(workspace: Workspace) -> None:
+    path = workspace.configs / "mine.yaml"
+    async with form(workspace) as pilot:
+        screen(pilot).apply(["lora.rank=8"])
+        await pilot.press("q")
+    assert "rank" not in path.read_text()
+    app = WorkbenchApp(workspace, mode="config")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await judged(pilot)
+        assert screen(pilot).draft.config.lora.rank == 8 and "not saved" in shown(pilot, "#state")
+        assert "wasn't saved" in said(pilot)
+        await pilot.press("s")
+        await pilot.pause()
+        assert loading.load(path).lora.rank == 8 and "# small" in path.read_text()
+    assert not (workspace.configs / ".draft.json").exists()
+
+
+async def test_a_sweep_is_told_and_kept_and_queued_as_one(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workbench.queue import attendance, entries
+
+    monkeypatch.setattr(attendance, "start", lambda workspace: None)
+    path = workspace.configs / "mine.yaml"
+    path.write_text(path.read_text() + "sweep: {fields: {lora.rank: [8, 4]}, budget: 2}\n")
+    async with form(workspace) as pilot:
+        assert "with a sweep" in shown(pilot, "#state")
+        assert "sweep: 8, 4" in line(pilot, "rank")
+        screen(pilot).apply(["lora.dropout=0.1"])
+        await pilot.press("Q")
+        assert "Save it first" in said(pilot)
+        await pilot.press("s")
+        await pilot.pause()
+        assert "sweep: {fields" in path.read_text()
+        await pilot.press("Q")
+        await pilot.pause()
+        assert "lora.rank" in shown(pilot, "#question")
+        await pilot.press("y")
+        await until(pilot, lambda: "2 runs are queued" in said(pilot))
+        assert len(entries.read(workspace)) == 2
+
+
+async def test_at_80x24_nothing_that_matters_is_cut_off(workspace: Workspace) -> None:
+    async with form(workspace, (80, 24)) as pilot:
+        screen(pilot).apply(["training.learning_rate=0.05", "lora.alpha=512"])
+        await judged(pilot)
+        line = pilot.app.screen.query_one("#summary")
+        text = shown(pilot, "#summary")
+        assert len(text) <= line.content_size.width and "warning" in text or " W" in text
+        assert all(0 < key.region.right <= 80 for key in pilot.app.screen.query("FooterKey"))
+        await pilot.press("a")
+        await pilot.pause()
+        help = pilot.app.screen.query_one("#help")
+        assert "source:" in shown(pilot, "#help") and help.size.height == help.virtual_size.height
+
+
+async def test_in_a_pane_of_ten_lines_there_are_fields_and_choices(workspace: Workspace) -> None:
+    async with form(workspace, (80, 10)) as pilot:
+        assert screen(pilot).fields.size.height >= 4
+        await pilot.press("c")
+        await until(pilot, lambda: pilot.app.screen.query_one(RowTable).count > 2)
+        await pilot.pause()
+        assert pilot.app.screen.query_one(RowTable).size.height >= 3

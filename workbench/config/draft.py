@@ -216,8 +216,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, list):
         text = ", ".join(map(str, value))
         # A name with a comma in it would be two.
-        plain = all(isinstance(item, str) and item and not set(item) & _APART for item in value)
-        return text if plain else loading.value_text(value)
+        apart = any(isinstance(item, str) and (not item or set(item) & _APART) for item in value)
+        return loading.value_text(value) if apart else text
     if isinstance(value, dict):
         return ", ".join(f"{name}={as_text(of)}" for name, of in value.items())
     return "" if value is None else str(value)
