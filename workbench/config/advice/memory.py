@@ -71,7 +71,7 @@ def _by_part(forecast: Forecast) -> str:
     "model.base",
     when="the forecast is more than what is free",
     why="The rehearsal would run out of memory before the first step.",
-    source="the forecast of memory, docs/memory.md; what is free by NVML or the kernel",
+    source="the forecast of memory, docs/forecast.md; what is free by NVML or the kernel",
     mend="in this order until it fits: fewer rows at once; activations computed again; an adapter "
     "in place of full fine-tuning; the base in 4 bits; an optimiser in 8 bits, on a GPU paged; "
     "smaller batches of validation; rank 16",

@@ -29,7 +29,8 @@ Some settings are of your rows and your machine:
 - **Batch and checkpointing**: the most rows at once that the [forecast of memory](forecast.md) finds
   room for, 16 to a step; activations are recomputed only where two rows don't fit without. Where
   the machine's memory isn't known: by the base's size.
-- **Epochs**: 3 below 10,000 rows, else 1. Validation four times an epoch.
+- **Epochs**: 3 below 10,000 rows, else 1. Validation four times an epoch, from 500 steps on
+  with a checkpoint each time; of 3 epochs the best step is kept.
 
 This page is written by `workbench config presets --markdown`.
 """
