@@ -172,7 +172,12 @@ def test_a_section_that_stands_twice_is_an_error(written: Written) -> None:
 
 @pytest.mark.parametrize(
     ("given", "line"),
-    [("a: 1\nb: [1, 2\nc: 3\n", 2), ("a:\n\tb: 1\n", 2), ("\na: 'x\nb: y\n", 2), ("a: 1\nb: \x1b\n", 2)],
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", 2),
+        ("a:\n\tb: 1\n", 2),
+        ("\na: 'x\nb: y\n", 2),
+        ("a: 1\nb: \x1b\n", 2),
+    ],
 )
 def test_a_syntax_error_names_file_and_line(written: Written, given: str, line: int) -> None:
     path = written(given)

@@ -10,7 +10,6 @@ from typing import Any
 from workbench.config import loading, rewriting, saving, yaml_reading
 from workbench.config.fields import ConfigField, value_at
 from workbench.config.schema import RunConfig
-from workbench.errors import WorkbenchError
 from workbench.files import write_text
 
 _MOST = 200
@@ -110,7 +109,9 @@ class Draft:
 
     def changed_outside(self, path: Path) -> bool:
         """Whether there is a file that isn't as this draft read or wrote it last."""
-        return path.exists() and (path != self.path or yaml_reading.file_text(path) != self._written)
+        return path.exists() and (
+            path != self.path or yaml_reading.file_text(path) != self._written
+        )
 
     def save(self, path: Path) -> None:
         """Write the config to a file. Raises WorkbenchError when it can't be written."""
