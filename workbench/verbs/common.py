@@ -132,7 +132,7 @@ def open_app(
 
 def width() -> int:
     """Columns that sentences are wrapped to: the terminal's, within what reads well."""
-    return max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
+    return max(40, min(100, shutil.get_terminal_size().columns))
 
 
 def say(text: str) -> None:
