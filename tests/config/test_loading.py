@@ -171,7 +171,13 @@ def test_a_section_that_stands_twice_is_an_error(written: Written) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "line"), [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a:\n\tb: 1\n", 2), ("a: 'x\n", 2)]
+    ("given", "line"),
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", 2),
+        ("a:\n\tb: 1\n", 2),
+        ("\na: 'x\nb: y\n", 2),
+        ("a: 1\nb: \x1b\n", 2),
+    ],
 )
 def test_a_syntax_error_names_file_and_line(written: Written, given: str, line: int) -> None:
     path = written(given)
@@ -187,7 +193,7 @@ def test_a_syntax_error_names_file_and_line(written: Written, given: str, line: 
         ("- name: a\n", "top level must be"),
         ("just text\n", "top level must be"),
         (f"training:\n  seed: {10**4000}{10**4000}\n", "thousands of digits"),
-        ("[" * 3000, "not valid YAML"),
+        ("[" * 3000, "nested too deeply"),
         ("name: a\n---\nname: b\n", "not valid YAML"),
         ("!!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],
@@ -271,11 +277,28 @@ def test_a_value_is_read_as_a_person_means_it(
 
 def test_a_file_that_is_no_utf8_or_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
-    path.write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(WorkbenchError, match="not valid YAML"):
+    path.write_bytes(b"\nname: caf\xe9\n")
+    with pytest.raises(WorkbenchError, match=r"line 2: it is not UTF-8 text"):
         loading.load(path)
     with pytest.raises(WorkbenchError, match="it is a folder"):
         loading.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("name: run\n".encode("utf-16"), "UTF-16"),
+        (b"name: \0\0\n", "binary file"),
+        (b"#" * (5 << 20), "it is no config"),
+    ],
+)
+def test_a_file_that_is_no_text_of_a_config_is_refused(
+    tmp_path: Path, given: bytes, reason: str
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(given)
+    with pytest.raises(WorkbenchError, match=reason):
+        loading.load(path)
 
 
 def test_aliases_that_grow_without_end_are_refused_at_once(written: Written) -> None:
@@ -355,7 +378,8 @@ def test_a_setting_is_read_as_its_field_needs_it(setting: str, value: Any) -> No
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("lora.rank", "write it as path=value"),
+        ("lora.rank", "is no setting"),
+        ("=8", "is no setting"),
         ("lora.rnak=3", r"lora\.rnak: there is no such field\. Did you mean lora\.rank\?"),
         ("lr=3", r"Did you mean training\.learning_rate"),
         ("training.learning_rate=fast", r"training\.learning_rate: .*number"),

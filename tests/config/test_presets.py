@@ -250,6 +250,18 @@ def test_few_rows_are_said_to_be_few(facts: Facts) -> None:
     made = presets.preset(facts(EIGHT_B), quantised=False, circumstances=around(80, many))
     assert values(made)["training.epochs"] == 1
     assert "evaluation.every" not in values(made)
+    assert "checkpoints.every" not in values(made)
+
+
+def test_a_long_run_has_checkpoints_and_several_epochs_keep_the_best_step(facts: Facts) -> None:
+    rows = DatasetFacts("rows@1", 8_000, 200)
+    long = values(presets.preset(facts(EIGHT_B), quantised=False, circumstances=around(80, rows)))
+    assert long["checkpoints.every"] == long["evaluation.every"] == 125  # a quarter of 500 steps
+    assert long["checkpoints.result"] == "best"
+    rows = DatasetFacts("rows@1", 50_000, 200)
+    once = values(presets.preset(facts(EIGHT_B), quantised=False, circumstances=around(80, rows)))
+    assert once["checkpoints.every"] == 781
+    assert "checkpoints.result" not in once
 
 
 @pytest.mark.parametrize("task", presets.TASKS)

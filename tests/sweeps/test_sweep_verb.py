@@ -29,7 +29,7 @@ def grid(sweeps: Sweeps, tmp_path: Path) -> Path:
 
 
 def test_three_runs_go_through_the_queue_and_are_compared(
-    sweeps: Sweeps, workspace: Workspace, tmp_path: Path
+    sweeps: Sweeps, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = "fields: {training.learning_rate: [1e-4, 1e-2, 2e-2]}\nbudget: 3"
     made = sweeps.json("sweep", "start", sweeps.write(tmp_path / "small.yaml", text))
@@ -55,6 +55,12 @@ def test_three_runs_go_through_the_queue_and_are_compared(
     shown = sweeps.run("sweep", "show", "small", "--metric", "train_loss")
     assert f"The best is {found['best'][0]}" in shown
     assert "train_loss" in shown and "lower is better" in shown
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = sweeps.run("sweep", "show")
+    monkeypatch.delenv("COLUMNS")
+    assert "No room here for" in narrow
+    table = narrow.splitlines()[1:5]
+    assert "val best" in table[0] and max(map(len, table)) <= 60
     none = sweeps.run("sweep", "show", "--metric", "rouge_l")
     assert "None has a rouge_l yet." in none and "workbench eval RUN" in none
     assert "small-sweep-0001  grid    3/3   3 finished" in sweeps.run("sweep", "list")
@@ -74,6 +80,18 @@ def test_a_plan_shows_the_runs_and_makes_none(
     assert all(run["memory"] > 0 for run in planned["runs"])
     assert not list(workspace.runs.glob("*")) and not workspace.sweeps.exists()
     assert "Its sweep makes 4 runs" in sweeps.run("config", "check", grid)
+
+
+def test_each_run_of_a_plan_is_advised_on(sweeps: Sweeps, tmp_path: Path) -> None:
+    text = "fields: {training.learning_rate: [1e-4, 0.03]}\nbudget: 2"
+    path = sweeps.write(tmp_path / "small.yaml", text)
+    low, high = sweeps.json("sweep", "plan", path)["runs"]
+    rule = "learning-rate-too-high"
+    assert rule not in {found["name"] for found in low["advice"]}
+    assert ("error", rule) in {(found["severity"], found["name"]) for found in high["advice"]}
+    shown = sweeps.run("sweep", "plan", path)
+    assert f"error on run 2: {rule} (training.learning_rate)." in " ".join(shown.split())
+    assert "over 1 field\n" in shown
 
 
 def test_a_plan_with_several_bases_and_one_rate_says_so(

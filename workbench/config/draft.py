@@ -11,8 +11,7 @@ from typing import Any
 from workbench.config import loading, rewriting, saving, yaml_reading
 from workbench.config.fields import ConfigField, value_at
 from workbench.config.schema import RunConfig
-from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, write_text
+from workbench.files import write_text
 
 _MOST = 200
 """Changes that can be taken back."""
@@ -111,7 +110,7 @@ class Draft:
 
     def open(self, path: Path) -> None:
         """Go on with the config in a file. Raises as `loading.load` does, with nothing changed."""
-        text = _read(path)
+        text = yaml_reading.file_text(path)
         config = _parsed(text, str(path))
         self.put(config, Origin(path, config, text, text))
 
@@ -146,7 +145,9 @@ class Draft:
 
     def changed_outside(self, path: Path) -> bool:
         """Whether there is a file that isn't as this draft read or wrote it last."""
-        return path.exists() and (path != self.path or _read(path) != self._origin.written)
+        return path.exists() and (
+            path != self.path or yaml_reading.file_text(path) != self._origin.written
+        )
 
     def save(self, path: Path) -> None:
         """Write the config to a file. Raises WorkbenchError when it can't be written."""
@@ -191,15 +192,6 @@ class Draft:
         if self.other is None:
             return field.default
         return value_at(self.other.config, field.path)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise explain_os_error(error, f"read {path}") from error
-    except ValueError as error:
-        raise WorkbenchError(f"{path} is no UTF-8 text: {error}.") from error
 
 
 def _parsed(text: str, origin: str) -> RunConfig:

@@ -19,7 +19,7 @@ from workbench.config.problems import ConfigError, ConfigProblem, explain
 from workbench.config.schema import RunConfig
 from workbench.config.yaml_reading import EXPONENT
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error, user_path, write_text
+from workbench.files import user_path, write_text
 from workbench.workspace import Workspace
 
 __all__ = [
@@ -104,13 +104,7 @@ def load_fields(path: Path, settings: Iterable[str] = ()) -> RunConfig:
 
 def read(path: Path) -> Written:
     """What stands in a YAML file. Raises WorkbenchError when it can't be read or is no YAML."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise explain_os_error(error, f"read {path}") from error
-    except ValueError as error:
-        raise WorkbenchError(f"{path} is not valid YAML: {error}.") from error
-    return Written(*yaml_reading.read(text, origin=str(path)))
+    return Written(*yaml_reading.read(yaml_reading.file_text(path), origin=str(path)))
 
 
 def parse(
@@ -156,8 +150,10 @@ def lines_of(keys: Sequence[tuple[str, int]]) -> tuple[dict[str, int], list[Conf
 def split_setting(setting: str) -> tuple[str, str]:
     """Path and value of `path=value`. Raises WorkbenchError when it is written otherwise."""
     path, equals, value = setting.partition("=")
-    if not equals:
-        raise WorkbenchError(f"--set {setting}: write it as path=value.")
+    if not equals or not path.strip():
+        raise WorkbenchError(
+            f"{setting!r} is no setting.", "Write it as path=value, such as lora.rank=8."
+        )
     return path.strip(), value
 
 

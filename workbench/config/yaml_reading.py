@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
+import yaml.reader
 
 from workbench.errors import WorkbenchError
+from workbench.files import explain_os_error
+
+MOST = 4 << 20
+"""Bytes of a file that is read at all; configs have a few thousand."""
 
 EXPONENT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+")
 """Numbers such as 2e-4, which YAML 1.1 takes for text."""
@@ -24,10 +30,36 @@ _PLAINER = {
     "that cannot start any token": "A text that begins with such a sign needs quotes.",
     "found undefined alias": "A text that begins with * needs quotes.",
     "expected a single document": "Keep one of them: --- begins another.",
-    "while scanning a quoted scalar": "A quote is never closed.",
+    "while scanning a quoted scalar": "The quote that opens there is never closed.",
+    "expected ',' or '": "The bracket that opens there is not closed, or lacks a comma.",
     "constructor for the tag": "A text that begins with ! needs quotes.",
 }
 """What to do about an error, by a piece of the parser's own words."""
+
+
+def file_text(path: Path) -> str:
+    """What stands in a config's file. Raises WorkbenchError for a file that can't be read, or that
+    is no text."""
+    try:
+        if path.is_dir():
+            raise WorkbenchError(f"{path} can't be read: it is a folder.", "Name the config in it.")
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    if len(data) > MOST:
+        raise WorkbenchError(f"{path} has more than {MOST >> 20} MiB: it is no config.")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise WorkbenchError(f"{path} is UTF-16, not UTF-8 text.", "Save it as UTF-8.")
+    if b"\0" in data:
+        raise WorkbenchError(f"{path} is a binary file, not a config.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise WorkbenchError(
+            f"{path}, line {line}: it is not UTF-8 text.", "Save it as UTF-8."
+        ) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,11 +104,17 @@ def read(text: str, *, origin: str) -> tuple[dict[str, Any], list[tuple[str, int
         named = list(_named(node))
         body = loader.construct_document(node) if node else {}
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        advice = next((text for piece, text in _PLAINER.items() if piece in reason), "")
-        raise WorkbenchError(f"{origin}{line}: it is not valid YAML: {reason}.", advice) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _slip(error, origin) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        sign = repr(text[error.position])[1:-1]
+        raise WorkbenchError(
+            f"{origin}, line {line}: it is not valid YAML: the character {sign} can't stand in it.",
+            f'Delete it; in a text in double quotes it is written "{sign}".',
+        ) from error
+    except RecursionError as error:
+        raise WorkbenchError(f"{origin} is not valid YAML: it is nested too deeply.") from error
+    except (yaml.YAMLError, ValueError) as error:
         where = " ".join(str(error).split())
         if "integer string conversion" in where:
             where = "a number in it has thousands of digits"
@@ -88,6 +126,17 @@ def read(text: str, *, origin: str) -> tuple[dict[str, Any], list[tuple[str, int
             f"{origin} holds no config: its top level must be `field: value` pairs."
         )
     return body, named
+
+
+def _slip(error: yaml.MarkedYAMLError, origin: str) -> WorkbenchError:
+    """What the parser says, with the line to look at: of what is never closed, where it opens,
+    since the parser sees it only at the end."""
+    reason = " ".join(part for part in (error.context, error.problem) if part)
+    advice = next((text for piece, text in _PLAINER.items() if piece in reason), "")
+    unclosed = " opens there " in advice
+    mark = error.context_mark if unclosed else error.problem_mark
+    line = f", line {mark.line + 1}" if mark else ""
+    return WorkbenchError(f"{origin}{line}: it is not valid YAML: {reason}.", advice)
 
 
 def _named(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:

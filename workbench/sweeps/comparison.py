@@ -116,12 +116,14 @@ def _figures(member: Member) -> Figures:
     if (log := member.folder / runs.LOG).exists():
         view.feed(read_all(log))
     losses = [_finite(one.loss) for one in view.evaluations]
-    last, best = view.last_step, view.best_evaluation
+    last = view.last_step
+    # Of the run, not of the model that it began with.
+    trained = [e.loss for e in view.evaluations if e.step and math.isfinite(e.loss)]
     # Of the machine: what torch reserved, or the process had, at most.
     peak = view.rehearsed.peak if view.rehearsed else last.memory if last else None
     scores = _scores(runs.newest_scores(member.folder))
     return {
-        "validation_loss": best.loss if best else None,
+        "validation_loss": min(trained, default=None),
         "validation_loss_last": losses[-1] if losses else None,
         "validation_loss_first": losses[0] if losses else None,
         "train_loss": _finite(last.loss) if last else None,

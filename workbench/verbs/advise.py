@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from workbench.config import loading, saving
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.text import visible
-from workbench.verbs.common import add_settings, leaf
+from workbench.verbs.common import add_settings, leaf, width
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -146,11 +145,10 @@ def _show_fix(result: dict[str, Any]) -> None:
 
 def told(found: dict[str, Any]) -> str:
     """A piece of advice as a few lines."""
-    width = max(40, min(100, shutil.get_terminal_size().columns))
 
     def under(text: str) -> str:
         return textwrap.fill(
-            text, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False
+            text, width(), initial_indent="    ", subsequent_indent="    ", break_long_words=False
         )
 
     lines = [f"{found['severity']}: {found['name']} ({found['path']})", under(found["text"])]

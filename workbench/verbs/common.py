@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,11 @@ def open_app(
         ascii=args.ascii,
         compact=compact,
     )
+
+
+def width() -> int:
+    """Columns that sentences are wrapped to: the terminal's, within what reads well."""
+    return max(40, min(100, shutil.get_terminal_size().columns))
 
 
 def say(text: str) -> None:

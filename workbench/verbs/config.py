@@ -16,7 +16,7 @@ from workbench.files import explain_os_error, user_path, write_text
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs import advise, config_import, exposures, forecast, presets
-from workbench.verbs.common import add_settings, group, leaf, table
+from workbench.verbs.common import add_settings, group, leaf, table, width
 from workbench.workspace import Workspace, check_name
 
 _PAGE = "docs/config.md"
@@ -73,7 +73,7 @@ def _show_fields(result: list[dict[str, Any]]) -> None:
     for line, field in zip(lines, result, strict=True):
         choices = f" Choices: {', '.join(field['choices'])}." if field["choices"] else ""
         about = f"{field['help']}{choices} Source: {field['source']}."
-        wrapped = textwrap.wrap(about, 78, initial_indent="    ", subsequent_indent="    ")
+        wrapped = textwrap.wrap(about, width(), initial_indent="    ", subsequent_indent="    ")
         print(visible(line), *wrapped, sep="\n")
 
 
@@ -137,9 +137,16 @@ def _show_changed(result: dict[str, Any]) -> None:
 def _schema(args: argparse.Namespace) -> dict[str, Any]:
     if not args.output:
         return json_schema.json_schema()
-    path = user_path(args.output)
-    write_text(path, json_schema.text())
-    return {"path": str(path)}
+    return {"path": str(_write_to(args.output, json_schema.text()))}
+
+
+def _write_to(name: str, text: str) -> Path:
+    """Write what was asked for; its folder has to be there."""
+    path = user_path(name)
+    if not path.parent.is_dir():
+        raise WorkbenchError(f"There is no folder {path.parent}.", "--output names a file.")
+    write_text(path, text)
+    return path
 
 
 def _show_schema(result: dict[str, Any]) -> None:
@@ -150,10 +157,7 @@ def _docs(args: argparse.Namespace) -> dict[str, Any]:
     """Raises WorkbenchError when the page is not what the schema makes."""
     path, page = user_path(args.output), reference.page()
     if not args.check:
-        if not path.parent.is_dir():
-            raise WorkbenchError(f"There is no folder {path.parent}.", "--output names a file.")
-        write_text(path, page)
-        return {"path": str(path), "written": True}
+        return {"path": str(_write_to(args.output, page)), "written": True}
     try:
         there = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, user_path
 from workbench.text import visible
-from workbench.verbs.common import leaf
+from workbench.verbs.common import leaf, width
 from workbench.workspace import Workspace, check_name
 
 if TYPE_CHECKING:
@@ -189,11 +188,10 @@ def _reason(entry: dict[str, Any]) -> str:
 
 
 def _wrapped(text: str, first: str, other: str) -> str:
-    width = max(40, min(shutil.get_terminal_size((100, 24)).columns, 110))
     return "\n".join(
         textwrap.wrap(
             visible(text, one_line=True),
-            width,
+            width(),
             initial_indent=first,
             subsequent_indent=other,
             break_long_words=False,

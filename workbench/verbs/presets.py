@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import textwrap
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import user_path
 from workbench.text import visible
-from workbench.verbs.common import leaf, table
+from workbench.verbs.common import leaf, say, table, width
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 METHODS = {"lora": False, "qlora": True}
 """Whether the base is quantised."""
-_WIDEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,11 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add what a preset is chosen by."""
     parser.add_argument("--preset", choices=METHODS, help="LoRA, or QLoRA (the base in 4 bits)")
     parser.add_argument("--base", metavar="BASE", help="a folder, a hub id, or default")
-    parser.add_argument("--task", metavar="TASK", help="what it is for, such as summarisation")
+    parser.add_argument(
+        "--task",
+        metavar="TASK",
+        help="what it is for, such as summarisation; `workbench config presets` lists them",
+    )
     parser.add_argument("--dataset", metavar="REF", help="the rows that cutoff and epochs are for")
 
 
@@ -94,13 +96,24 @@ def _made(workspace: Workspace, config: RunConfig, methods: list[str], task: str
     from workbench import base_models
     from workbench.config import presets
     from workbench.config.presets.shapes import facts_of
+    from workbench.data import versions
     from workbench.planning import known
 
+    if config.data.dataset:
+        versions.resolve(workspace, config.data.dataset)  # one that isn't there is refused
     name = config.model.base
     local = user_path(name)
     is_folder = name != base_models.DEFAULT and local.is_dir()
-    facts = facts_of(local if is_folder else base_models.resolve(workspace, name))
-    around = replace(known.gather(workspace, config), base=facts)
+    try:
+        facts = facts_of(local if is_folder else base_models.resolve(workspace, name))
+        around = known.gather(workspace, config)
+    except WorkbenchError:
+        # Of a hub's model its two small files are enough.
+        around = known.gather(workspace, config, fetch=say)
+        if around.base is None:
+            raise
+        facts = around.base
+    around = replace(around, base=facts)
     return [
         presets.preset(facts, quantised=METHODS[method], task=task, circumstances=around)
         for method in methods
@@ -177,7 +190,7 @@ def _show_one(preset: dict[str, Any], first: dict[str, Any] | None) -> None:
     """A preset in full, or what is otherwise than in the one before."""
     from workbench.config.presets import plain as written
 
-    print(visible(f"{preset['name']}: {preset['title']}"))
+    _indent(f"{preset['name']}: {preset['title']}", 0)
     settings, notes = preset["settings"], preset["notes"]
     if first is not None:
         print(visible(f"as {first['name']}, but for"))
@@ -195,7 +208,7 @@ def _show_one(preset: dict[str, Any], first: dict[str, Any] | None) -> None:
     if plain:
         listed = ", ".join(f"{path} {written(f['value'])}" for path, f in plain.items())
         _indent(f"and as by default {listed}", 2)
-    _show_notes(notes, _width())
+    _show_notes(notes, width())
 
 
 def _goes_without_saying(path: str, value: Any, others: str) -> bool:
@@ -208,7 +221,7 @@ def _indent(text: str, column: int) -> None:
     print(
         textwrap.fill(
             visible(text, one_line=True),
-            max(_width(), column + 30),
+            max(width(), column + 30),
             initial_indent=space,
             subsequent_indent=space,
             break_on_hyphens=False,
@@ -219,17 +232,13 @@ def _indent(text: str, column: int) -> None:
 def show_notes(preset: dict[str, Any]) -> None:
     """What is to be known of a preset that a config was made from."""
     print(visible(f"From the preset {preset['name']}; the source of each setting stands above it."))
-    _show_notes(preset["notes"], _width())
+    _show_notes(preset["notes"], width())
 
 
 def _show_notes(notes: list[dict[str, str]], width: int) -> None:
     for note in notes:
         source = f" [{note['source']}]" if note["source"] else ""
         print(textwrap.fill(visible(f"- {note['text']}{source}"), width, subsequent_indent="  "))
-
-
-def _width() -> int:
-    return min(_WIDEST, shutil.get_terminal_size((_WIDEST, 24)).columns)
 
 
 def _show_task(name: str) -> None:
@@ -239,4 +248,4 @@ def _show_task(name: str) -> None:
 
     task = task_of(name)
     for what, text in (("Data", task.data), ("Judged by", task.metric)):
-        print(textwrap.fill(f"{what}: {text}", _WIDEST, subsequent_indent="  "))
+        print(textwrap.fill(f"{what}: {text}", width(), subsequent_indent="  "))

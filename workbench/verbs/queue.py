@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import sys
 import textwrap
 from typing import Any
@@ -16,7 +15,7 @@ from workbench.queue.runner import QueueRunner
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs import advise, exposures
-from workbench.verbs.common import add_settings, group, leaf, say
+from workbench.verbs.common import add_settings, group, leaf, say, width
 from workbench.workspace import Workspace
 
 
@@ -152,14 +151,13 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _show_lines(lines: list[dict[str, Any]]) -> None:
-    width = max(40, shutil.get_terminal_size().columns)
     names = max(len(line["run"]) for line in lines)
     for line in lines:
         number = line["position"] or ("!" if line["status"] == "broken" else "▸")
         head = f"{number:>3}  {line['run']:{names}}  "
         text = visible(line["text"], one_line=True)
         rest = " " * len(head)
-        print(textwrap.fill(text, width, initial_indent=head, subsequent_indent=rest))
+        print(textwrap.fill(text, width(), initial_indent=head, subsequent_indent=rest))
 
 
 def _show_removed(result: dict[str, Any]) -> None:

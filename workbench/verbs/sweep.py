@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, get_args
 
-from workbench.config import loading
-from workbench.config import sweep as sweeps
-from workbench.config.combinations import Combination
-from workbench.config.sweep import Follow, Metric, Range, Swept
+from workbench.config.sweep import Metric
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED
 from workbench.queue import attendance
 from workbench.sweeps import comparison, making, store
-from workbench.text import size, visible
+from workbench.text import visible
 from workbench.tracking.finding import job_reference
 from workbench.tracking.view import ago, duration
 from workbench.verbs.common import add_settings, group, leaf, say, table
+from workbench.verbs.sweep_plan import cell, counted, load, plan, short_names, show_plan
 from workbench.workspace import Workspace
 
 _METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -38,9 +36,9 @@ _HEADERS: dict[Metric, str] = {
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verbs = group(subparsers, "sweep", help="several runs of one config, compared")
-    plan = leaf(verbs, "plan", help="the runs that a sweep would make", run=_plan, show=_show_plan)
+    planned = leaf(verbs, "plan", help="the runs that a sweep would make", run=plan, show=show_plan)
     start = leaf(verbs, "start", help="queue the runs of a sweep", run=_start, show=_show_started)
-    for parser in (plan, start):
+    for parser in (planned, start):
         parser.add_argument("config", metavar="CONFIG", help="a YAML file with `sweep:`, or a name")
         add_settings(parser)
     start.add_argument(
@@ -75,107 +73,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         )
 
 
-def _load(args: argparse.Namespace) -> tuple[Workspace, str, Swept, list[Combination]]:
-    workspace = Workspace.find(args.workspace)
-    path = loading.config_path(workspace, args.config)
-    swept = sweeps.load(path, args.settings)
-    return workspace, str(path), swept, making.plan(workspace, swept, str(path))
-
-
-def _plan(args: argparse.Namespace) -> dict[str, Any]:
-    workspace, path, swept, planned = _load(args)
-    forecasts = _Forecasts(workspace)
-    return {
-        "path": path,
-        "name": swept.config.name,
-        "sweep": swept.sweep.model_dump(),
-        "fields": {path: _over(spec) for path, spec in swept.sweep.fields.items()},
-        "count": len(planned) or swept.sweep.budget,
-        "runs": [{"values": one.values, "memory": forecasts.total(one)} for one in planned],
-        "machine": forecasts.machine,
-        "unknown": sorted(forecasts.unknown),
-        "remarks": making.remarks(planned),
-    }
-
-
-class _Forecasts:
-    """The memory of each run; what is known of a base and a dataset is gathered once."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        from workbench.planning import known
-
-        self._workspace = workspace
-        self._gather = known.gather
-        self._known: dict[str, Any] = {}
-        self.machine: dict[str, Any] = asdict(known.this_machine())
-        self.unknown: set[str] = set()
-
-    def total(self, one: Combination) -> int | None:
-        """Bytes; None where nobody can tell, which `unknown` explains."""
-        config = one.config
-        data = config.data
-        key = repr((config.model.base, config.model.new_tokens, data.dataset, data.mixture))
-        if key not in self._known:
-            self._known[key] = self._gather(self._workspace, config)
-        facts = self._known[key]
-        self.unknown.update(facts.unknown)
-        try:
-            forecast = facts.forecast(config)
-        except WorkbenchError as error:
-            self.unknown.add(error.message)
-            return None
-        return None if forecast is None else forecast.total
-
-
-def _over(spec: Any) -> str:
-    """What a field is varied over, in words."""
-    if isinstance(spec, Range):
-        return f"{spec.min:g} to {spec.max:g}" + (", log scale" if spec.scale == "log" else "")
-    if isinstance(spec, Follow):
-        return f"{spec.times:g} x {spec.of}"
-    return ", ".join(_cell(value) for value in spec.values)
-
-
-def _show_plan(result: dict[str, Any]) -> None:
-    sweep = result["sweep"]
-    print(visible(f"{result['path']}: {sweep['method']} over {len(result['fields'])} fields"))
-    for path, over in result["fields"].items():
-        print(visible(f"  {path}: {over}", one_line=True))
-    if sweep["method"] == "optuna":
-        print(
-            f"Each run is chosen by the {sweep['metric']} of those before it: {result['count']} "
-            f"at most, {sweep['parallel']} at a time."
-        )
-    else:
-        names = _short_names([list(run["values"]) for run in result["runs"]])
-        rows = [
-            [
-                number,
-                *(_cell(run["values"][path]) for path in names),
-                "–" if run["memory"] is None else size(run["memory"]),
-            ]
-            for number, run in enumerate(result["runs"], 1)
-        ]
-        print(table(["", *names.values(), "memory"], rows))
-        _show_room(result)
-        print(f"{_counted(len(rows), 'run')} of {sweep['budget']} that the budget allows.")
-    for text in (*result["remarks"], *result["unknown"]):
-        print(visible(text))
-    print(f"Start it with: workbench sweep start {shlex.quote(result['path'])}")
-
-
-def _show_room(result: dict[str, Any]) -> None:
-    machine, wanted = result["machine"], [run["memory"] for run in result["runs"]]
-    known = [amount for amount in wanted if amount is not None]
-    if machine["free"] is None or not known:
-        return
-    over = sum(amount > machine["free"] for amount in known)
-    fit = f"{over} of {len(known)} do not fit" if over else "each of them fits"
-    print(visible(f"{size(machine['free'])} is free on {machine['name']}: {fit}."))
-
-
 def _start(args: argparse.Namespace) -> dict[str, Any]:
-    workspace, path, swept, planned = _load(args)
+    workspace, path, swept, planned = load(args)
     if args.no_start and swept.sweep.method == "optuna":
         raise WorkbenchError(
             "optuna chooses each run by the results of those before it: --no-start leaves it none."
@@ -202,12 +101,12 @@ def _show_started(result: dict[str, Any]) -> None:
     runs = result["runs"]
     if result["job"]:
         print(
-            f"{result['sweep']}: {_counted(result['planned'], 'run')} at most, one after another "
+            f"{result['sweep']}: {counted(result['planned'], 'run')} at most, one after another "
             f"by the results; {result['job']} sees to it, and outlives this terminal."
         )
     else:
         where = f" ({runs[0]} to {runs[-1]})" if len(runs) > 1 else f" ({runs[0]})"
-        print(f"{result['sweep']}: {_counted(len(runs), 'run')}{where} in the queue.")
+        print(f"{result['sweep']}: {counted(len(runs), 'run')}{where} in the queue.")
         if not result["started"]:
             print("`workbench queue run` starts what waits.")
     print(f"Compare them with: workbench sweep show {result['sweep']}")
@@ -282,28 +181,44 @@ def _print(result: dict[str, Any]) -> None:
     print(
         visible(
             f"{result['sweep']}: {result['method']}, {len(lines)} of "
-            f"{_counted(result['planned'], 'run')}, from {result['source']}"
+            f"{counted(result['planned'], 'run')}, from {result['source']}"
         )
     )
     if lines:
-        names = _short_names([list(line["values"]) for line in lines])
+        names = short_names([list(line["values"]) for line in lines])
         others = [m for m in _METRICS if m != metric and _has_any(lines, m)]
-        columns = [metric, *others]
-        rows = [
-            [
-                _place(line),
-                line["run"],
-                line["status"],
-                *(_cell(line["values"].get(path)) for path in names),
-                *(_figure(m, line["figures"].get(m)) for m in columns),
-            ]
-            for line in lines
-        ]
-        headers = ["", "run", "state", *names.values(), *(_HEADERS.get(m, m) for m in columns)]
-        print(table(headers, rows))
+        shown: list[Metric] = [metric, *others]
+        left_out: list[Metric] = []
+        text = _side_by_side(lines, names, shown)
+        # Piped, or in a file, there is room for all of it.
+        room = shutil.get_terminal_size((0, 24)).columns
+        while room and len(shown) > 1 and max(map(len, text.splitlines())) > room:
+            left_out.insert(0, shown.pop())
+            text = _side_by_side(lines, names, shown)
+        print(text)
+        if left_out:
+            print(f"No room here for {', '.join(left_out)}: --metric NAME, or --json.")
         _print_best(result)
     for remark in result["remarks"]:
         print(visible(remark))
+
+
+def _side_by_side(
+    lines: Sequence[dict[str, Any]], names: dict[str, str], metrics: Sequence[Metric]
+) -> str:
+    rows = [
+        [
+            _place(line),
+            line["run"],
+            line["status"],
+            *(cell(line["values"].get(path)) for path in names),
+            *(_figure(m, line["figures"].get(m)) for m in metrics),
+        ]
+        for line in lines
+    ]
+    return table(
+        ["", "run", "state", *names.values(), *(_HEADERS.get(m, m) for m in metrics)], rows
+    )
 
 
 def _print_best(result: dict[str, Any]) -> None:
@@ -317,7 +232,7 @@ def _print_best(result: dict[str, Any]) -> None:
     if len(best) > 1:
         print(f"{' and '.join(line['run'] for line in best)} tie for the best: {how}.")
         return
-    values = ", ".join(f"{path}={_cell(value)}" for path, value in best[0]["values"].items())
+    values = ", ".join(f"{path}={cell(value)}" for path, value in best[0]["values"].items())
     so_far = "" if all(line["status"] in ENDED for line in result["lines"]) else " so far"
     print(visible(f"The best{so_far} is {best[0]['run']} ({values}): {how}.", one_line=True))
 
@@ -337,32 +252,6 @@ def _figure(metric: Metric, value: float | None) -> str:
     if value is None:
         return "–"
     return duration(value) if metric == "seconds" else comparison.shown(metric, value)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(str, value))}]"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={_cell(part)}" for name, part in value.items())
-    return "–" if value is None else str(value)
-
-
-def _short_names(paths: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Each path by its last part, where that is not another one's too."""
-    every = list(dict.fromkeys(path for one in paths for path in one))
-    last = [path.rpartition(".")[2] for path in every]
-    return {
-        path: name if last.count(name) == 1 else path
-        for path, name in zip(every, last, strict=True)
-    }
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _stop(args: argparse.Namespace) -> dict[str, Any]:
@@ -394,7 +283,7 @@ def _resume(args: argparse.Namespace) -> dict[str, Any]:
             "`workbench queue add --resume RUN` queues one of them again.",
         )
     if len(store.members(workspace, record)) >= record.planned:
-        raise WorkbenchError(f"{record.id} has made all of its {_counted(record.planned, 'run')}.")
+        raise WorkbenchError(f"{record.id} has made all of its {counted(record.planned, 'run')}.")
     making.require_optuna()
     job = making.start_search(workspace, record)
     return {"sweep": record.id, "job": job_reference(workspace, job)}

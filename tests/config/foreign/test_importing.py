@@ -345,3 +345,31 @@ def test_a_key_that_stands_twice_is_told(tmp_path: Path) -> None:
     imported = _read(tmp_path, "base_model: x\nadapter: lora\nlora_r: 8\nlora_r: 4\n")
     assert imported.config.lora.rank == 4
     assert any(p.text.startswith("lora_r stands in line 3") for p in imported.report.problems)
+
+
+def test_a_base_that_is_not_here_is_fetched_among_the_next_commands(tmp_path: Path) -> None:
+    text = "base_model: Qwen/Qwen2.5-7B\nadapter: lora\nlora_target_linear: true\n"
+    prepare = "workbench model prepare Qwen/Qwen2.5-7B"
+    assert prepare in _read(tmp_path, text).commands
+    local = text.replace("Qwen/Qwen2.5-7B", "/models/qwen")
+    assert not any("model prepare" in command for command in _read(tmp_path, local).commands)
+
+
+def test_what_axolotls_own_example_sets_off_needs_nothing(tmp_path: Path) -> None:
+    """docs/config-reference of Axolotl: these are bnb_config_kwargs' default values."""
+    text = (
+        "base_model: a/b\nadapter: qlora\nload_in_4bit: true\nlora_target_linear: true\n"
+        "bnb_config_kwargs:\n  llm_int8_has_fp16_weight: false\n  bnb_4bit_quant_type: nf4\n"
+        "  bnb_4bit_use_double_quant: true\n"
+    )
+    report = _read(tmp_path, text).report
+    assert not report.no_counterpart
+    assert _entry(report.nothing_to_do, "bnb_config_kwargs.llm_int8_has_fp16_weight").line == 6
+
+
+def test_tokens_are_added_by_the_name_that_older_versions_had(tmp_path: Path) -> None:
+    text = (
+        "model_name_or_path: a/b\nstage: sft\nfinetuning_type: lora\ndataset: d\ntemplate: qwen\n"
+        "new_special_tokens: <a>,<b>\n"
+    )
+    assert _values(_read(tmp_path, text), "model.new_tokens") == [["<a>", "<b>"]]

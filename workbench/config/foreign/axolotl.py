@@ -101,6 +101,9 @@ def _quantisation(taking: Taking, adapter: str, four: bool, eight: bool) -> None
         )
         if dtype := taking.setting(f"{prefix}compute_dtype"):
             precision.compute_dtype(taking, dtype)
+    for option in taking.rest():
+        if option.key.startswith("bnb_config_kwargs.") and is_off(option.value):
+            taking.idle(option)
 
 
 def _adapter(taking: Taking) -> None:

@@ -89,7 +89,7 @@ def _in_words(at_once: int, times: int, gpus: int, length: int) -> str:
     if length:
         what = f"a step has {product} = {many} packs of up to {length} tokens"
     else:
-        what = f"a step has {product} = {many} rows"
+        what = f"a step has {product} = {many} row{'' if many == 1 else 's'}"
     if gpus > 1:
         return f"{what}, counted over all GPUs here"
     return f"{what}. There that is on each GPU, here over all: give --gpus N if it ran on several"

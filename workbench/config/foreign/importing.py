@@ -151,7 +151,7 @@ def _next(taking: Taking) -> None:
     name, base = taking.name, str(taking.values.get("model.base", ""))
     commands = taking.commands
     wants = taking.again and (taking.measure or "training.step_tokens" in taking.values)
-    if wants and base and not taking.around.family(base):
+    if _on_a_hub(base) and not taking.around.family(base):
         commands.append(shlex.join(["workbench", "model", "prepare", base]))
     if wants and (dataset := taking.values.get("data.dataset")):
         commands.append(shlex.join(["workbench", "data", "verdict", dataset, "--model", base]))
@@ -163,3 +163,8 @@ def _next(taking: Taking) -> None:
         shlex.join(["workbench", "config", "check", name]),
         shlex.join(["workbench", "train", name]),
     ]
+
+
+def _on_a_hub(base: str) -> bool:
+    """Whether it is written as a hub's id is: OWNER/NAME."""
+    return base.count("/") == 1 and base[0] not in "./~" and base[-1] != "/"

@@ -53,7 +53,7 @@ def model(taking: Taking) -> None:
         taking.warn("It names no model_name_or_path. Set model.base.")
     elif (name := taking.read(base, "text")) is not NO_RESULT:
         taking.take(base, {"model.base": name})
-    adapters.new_tokens(taking, "add_tokens", "add_special_tokens")
+    adapters.new_tokens(taking, "add_tokens", "add_special_tokens", "new_special_tokens")
     setting = taking.setting("finetuning_type")
     kind = str(setting.value).lower() if setting else "lora"
     if setting and kind not in ("lora", "full"):

@@ -44,7 +44,7 @@ RULES: dict[str, Rule] = {
     "packing": By("training.packing; their packs are training.step_tokens", False),
     "neat_packing": By("training.packing; their packs are training.step_tokens", False),
     "max_samples": By("data.train_rows"),
-    **each(By("model.new_tokens"), "add_tokens add_special_tokens"),
+    **each(By("model.new_tokens"), "add_tokens add_special_tokens new_special_tokens"),
     **each(
         arguments.MEASURED,
         "predict_with_generate generation_max_length generation_num_beams generation_config "

@@ -12,11 +12,9 @@ from typing import Any
 import yaml
 
 from workbench.config.foreign import command_line
+from workbench.config.yaml_reading import file_text
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
 
-MOST = 4 << 20
-"""Bytes of a file that is read at all; configs have a few thousand."""
 _COMMAND = re.compile(r"^[^#\n]*?(?:\btrl|\.py|\baccelerate|\btorchrun)\b", re.MULTILINE)
 _OPTION = re.compile(r"(?:^|\s)--[A-Za-z]", re.MULTILINE)
 
@@ -58,7 +56,7 @@ def read(path: Path) -> Source:
 
     Raises WorkbenchError, with file and line, for what can't be read or is none of the three.
     """
-    text = _text(path)
+    text = file_text(path)
     if path.suffix == ".py":
         raise WorkbenchError(
             f"{path} is a Python script, which is neither run nor read.",
@@ -72,25 +70,6 @@ def read(path: Path) -> Source:
     if path.suffix not in (".yaml", ".yml") and (path.suffix in (".sh", ".bash") or looks):
         return _command(path, text)
     return _yaml(path, text)
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise WorkbenchError(f"{path} is a folder; name the config in it.")
-        with path.open("rb") as file:
-            data = file.read(MOST + 1)
-    except OSError as error:
-        raise explain_os_error(error, f"read {path}") from error
-    if len(data) > MOST:
-        raise WorkbenchError(f"{path} has more than {MOST >> 20} MiB: it is no config.")
-    if b"\0" in data:
-        raise WorkbenchError(f"{path} is a binary file, not a config.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise WorkbenchError(f"{path}, line {line}: it is not UTF-8 text.") from error
 
 
 def _yaml(path: Path, text: str) -> Source:
@@ -172,7 +151,7 @@ def _command(path: Path, text: str) -> Source:
                 f"{path}, line {named.line}: --config names {named.value}; there is no {other}.",
                 "Put it beside the script, or import that file itself.",
             )
-        inner = _yaml(other, _text(other))
+        inner = _yaml(other, file_text(other))
         for setting in inner.settings:
             of_file = Setting(setting.key, setting.value, setting.line, str(named.value))
             settings.setdefault(setting.key, of_file)

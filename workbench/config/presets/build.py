@@ -29,6 +29,10 @@ _STEP = 64
 _LEAST = 16
 FEW_ROWS = 1000
 _MANY_ROWS = 10_000
+_SEVERAL = 3
+"""Epochs after which the last step is often not the best."""
+_LONG = 500
+"""Steps of a run that is worth checkpoints."""
 _LARGE_VOCABULARY = 100_000
 
 
@@ -230,9 +234,18 @@ def _by_rows(
         found["training.epochs"] = epochs
     if dataset.validation:
         steps = math.ceil(dataset.train / general.EFFECTIVE_BATCH)
+        often = max(1, steps // 4)
         found["evaluation.every"] = Figure(
-            max(1, steps // 4), f"four times an epoch of {steps:,} steps: Axolotl's examples"
+            often, f"four times an epoch of {steps:,} steps: Axolotl's examples"
         )
+        if epochs.value * steps >= _LONG:
+            found["checkpoints.every"] = Figure(
+                often, "at each validation: a crash costs no more than what is after it"
+            )
+        if epochs.value >= _SEVERAL:
+            found["checkpoints.result"] = Figure(
+                "best", "of several epochs the last is often past the lowest: Prechelt, 1998"
+            )
     if dataset.train < FEW_ROWS:
         notes.append(
             Note(

@@ -26,10 +26,11 @@ Some settings are of your rows and your machine:
 
 - **Cutoff**: the 99th percentile of the training rows, once `workbench data verdict` has measured
   them, up to a multiple of 64 and no more than the base's context; it says what that costs.
-- **Batch and checkpointing**: the most rows at once that the
-  [forecast of memory](forecast.md) finds room for, 16 to a step; activations are recomputed only
-  where two rows don't fit without. Where the machine's memory isn't known: by the base's size.
-- **Epochs**: 3 below 10,000 rows, else 1. Validation four times an epoch.
+- **Batch and checkpointing**: the most rows at once that the [forecast](forecast.md) finds room
+  for, 16 to a step; activations are recomputed only where two rows don't fit without. Where the
+  machine's memory isn't known: by the base's size.
+- **Epochs**: 3 below 10,000 rows, else 1. Validation four times an epoch, from 500 steps on
+  with a checkpoint each time; of 3 epochs the best step is kept.
 
 This page is written by `workbench config presets --markdown`.
 """
