@@ -384,7 +384,8 @@ async def test_at_80x24_nothing_that_matters_is_cut_off(workspace: Workspace) ->
         await judged(pilot)
         line = pilot.app.screen.query_one("#summary")
         text = shown(pilot, "#summary")
-        assert len(text) <= line.content_size.width and "warning" in text or " W" in text
+        assert len(text) <= line.content_size.width
+        assert "warning" in text or " W" in text
         assert all(0 < key.region.right <= 80 for key in pilot.app.screen.query("FooterKey"))
         await pilot.press("a")
         await pilot.pause()

@@ -11,6 +11,7 @@ from typing import Any
 from workbench.config import loading, rewriting, saving, yaml_reading
 from workbench.config.fields import ConfigField, value_at
 from workbench.config.schema import RunConfig
+from workbench.errors import WorkbenchError
 from workbench.files import write_text
 
 _MOST = 200
@@ -171,7 +172,7 @@ class Draft:
     def restore(self, path: Path) -> bool:
         """Go on with what `keep` has kept; whether there was anything that can be used."""
         try:
-            kept = json.loads(_read(path))
+            kept = json.loads(yaml_reading.file_text(path))
             text, of, written = kept["text"], kept["path"], kept["written"]
             saved = _parsed(written, of) if of and written is not None else None
             config = _parsed(text, str(path))
