@@ -17,7 +17,7 @@ from workbench.files import explain_os_error
 from workbench.jobs import launcher
 from workbench.jobs.control import PREEMPT, Control
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress, Step
-from workbench.jobs.log import LogWriter
+from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.runner import run_job
 
 _GIVES_UP_AFTER = 60.0
@@ -82,6 +82,11 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             # In a session of its own, as a launcher's ranks are.
             helper = subprocess.Popen(["sleep", "60"], start_new_session=True)
             (folder / "helper").write_text(str(helper.pid))
+            return _until_told(folder, log, control)
+        case "train by a recorded curve":
+            for record in read_all(Path(plan["curve"])):
+                if not isinstance(record.event, Finished):
+                    log.write(record.event)
             return _until_told(folder, log, control)
         case "work":
             return _until_told(folder, log, control)

@@ -177,7 +177,8 @@ def test_stop_saves_a_checkpoint_and_a_resume_equals_the_uninterrupted_run(
     _, outcome = run(cut, config, control=commands.control, on_step=stop)
     assert outcome.stopped and 2 <= outcome.step < 6
     (saved,) = events(cut, CheckpointSaved)
-    assert saved == CheckpointSaved(outcome.step, f"step-{outcome.step}", "stop")
+    assert saved == CheckpointSaved(outcome.step, f"step-{outcome.step}", "stop", saved.size)
+    assert saved.size == folder_size(tmp_path / "run" / "checkpoints" / saved.path)
     assert [s.step for s in events(cut, Step)] == list(range(1, outcome.step + 1))
     assert events(cut, CommandHandled) == [CommandHandled("1", "stop")]
 

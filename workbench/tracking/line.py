@@ -48,7 +48,9 @@ def _line(run: Path) -> str:
         view.feed(glance(run / state.log, _TAIL))
         parts += _course(view, working=status in ("running", "slow"))
         if status in GOING_ON:
-            worst = brief(standing(state, run.name, status, text))
+            alarms = standing(state, run.name, status, text)
+            # A stall is the state's own word.
+            worst = brief([alarm for alarm in alarms if alarm.name != status])
             parts.append(_gpu_memory(run / HOST_LOG))
     # Before the sentence, which may be cut off.
     parts += [status.upper(), worst, text if status in _EXPLAINED else ""]
