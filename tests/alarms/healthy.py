@@ -73,7 +73,7 @@ def run(seed: int) -> Iterator[Record]:
 
 def _events(random: Random) -> Iterator[tuple[float, Event]]:
     """Each with the seconds since the one before."""
-    total = int(10 ** random.uniform(1.9, 3.3))
+    total = int(10 ** random.uniform(1.9, 3.6))
     final = random.uniform(0.6, 2.2)
     gain = final * random.uniform(0.15, 1.2)
     bend = total * random.uniform(0.02, 0.15)
@@ -91,6 +91,8 @@ def _events(random: Random) -> Iterator[tuple[float, Event]]:
         random.uniform(2000, 16000),
         random.uniform(0.05, 0.5),
     )
+    fixed = random.choice((0.05, random.uniform(0.0, 4.0)))
+    """Seconds of a step however many its tokens."""
     rss, grown = random.uniform(2, 8) * GIB, random.uniform(0, 3) * GIB
     heat, busy = random.uniform(50, 80), random.uniform(75, 99)
     spikes = Spikes()
@@ -105,7 +107,7 @@ def _events(random: Random) -> Iterator[tuple[float, Event]]:
         loss = expected * random.lognormvariate(-(noise**2) / 2, noise)
         count = tokens * random.lognormvariate(0, uneven)
         hiccup = 3.0 if random.random() < 0.003 else 1.0
-        seconds = (0.05 + count / rate) * random.lognormvariate(0, 0.05) * hiccup
+        seconds = (fixed + count / rate) * random.lognormvariate(0, 0.05) * hiccup
         progress = (step - warmup) / max(1, total - warmup)
         shape = (1 + math.cos(math.pi * progress)) / 2 if cosine else 1 - progress
         yield (

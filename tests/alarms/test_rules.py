@@ -134,7 +134,7 @@ def test_a_run_that_falls_below_its_own_best_pace_is_told_with_its_share() -> No
     fast = [step(n) for n in range(1, 61)]
     slow = [step(n, seconds=4.0) for n in range(61, 121)]
     begun, over = heard(*fast, *slow, *(step(n) for n in range(121, 161)))
-    assert begun.name == "throughput-fallen" and "50% of it" in begun.text
+    assert begun.name == "throughput-fallen" and "50% of them" in begun.text
     assert over.over
 
 

@@ -12,9 +12,11 @@ LINES, SECONDS = 20, 30.0
 
 
 class Throughput(Rule):
-    """Tokens a second of two blocks in a row are below 70 % of the run's best block.
+    """Tokens a second, and steps a second too, of two blocks in a row are below 70 % of the run's
+    best blocks.
 
-    The state `slow` is of the last three steps; this is of a minute and more.
+    Both: where rows are of uneven lengths, steps of few tokens bring fewer tokens a second and
+    more steps. The state `slow` is of the last three steps; this is of a minute and more.
     """
 
     name: ClassVar[str] = "throughput-fallen"
@@ -24,8 +26,8 @@ class Throughput(Rule):
     BELOW, CLEAR, BLOCKS = 0.7, 0.85, 2
 
     def reset(self) -> None:
-        self._lines, self._seconds, self._tokens = 0, 0.0, 0
-        self._best = 0.0
+        self._lines, self._seconds, self._tokens, self._steps = 0, 0.0, 0, 0
+        self._best = self._best_steps = 0.0
         self._low = 0
 
     def take(self, record: Record) -> Verdict:
@@ -35,17 +37,19 @@ class Throughput(Rule):
         self._lines += 1
         self._seconds += step.seconds
         self._tokens += step.tokens
+        self._steps += step.steps
         if self._lines < LINES or self._seconds < SECONDS:
             return None
-        rate = self._tokens / self._seconds
-        self._lines, self._seconds, self._tokens = 0, 0.0, 0
+        rate, steps = self._tokens / self._seconds, self._steps / self._seconds
+        self._lines, self._seconds, self._tokens, self._steps = 0, 0.0, 0, 0
         self._best = max(self._best, rate)
-        share = rate / self._best if self._best else 1.0
+        self._best_steps = max(self._best_steps, steps)
+        share = max(rate / self._best if self._best else 1.0, steps / self._best_steps)
         self._low = self._low + 1 if share < self.BELOW else 0
         if self._low >= self.BLOCKS:
             return Seen(
-                f"{rate:,.0f} tokens/s up to step {step.step}; the run's best is "
-                f"{self._best:,.0f}: {share:.0%} of it.",
+                f"{rate:,.0f} tokens/s and {steps:.3g} steps/s up to step {step.step}; the run's "
+                f"best were {self._best:,.0f} and {self._best_steps:.3g}: {share:.0%} of them.",
                 "Look at who else is on the machine (`nvidia-smi`, `top`), at the GPU's clocks and "
                 f"temperature, and at the disk; `workbench stacks {self.run}` shows what it waits "
                 "for.",
