@@ -63,6 +63,18 @@ def test_a_real_run_that_learns_by_heart_is_told_after_its_best_step_and_once() 
     assert "`workbench stop r-0001`" in alarm.next_step and "Prechelt" in alarm.source
 
 
+def test_a_real_model_of_135m_parameters_on_16_rows_overfits_at_once() -> None:
+    first = of_curve("overfitting-default")[0]
+    assert (first.name, first.since_step) == ("overfitting", 18)
+    assert "21.5% above its best, 2.1400 after step 12" in first.text
+
+
+def test_a_real_run_at_a_rate_that_is_far_too_high_diverges() -> None:
+    first = of_curve("diverging-default")[0]
+    assert (first.name, first.severity) == ("divergence", "error")
+    assert first.since_step <= 15 and "training.learning_rate=0.017" in first.next_step
+
+
 def test_a_real_run_at_a_rate_that_teaches_nothing_is_on_a_plateau() -> None:
     (alarm,) = of_curve("flat-tiny")
     assert (alarm.name, alarm.severity) == ("plateau", "info")

@@ -65,7 +65,8 @@ class Divergence(Rule):
     """The training loss has left where it was.
 
     The median of the last 20 lines is half as high again as the lowest median of 100 (of as many
-    as there are, at first), by 0.25 nats at least and by six of its standard errors.
+    as there are, at first of three), by 0.25 nats at least and by six of its standard errors. No
+    more scatter than half of the lowest counts: what diverges scatters as well.
     """
 
     name: ClassVar[str] = "divergence"
@@ -77,8 +78,12 @@ class Divergence(Rule):
     source: ClassVar[str] = (
         "ours, by medians (Huber 1981); Cohen et al. 2021 on rates above the edge of stability"
     )
-    RECENT, REFERENCE, FEWEST = 20, 100, 5
+    RECENT, REFERENCE, FEWEST = 20, 100, 10
+    FIRST = 3
+    """Lines that tell what the untrained model's loss is: at a rate that is far too high it is ten
+    times that by the fourth."""
     TIMES, NATS, ERRORS = 1.5, 0.25, 6.0
+    SCATTER = 0.5
     CLEAR = 1.2
     EVERY = 5
     """Lines between two looks, which cost two medians."""
@@ -97,7 +102,9 @@ class Divergence(Rule):
         self._losses.append(step.loss)
         self._peak = max(self._peak, step.learning_rate)
         self._lines += 1
-        if self._lines % self.EVERY or self._lines < self.FEWEST:
+        if self._lines == self.FIRST:
+            self._lowest, self._lowest_step = statistics.median(self._losses), step.step
+        if self._lines % self.EVERY:
             return None
         recent = list(self._losses)[-self.RECENT :]
         median = statistics.median(recent)
@@ -108,10 +115,11 @@ class Divergence(Rule):
         return verdict
 
     def _judge(self, step: Step, median: float, recent: list[float]) -> Verdict:
-        if len(recent) < 2 * self.FEWEST:
+        if len(recent) < self.FEWEST:
             return None
         above = median - self._lowest
         spread = statistics.median(abs(loss - median) for loss in recent) * _TO_DEVIATION
+        spread = min(spread, self.SCATTER * self._lowest)
         error = 1.2533 * spread / math.sqrt(len(recent))  # of a median
         far = median > self.TIMES * self._lowest and above > self.NATS
         if far and above > self.ERRORS * error:

@@ -87,8 +87,11 @@ class Overfitting(Rule):
         self._recent.append(event.loss)
         rise = event.loss / best.loss - 1
         # Before the first step there is no training loss but that of the first ones.
-        before = statistics.fmean(self._first) if math.isnan(best.train) and self._first else None
-        before = best.train if before is None else before
+        before = best.train
+        if math.isnan(before) and self._first:
+            # The lesser of the two: in ten steps at too high a rate the loss can be ten times its
+            # own.
+            before = min(self._first[0], statistics.fmean(self._first))
         if not self._train < before:
             return OVER if rise < SETTLED else None
         steady = self._since >= PATIENCE and (
