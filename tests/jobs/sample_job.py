@@ -87,7 +87,8 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             for record in read_all(Path(plan["curve"])):
                 if not isinstance(record.event, Finished):
                     log.write(record.event)
-            return _until_told(folder, log, control)
+            if not plan.get("end"):
+                return _until_told(folder, log, control)
         case "work":
             return _until_told(folder, log, control)
     return Finished(stopped=False, step=1, result="nothing")

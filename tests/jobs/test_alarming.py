@@ -54,6 +54,12 @@ def test_an_alarm_is_logged_kept_in_the_state_and_told_once(
     assert after.ended and [e.until for e in after.standing] == [None]
 
 
+def test_what_a_job_writes_last_is_judged_too(start_job: StartJob) -> None:
+    folder = start_job("train by a recorded curve", curve=str(CURVE), end=True)
+    assert wait(folder) == "finished"
+    assert [a["name"] for a in state_of(folder).alarms or []] == ["overfitting"]
+
+
 def test_a_stall_is_an_alarm_that_ends_with_it(start_job: StartJob) -> None:
     folder = start_job("work in batches", care=Care(stall_after=2.0))
     eventually(lambda: describe(folder)[0] == "running" and (folder / EVENTS).exists())

@@ -77,6 +77,8 @@ class Overfitting(Rule):
         if self._steps:
             self._train = self._sum / self._steps
             self._sum, self._steps = 0.0, 0
+        elif self._best is not None:
+            return None  # asked for once more: nothing was learnt in between
         best = self._best
         if best is None or event.loss < best.loss:
             self._best = _Point(event.step, event.loss, self._train)
@@ -102,11 +104,16 @@ class Overfitting(Rule):
                 f"The validation loss is {event.loss:.4f} after step {event.step}, {rise:.1%} "
                 f"above its best, {best.loss:.4f} after step {best.step}; meanwhile the training "
                 f"loss fell from {before:.4f} to {self._train:.4f}.",
-                f"`workbench stop {self.run}`: the checkpoint of the best step is kept. Next time "
-                "`--set evaluation.patience=3 --set checkpoints.result=best`, fewer "
-                "`training.epochs`, or more rows.",
+                f"`workbench stop {self.run}`: {self._kept(best)}. Next time `--set "
+                "evaluation.patience=3 --set checkpoints.result=best`, fewer `training.epochs`, "
+                "or more rows.",
             )
         return OVER if rise < SETTLED else None
+
+    def _kept(self, best: _Point) -> str:
+        if best.step:
+            return f"its best checkpoint, step-{best.step}, is kept"
+        return "the base was better at these rows than any step since"
 
 
 FLAT = 0.002

@@ -34,7 +34,7 @@ from workbench.jobs.restarts import Restarts
 from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
 from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, boot_id, start_ticks
-from workbench.jobs.watchdog import Watchdog
+from workbench.jobs.watchdog import Verdict, Watchdog
 
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
@@ -211,6 +211,10 @@ class Supervisor:
             self._server.serve(POLL_EVERY)
             self._server.tick(_size(self._log_path))
             self._watch(time.monotonic())
+        # What it wrote last, such as its last validation. No job that has ended is stalled.
+        self._watchdog.look(time.monotonic())
+        if self._alarming.looked(self._watchdog.news, Verdict()):
+            self._write_alarms()
         # Ranks and helpers of a process that was killed.
         process.kill_all(self.folder)
 
