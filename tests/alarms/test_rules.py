@@ -109,7 +109,9 @@ def test_overfitting_is_over_with_a_new_best_and_survives_a_resume() -> None:
     assert names(alarms.feed(records(events))) == ["overfitting"]
     resumed: list[Event] = [started(999, 40), step(41, 1.3), Evaluated(60, 1.61, 9, 99)]
     assert names(alarms.feed(records(resumed))) == ["over overfitting", "overfitting"]
-    assert names(alarms.feed(records([Evaluated(80, 1.4, 9, 99)]))) == ["over overfitting"]
+    assert names(alarms.feed(records([step(61, 1.2), Evaluated(80, 1.4, 9, 99)]))) == [
+        "over overfitting"
+    ]
 
 
 def test_a_loss_that_leaves_where_it_was_diverges_and_may_come_back() -> None:
@@ -256,3 +258,9 @@ def test_an_end_holds_what_the_beginning_said() -> None:
         CheckpointSaved(1, "s", "regular", GIB), sample(disk_free=GIB), sample(disk_free=9 * GIB)
     )
     assert over == replace(begun, over=True)
+
+
+def test_the_docs_have_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "alarms.md").read_text()
+    for rule in RULES:
+        assert f"| `{rule.name}` ({rule.severity}) |" in page, rule.name
