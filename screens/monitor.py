@@ -25,9 +25,11 @@ from screens.run_text import log_lines, machine, machine_line, memory_used
 from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar
 from screens.widgets.line_chart import LineChart
+from workbench.alarms.standing import brief
 from workbench.chart import Series
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
+    Alarm,
     CheckpointSaved,
     Evaluated,
     Event,
@@ -177,6 +179,8 @@ class MonitorScreen(RunScreen):
         """What each job on the run besides its training was at when it spoke last."""
         self._working: frozenset[str] = frozenset()
         """Those of them that are going on."""
+        self._alarms: tuple[Alarm, ...] = ()
+        """Those that go on, the worst first."""
 
     def _draw_on(self, records: list[Record]) -> None:
         """Lengthen the curves, and note the newest checkpoint."""
@@ -218,11 +222,13 @@ class MonitorScreen(RunScreen):
         told = [("", record) for record in news.records + news.supervision] + news.jobs
         self._write_down(told)
         changed = news.status != self.status or news.working != self._working
+        changed |= news.alarms != self._alarms
         # While it runs the clock goes on, too, with the machine's sample every 2 s.
         if told or news.samples or changed:
             self._stale = True
         before, self.status = self.status, news.status
         self._text, self._working = news.text, news.working
+        self._alarms = news.alarms
         self._tell_terminal(before)
 
     def _tell_terminal(self, before: str) -> None:
@@ -295,13 +301,17 @@ class MonitorScreen(RunScreen):
         """Two lines: where it is; how it goes on if it isn't as it should, else its figures."""
         doing = self._doing()
         remarkable = self.status not in ("running", "finished")
-        said = doing or (self._text if remarkable else "") or self._view.figures()
+        said = doing or (self._text if remarkable else "") or self._alarm()
+        said = said or self._view.figures()
         return self._headline().append(visible(said or self._text, one_line=True))
 
     def _state(self) -> Text:
-        """Three lines: where it is, its figures, how it goes on or how it ended."""
+        """Where it is; its worst alarm, if there is one; its figures; how it goes on or ended."""
         view = self._view
-        out = self._headline().append(f"{view.figures()}\n")
+        out = self._headline()
+        if alarm := self._alarm():
+            out.append(visible(alarm, one_line=True)).append("\n")
+        out.append(f"{view.figures()}\n")
         if self.status in ENDED or view.started is None:
             doing = self._doing()
             out.append(visible(doing or self._text, one_line=True))
@@ -320,6 +330,10 @@ class MonitorScreen(RunScreen):
         else:
             parts = (course, self._text, device)
         return out.append(visible("  ".join(parts), one_line=True))
+
+    def _alarm(self) -> str:
+        """The worst alarm with its figures; empty without one."""
+        return f"{brief(self._alarms)}  {self._alarms[0].text}" if self._alarms else ""
 
     def _doing(self) -> str:
         """What the jobs on the run besides its training are at."""

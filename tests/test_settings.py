@@ -29,6 +29,16 @@ def test_the_command_at_the_end_is_a_list_of_words(written: Path) -> None:
     assert settings.read().on_end == ("notify-send", "{run} {status}")
 
 
+def test_the_command_of_an_alarm_has_places_of_its_own(written: Path) -> None:
+    written.write_text('on_alarm = ["notify-send", "{run}: {alarm}", "{next_step}"]\n')
+    assert settings.read().on_alarm == ("notify-send", "{run}: {alarm}", "{next_step}")
+    assert settings.read().on_end == ()
+    written.write_text('on_alarm = ["say", "{alarms}"]')
+    with pytest.raises(WorkbenchError, match=r"on_alarm has \{alarms\}") as caught:
+        settings.read()
+    assert "Did you mean {alarm}?" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -40,6 +40,7 @@ _MODULES = {
     "log-every": "commands",
     "stacks": "commands",
     "status": "status",
+    "alarms": "alarms",
     "jobs": "jobs",
     "runs": "runs",
     "eval": "evaluate",

@@ -223,6 +223,11 @@ def is_read_only(folder: Path) -> bool:
     return False
 
 
+def folder_size(path: Path) -> int:
+    """Bytes of all files in a folder and below."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
 def sha256_folder(folder: Path) -> str:
     """SHA-256 of the names and the contents of a folder's files, in hexadecimal. Raises
     WorkbenchError when one can't be read."""

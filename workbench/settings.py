@@ -1,6 +1,7 @@
 """A person's own settings: `$XDG_CONFIG_HOME/workbench/settings.toml`.
 
 on_end = ["notify-send", "{run} {status}"]
+on_alarm = ["notify-send", "{run} {alarm}", "{text}"]
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
-PLACES = ("run", "status", "cause", "text", "folder")
-"""What is filled in in the words of `on_end`."""
+PLACES = {
+    "on_end": ("run", "status", "cause", "text", "folder"),
+    "on_alarm": ("run", "alarm", "severity", "text", "next_step", "folder"),
+}
+"""What is filled in in the words of each command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,9 @@ class Settings:
     on_end: tuple[str, ...] = ()
     """The command that is run, without a shell, when a run has ended. `{run}`, `{status}`,
     `{cause}`, `{text}` and `{folder}` in its words are filled in."""
+    on_alarm: tuple[str, ...] = ()
+    """The command that is run, without a shell, when an alarm of a run begins. `{run}`, `{alarm}`,
+    `{severity}`, `{text}`, `{next_step}` and `{folder}` in its words are filled in."""
 
 
 def path() -> Path:
@@ -46,24 +53,26 @@ def read() -> Settings:
         raise explain_os_error(error, f"read {place}") from error
     except ValueError as error:
         raise WorkbenchError(f"{place} is not valid TOML: {error}.") from error
-    unknown = sorted(body.keys() - {"on_end"})
-    if unknown:
-        raise WorkbenchError(f"{place}: there is no setting {unknown[0]}.", "There is: on_end.")
-    return Settings(on_end=_words(place, body.get("on_end", [])))
+    if unknown := sorted(body.keys() - PLACES.keys()):
+        raise WorkbenchError(
+            f"{place}: there is no setting {unknown[0]}.", f"There are: {', '.join(PLACES)}."
+        )
+    return Settings(**{name: _words(place, name, body.get(name, [])) for name in PLACES})
 
 
-def _words(place: Path, value: Any) -> tuple[str, ...]:
+def _words(place: Path, name: str, value: Any) -> tuple[str, ...]:
+    places = PLACES[name]
     if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
         raise WorkbenchError(
-            f"{place}: on_end must be a list of words.",
-            'It is run without a shell: on_end = ["notify-send", "{run} {status}"]',
+            f"{place}: {name} must be a list of words.",
+            f'It is run without a shell: {name} = ["notify-send", "{{run}} {{text}}"]',
         )
     for place_name in re.findall(r"\{(\w+)\}", " ".join(value)):
         # Braces may be an awk program's; what is nearly one of ours is a slip.
-        near = difflib.get_close_matches(place_name, PLACES, 1, 0.7)
-        if place_name not in PLACES and near:
+        near = difflib.get_close_matches(place_name, places, 1, 0.7)
+        if place_name not in places and near:
             raise WorkbenchError(
-                f"{place}: on_end has {{{place_name}}}, which nothing fills in.",
-                f"Did you mean {{{near[0]}}}? There are {', '.join(PLACES)}.",
+                f"{place}: {name} has {{{place_name}}}, which nothing fills in.",
+                f"Did you mean {{{near[0]}}}? There are {', '.join(places)}.",
             )
     return tuple(value)

@@ -17,7 +17,7 @@ from workbench.files import explain_os_error
 from workbench.jobs import launcher
 from workbench.jobs.control import PREEMPT, Control
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Progress, Step
-from workbench.jobs.log import LogWriter
+from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.runner import run_job
 
 _GIVES_UP_AFTER = 60.0
@@ -83,6 +83,12 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             helper = subprocess.Popen(["sleep", "60"], start_new_session=True)
             (folder / "helper").write_text(str(helper.pid))
             return _until_told(folder, log, control)
+        case "train by a recorded curve":
+            for record in read_all(Path(plan["curve"])):
+                if not isinstance(record.event, Finished):
+                    log.write(record.event)
+            if not plan.get("end"):
+                return _until_told(folder, log, control)
         case "work":
             return _until_told(folder, log, control)
     return Finished(stopped=False, step=1, result="nothing")

@@ -20,6 +20,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.Foretold([0.5, 1.5], None, [60.0, 90.0], "as before-0001 did"),
     events.CheckpointSaved(4, "step-4", "regular"),
     events.Progress("encoding", 3, 7, "rows"),
+    events.Alarm("overfitting", "warning", 7, 1.5, "Seen.", "Why.", "Next.", "Source.", True),
     events.Notice("Grüße, 世界 – \u2028 \x1b[31m\nsecond line", "warning"),
     events.CommandHandled("ab12", "set_interval", 10),
     events.Paused(4),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 from textual.pilot import Pilot
 
@@ -9,9 +12,9 @@ from screens.app import WorkbenchApp
 from screens.widgets.confirm import Confirm
 from screens.widgets.line_chart import LineChart
 from tests.screens.conftest import WorkIn, said, shown, until
-from workbench.jobs.events import Answered, CommandTaken, Notice, Skipped
+from workbench.jobs.events import Alarm, Answered, CommandTaken, Notice, Skipped
 from workbench.jobs.log import LogWriter
-from workbench.jobs.state import HOST_LOG
+from workbench.jobs.state import HOST_LOG, STATE
 from workbench.workspace import Workspace
 
 RUN = "small-0001"
@@ -72,6 +75,29 @@ async def test_what_the_supervisor_notes_is_in_the_log(past: Workspace) -> None:
         await until(pilot, lambda: "Started anew" in shown(pilot, "#log"))
         assert "Started anew\\x1b[2J." in shown(pilot, "#log")
         assert "asked for: stop now, refused: It has ended." in shown(pilot, "#log")
+
+
+async def test_the_worst_alarm_is_in_the_state_and_each_in_the_log(past: Workspace) -> None:
+    run = past.runs / RUN
+    plateau = Alarm("plateau", "info", 9, 2.0, "Flat.", "Why.", "Do nothing.", "Source.")
+    diverged = Alarm("divergence", "error", 7, 1.0, "Up\x1b[2J.", "Why.", "Stop it.", "Source.")
+    with LogWriter(run / HOST_LOG) as log:
+        log.write(diverged)
+        log.write(plateau)
+        log.write(replace(plateau, over=True))
+    state = json.loads((run / STATE).read_text())
+    alarms = [asdict(plateau), asdict(diverged)]
+    (run / STATE).write_text(json.dumps({**state, "alarms": alarms}))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "!divergence +1  Up\\x1b[2J." in shown(pilot, "#state"))
+        assert "loss" in shown(pilot, "#state") and "finished" in shown(pilot, "#state").lower()
+        await until(pilot, lambda: "info plateau: over" in shown(pilot, "#log"))
+        assert "error divergence: Up\\x1b[2J." in shown(pilot, "#log")
+        assert "Stop it." in shown(pilot, "#log")
+        await pilot.resize_terminal(80, 8)
+        await until(pilot, lambda: is_compact(pilot))
+        await until(pilot, lambda: "!divergence" in shown(pilot, "#state"))
 
 
 async def test_what_the_training_finds_is_in_the_log(past: Workspace) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import Cli
 from workbench.jobs.events import (
+    Alarm,
     Event,
     Failed,
     Finished,
@@ -117,6 +119,19 @@ def test_every_state(
 ) -> None:
     make_run(STARTED, step(1), *last, **state)
     assert status_line(workspace, "demo") == f"demo-0001 1/200 {line}"
+
+
+def test_the_worst_alarm_stands_behind_the_state(make_run: MakeRun, workspace: Workspace) -> None:
+    def alarm(name: str, severity: str) -> dict[str, Any]:
+        alarm = Alarm(name, severity, 7, 0.0, "Seen.", "Why.", "Next.", "Source.")
+        return asdict(alarm)
+
+    alarms = [alarm("plateau", "info"), alarm("divergence", "error"), alarm("stalled", "error")]
+    make_run(STARTED, step(1), alarms=alarms)
+    line = status_line(workspace, "latest")
+    assert line.endswith("RUNNING !divergence +1")
+    make_run(STARTED, step(1), name="demo-0002", alarms=alarms[:1], status="finished")
+    assert status_line(workspace, "demo-0002").endswith("FINISHED")
 
 
 def test_a_run_that_loads_its_model(make_run: MakeRun, workspace: Workspace) -> None:

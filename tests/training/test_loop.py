@@ -20,6 +20,7 @@ from tests.training.harness import (
 )
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
+from workbench.files import folder_size
 from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
@@ -177,7 +178,8 @@ def test_stop_saves_a_checkpoint_and_a_resume_equals_the_uninterrupted_run(
     _, outcome = run(cut, config, control=commands.control, on_step=stop)
     assert outcome.stopped and 2 <= outcome.step < 6
     (saved,) = events(cut, CheckpointSaved)
-    assert saved == CheckpointSaved(outcome.step, f"step-{outcome.step}", "stop")
+    assert saved == CheckpointSaved(outcome.step, f"step-{outcome.step}", "stop", saved.size)
+    assert saved.size == folder_size(cut / "checkpoints" / saved.path)
     assert [s.step for s in events(cut, Step)] == list(range(1, outcome.step + 1))
     assert events(cut, CommandHandled) == [CommandHandled("1", "stop")]
 
@@ -216,7 +218,8 @@ def test_stop_in_a_later_validation_ends_it_after_a_batch_with_a_checkpoint(
     cut = tmp_path / "cut"
     _, outcome = run(cut, config, control=commands.control, on_step=stop)
     assert outcome == Outcome(step, stopped=True)
-    assert events(cut, CheckpointSaved)[-1] == CheckpointSaved(step, f"step-{step}", "stop")
+    saved = events(cut, CheckpointSaved)[-1]
+    assert (saved.step, saved.path, saved.reason) == (step, f"step-{step}", "stop")
     assert [e.step for e in events(cut, Evaluated)] == list(range(0, step, 2))
     validation = [p for p in events(cut, Progress) if p.phase == "validation"]
     assert validation[-1].done == 1

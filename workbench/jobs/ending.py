@@ -39,6 +39,16 @@ class Ending:
     last_words: tuple[str, ...] = ()
     """The last lines that it wrote to stderr, as they are: not yet safe for a terminal."""
 
+    def told(self, folder: Path) -> dict[str, str]:
+        """What a person's own command is told of it."""
+        return {
+            "run": folder.name,
+            "status": self.status,
+            "cause": self.cause,
+            "text": self.text,
+            "folder": str(folder),
+        }
+
 
 def own_words(log: Path, first_event: int = 0) -> tuple[Ending | None, int]:
     """What the job itself said of its ending, if it did, and the seq of the next event.

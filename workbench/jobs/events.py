@@ -164,6 +164,8 @@ class CheckpointSaved:
     step: int
     path: str
     reason: str
+    size: int | None = None
+    """Bytes of its files; None in logs of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,30 @@ class CommandTaken:
     """Why nothing comes of it; empty when it was passed on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that a person should look at has begun, or (`over`) has ended; in the
+    supervisor's own log. `workbench.alarms` has the rules."""
+
+    type: ClassVar[str] = "alarm"
+    name: str
+    """The rule's, such as `overfitting`; at most one alarm of a name goes on at a time."""
+    severity: str
+    """`error`, `warning` or `info`."""
+    since_step: int
+    since_time: float
+    """Unix seconds."""
+    text: str
+    """What is seen, with its figures."""
+    why: str
+    """Why it matters."""
+    next_step: str
+    """What to do, with the command or the setting."""
+    source: str
+    """Where the rule is from."""
+    over: bool = False
+
+
 Event = (
     Started
     | Step
@@ -284,6 +310,7 @@ Event = (
     | Failed
     | Sampled
     | CommandTaken
+    | Alarm
 )
 _KINDS: tuple[type[Event], ...] = (
     Started,
@@ -304,6 +331,7 @@ _KINDS: tuple[type[Event], ...] = (
     Failed,
     Sampled,
     CommandTaken,
+    Alarm,
 )
 TYPES: dict[str, type[Event]] = {kind.type: kind for kind in _KINDS}
 _FIELDS = {kind.type: frozenset(f.name for f in fields(kind)) for kind in _KINDS}

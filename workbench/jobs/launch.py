@@ -38,6 +38,8 @@ class Care:
     """`tell`, `dump` (and write the stacks) or `stop` (and end it)."""
     on_end: tuple[str, ...] = ()
     """A command of the person's, run without a shell when the job has ended."""
+    on_alarm: tuple[str, ...] = ()
+    """The same, for each alarm that begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,10 @@ def read_job(folder: Path) -> JobPlan:
     """The plan of the job in `folder`."""
     body = read_json(folder / JOB)
     care = body.get("care", {})
+    commands = {name: tuple(care.get(name, ())) for name in ("on_end", "on_alarm")}
     return JobPlan(
         argv=list(body["argv"]),
         log=str(body["log"]),
         environment=dict(body.get("environment", {})),
-        care=Care(**{**care, "on_end": tuple(care.get("on_end", ()))}),
+        care=Care(**{**care, **commands}),
     )

@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import is_read_only, read_json_object, write_json
@@ -88,6 +89,9 @@ class JobState:
     """Bytes that stderr.log held before this start."""
     last_words: list[str] = field(default_factory=list)
     """The last lines of stderr of a job that failed."""
+    alarms: list[dict[str, Any]] | None = None
+    """Those that go on, or went on at its end, each as `events.Alarm`; None in files of earlier
+    releases, whose supervisors judged nothing."""
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE, {"v": 1, **asdict(self)})

@@ -21,18 +21,20 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.hardware.memory_kills import MemoryKills
 from workbench.hardware.sample import Sampler
-from workbench.jobs import on_end, process, processes
+from workbench.jobs import process, processes
+from workbench.jobs.alarming import Alarming
 from workbench.jobs.commands import Commands
 from workbench.jobs.ending import Ending, own_words, tell_ending
 from workbench.jobs.events import Notice, Sampled
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
+from workbench.jobs.own_command import OwnCommand
 from workbench.jobs.process import CONTROL, Child, ControlLine, JobProcess, TakenOver
 from workbench.jobs.restarts import Restarts
 from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
 from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, boot_id, start_ticks
-from workbench.jobs.watchdog import Watchdog
+from workbench.jobs.watchdog import Verdict, Watchdog
 
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
@@ -85,6 +87,13 @@ class Supervisor:
         try:
             self._control = ControlLine(self._server.path.with_suffix(CONTROL))
             self._watchdog = Watchdog(self._log_path, time.monotonic(), self._plan.care.stall_after)
+            self._alarming = Alarming(
+                folder,
+                self._host_log,
+                self._plan.care.on_alarm,
+                standing=(before.alarms or ()) if adopt and before is not None else (),
+                history=self._watchdog.news,
+            )
             if adopt and before is not None:
                 self._adopt(before)
             else:
@@ -138,6 +147,7 @@ class Supervisor:
             supervisor_pid=os.getpid(),
             supervisor_start_ticks=start_ticks(os.getpid()) or 0,
             socket=str(self._server.path),
+            alarms=self._alarming.standing(),
         )
         self._state.write(self.folder)
         self._tell("Its supervisor was killed; another has taken over.", "warning")
@@ -157,6 +167,7 @@ class Supervisor:
             restarts=self._restarts.done,
             host=socket.gethostname(),
             boot=boot_id(),
+            alarms=self._alarming.standing(),
         )
 
     def run(self) -> None:
@@ -181,8 +192,10 @@ class Supervisor:
         self._server.close()
         os.close(self._lock)
         # Nothing is written to the job's folder from here on: it may run again.
-        if self._plan.care.on_end:
-            on_end.run(self._plan.care.on_end, self.folder, ending)
+        command = OwnCommand("on_end", self._plan.care.on_end)
+        command.start(ending.told(self.folder))
+        self._alarming.wait()
+        command.wait()
 
     def _asked_to_end(self) -> bool:
         return self._preempted or self._give_up or self._stop_now_at is not None
@@ -198,6 +211,10 @@ class Supervisor:
             self._server.serve(POLL_EVERY)
             self._server.tick(_size(self._log_path))
             self._watch(time.monotonic())
+        # What it wrote last, such as its last validation. No job that has ended is stalled.
+        self._watchdog.look(time.monotonic())
+        if self._alarming.looked(self._watchdog.news, Verdict()):
+            self._write_alarms()
         # Ranks and helpers of a process that was killed.
         process.kill_all(self.folder)
 
@@ -208,8 +225,11 @@ class Supervisor:
         # A full disk costs samples; the job needs its guardian then more than ever.
         with contextlib.suppress(OSError):
             beat(self.folder)
+        sample = Sampled(**self._sample)
         with contextlib.suppress(WorkbenchError):
-            self._host_log.write(Sampled(**self._sample))
+            self._host_log.write(sample)
+        if self._alarming.sampled(sample):
+            self._write_alarms()
         with contextlib.suppress(WorkbenchError, OSError):
             self._stay_reachable()
 
@@ -232,16 +252,22 @@ class Supervisor:
             process.kill_all(self.folder)
             self._kill_at = None
         verdict = self._watchdog.look(now)
+        if self._alarming.looked(self._watchdog.news, verdict):
+            self._write_alarms()
         if verdict.word == self._state.condition:
             return
         self._condition(verdict.word, verdict.text)
         if verdict.word == "stalled":
-            self._tell(verdict.text, "warning")
             if self._plan.care.on_stall in ("dump", "stop"):
                 self._dump_stacks()
             if self._plan.care.on_stall == "stop":
                 self._stalled_how = verdict.text
                 self._kill_at = now + _STACKS_TAKE
+
+    def _write_alarms(self) -> None:
+        self._state = replace(self._state, alarms=self._alarming.standing())
+        with contextlib.suppress(WorkbenchError):
+            self._state.write(self.folder)
 
     def _condition(self, word: str, text: str) -> None:
         self._state = replace(self._state, condition=word, condition_text=text)

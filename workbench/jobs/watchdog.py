@@ -26,7 +26,8 @@ _A_WHILE = 1.0
 """Seconds that they must have taken together: a busy machine holds up a few steps of 10 ms."""
 _ENOUGH = 10
 """Steps that make a history."""
-_TAIL = 1 << 16
+_TAIL = 1 << 20
+"""Bytes of a log that goes on that are history: some thousands of steps, read in 0.1 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,9 @@ class Watchdog:
         self._heard = now
         self.step = 0
         """The newest step in the log."""
-        self._take(self._read())
+        self.news = self._read()
+        """What the last look has read; at first, the log's end as it was found."""
+        self._take(self.news)
 
     def begin_again(self, now: float) -> None:
         """The job is started anew: it loads its model first."""
@@ -61,10 +64,10 @@ class Watchdog:
 
     def look(self, now: float) -> Verdict:
         """How the job does at the time `now`."""
-        records = self._read()
-        if records:
+        self.news = self._read()
+        if self.news:
             self._heard = now
-            self._take(records)
+            self._take(self.news)
         silent = now - self._heard
         if self._paused:
             return Verdict("paused", "Paused by a person; it holds its memory and waits.")

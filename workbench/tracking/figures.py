@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workbench.alarms import reading
 from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
 from workbench.tracking import comparison, runs
@@ -31,6 +32,25 @@ def course(run: Path) -> Iterator[str]:
     yield f"- training loss {view.first_step.loss:.4f} -> {view.last_step.loss:.4f}"
     for evaluation in view.evaluations:
         yield f"- validation loss after step {evaluation.step}: {evaluation.loss:.4f}"
+
+
+def alarms(run: Path) -> Iterator[str]:
+    """What was not well while it trained; nothing where all was."""
+    told = reading.read(run, runs.LOG)
+    if not told.standing and not told.past:
+        return
+    yield "## Alarms"
+    yield ""
+    for episode in told.past + told.standing:
+        alarm = episode.alarm
+        if episode.until is not None:
+            how = f"for {duration(episode.until - alarm.since_time)}"
+        else:
+            how = "to its end" if told.ended else "still"
+        since = f"from step {alarm.since_step} on, {how}"
+        yield f"- {alarm.severity} {alarm.name} {since}: {alarm.text}"
+        yield f"  {alarm.next_step}"
+    yield ""
 
 
 def expectations(run: Path) -> Iterator[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workbench.alarms.standing import standing
 from workbench.jobs.client import ensure_supervisor
-from workbench.jobs.events import Record, Sampled
+from workbench.jobs.events import Alarm, Record, Sampled
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader
-from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe
+from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe, look
 from workbench.tracking import runs
 
 _HOST_TAIL = 4 << 20
@@ -35,6 +36,8 @@ class News:
     """Of what is done with the run besides: the job's folder in the run's, and its event."""
     working: frozenset[str] = frozenset()
     """Those of these jobs that are going on."""
+    alarms: tuple[Alarm, ...] = ()
+    """Those of the training that go on, or went on at its end, the worst first."""
 
 
 class RunFollower:
@@ -56,7 +59,7 @@ class RunFollower:
         # The status first: what a job wrote before it ended is then among the records.
         if (self.run / STATE).exists():
             ensure_supervisor(self.run)
-        status, text = describe(self.run)
+        state, status, text = look(self.run)
         jobs: list[tuple[str, Record]] = []
         for path in sorted(self.run.glob(f"*/{EVENTS}")) + sorted(self.run.glob(f"*/*/{EVENTS}")):
             name = str(path.parent.relative_to(self.run))
@@ -75,4 +78,6 @@ class RunFollower:
                 samples.append((record.time, record.event))
             else:
                 supervision.append(record)
-        return News(self.run, status, text, self._log.read(), samples, supervision, jobs, working)
+        alarms = tuple(standing(state, self.run.name, status, text))
+        read = self._log.read()
+        return News(self.run, status, text, read, samples, supervision, jobs, working, alarms)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from workbench.alarms.standing import brief, standing
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Sampled
-from workbench.jobs.state import GOING_ON, HOST_LOG, JobState, describe
+from workbench.jobs.state import GOING_ON, HOST_LOG, look
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.tracking.glance import glance, tail
@@ -23,7 +24,7 @@ _EXPLAINED = ("slow", "stalled", "restarting", "failed", "damaged")
 
 
 def status_line(workspace: Workspace, reference: str) -> str:
-    """Run, step, loss, time left, GPU memory and state; never more than one line.
+    """Run, step, loss, time left, GPU memory, state and worst alarm; never more than one line.
 
     It raises nothing: a status bar shows whatever is wrong, too.
     """
@@ -39,15 +40,20 @@ def status_line(workspace: Workspace, reference: str) -> str:
 
 
 def _line(run: Path) -> str:
-    status, text = describe(run)
+    state, status, text = look(run)
     parts = [run.name]
-    if status != "damaged" and (state := JobState.read(run)) is not None:
+    worst = ""
+    if state is not None:
         view = RunView()
         view.feed(glance(run / state.log, _TAIL))
         parts += _course(view, working=status in ("running", "slow"))
         if status in GOING_ON:
+            alarms = standing(state, run.name, status, text)
+            # A stall is the state's own word.
+            worst = brief([alarm for alarm in alarms if alarm.name != status])
             parts.append(_gpu_memory(run / HOST_LOG))
-    parts += [status.upper(), text if status in _EXPLAINED else ""]
+    # Before the sentence, which may be cut off.
+    parts += [status.upper(), worst, text if status in _EXPLAINED else ""]
     return " ".join(part for part in parts if part)
 
 

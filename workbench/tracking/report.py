@@ -43,6 +43,7 @@ def _lines(workspace: Workspace, run: Path) -> Iterator[str]:
     yield ""
     yield from figures.course(run)
     yield ""
+    yield from figures.alarms(run)
     yield from figures.expectations(run)
     yield "## What came of it"
     yield ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench import base_models, settings
+from workbench.alarms.standing import standing
 from workbench.base_models import Say
 from workbench.config import loading, processes
 from workbench.config.schema import RunConfig
@@ -28,7 +29,7 @@ from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
-from workbench.jobs.state import ENDED, GOING_ON, STATE, describe
+from workbench.jobs.state import ENDED, GOING_ON, STATE, describe, look
 from workbench.tracking import manifest
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import MANIFEST, folders, number
@@ -63,6 +64,8 @@ class RunSummary:
     best_validation_loss: float | None
     scores: dict[str, dict[str, float]]
     """The newest evaluation's metrics by system (`base`, `adapter`); empty before one."""
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    """Those that go on, or went on at its end, the worst first, each as `events.Alarm`."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -211,13 +214,14 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
     config = load_config(folder)
-    job = config.job
+    job, own = config.job, settings.read()
     care = launch.Care(
         restarts=job.restarts,
         restart_after=job.restart_after,
         stall_after=job.stall_after,
         on_stall=job.on_stall,
-        on_end=settings.read().on_end,
+        on_end=own.on_end,
+        on_alarm=own.on_alarm,
     )
     module = "prepare" if processes.launched(config) else "job"
     launch.start(
@@ -281,7 +285,7 @@ def summarise(folder: Path) -> RunSummary:
     """A run's line, from its manifest, its state and both ends of its log."""
     made = manifest.read(folder)
     # Before the log: what a run wrote before it ended is then in what is read of it.
-    status, text = describe(folder)
+    state, status, text = look(folder)
     view = RunView()
     view.feed(ends(folder / LOG, always=(Started, Evaluated)))
     losses = [e.loss for e in view.evaluations]
@@ -299,6 +303,7 @@ def summarise(folder: Path) -> RunSummary:
         first_validation_loss=_finite(losses[0]) if losses else None,
         best_validation_loss=best.loss if best else None,
         scores=newest_scores(folder),
+        alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.jobs.events import (
+    Alarm,
     Answered,
     Evaluated,
     Event,
@@ -49,6 +50,10 @@ def words(event: Event) -> str:
         case Spiked(step, loss, usual, rows):
             jumped = f"the loss of step {step} is {loss:.4f}, and {usual:.4f} is usual"
             return f"warning: {jumped}{_named(rows)}"
+        case Alarm(name, severity, over=True):
+            return f"{severity} {name}: over"
+        case Alarm(name, severity, text=text, next_step=next_step):
+            return f"{severity} {name}: {visible(text, one_line=True)}\n{visible(next_step)}"
     return ""
 
 

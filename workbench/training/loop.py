@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from workbench.config.schema import RunConfig
-from workbench.files import write_json
+from workbench.files import folder_size, write_json
 from workbench.jobs.control import Control, Stopped
 from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Paused, Progress, WentOn
 from workbench.jobs.failure import NonFiniteLoss
@@ -386,7 +386,7 @@ class Loop:
             write_json(self._folder / "best.json", {"path": path.name, **self.best.to_json()})
         if told:
             return
-        self._log.write(CheckpointSaved(step, str(path.name), reason))
+        self._log.write(CheckpointSaved(step, str(path.name), reason, folder_size(path)))
         seconds = time.perf_counter() - started
         if seconds > 30:
             self._log.write(Notice(f"Saving the checkpoint took {seconds:.0f} s.", "warning"))

@@ -112,3 +112,7 @@ def show_status(result: dict[str, Any]) -> None:
         print(f"training loss {result['loss']:.4f}")
     if best is not None:
         print(f"validation loss {first:.4f} at the start, {best:.4f} at best")
+    for alarm in result["alarms"]:
+        print(visible(f"{alarm['severity']}: {alarm['name']}. {alarm['text']}", one_line=True))
+    if result["alarms"]:
+        print(visible(f"What to do: workbench alarms {result['id']}"))
