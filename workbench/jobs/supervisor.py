@@ -204,12 +204,14 @@ class Supervisor:
     def _look_around(self) -> None:
         """Append a sample of the machine, and move the heartbeat on."""
         self._pids.update(processes.of_job(self.folder), {self._job.pid})
-        self._sample = self._sampler.sample()
+        self._sample = self._sampler.sample(self._pids)
         # A full disk costs samples; the job needs its guardian then more than ever.
         with contextlib.suppress(OSError):
             beat(self.folder)
         with contextlib.suppress(WorkbenchError):
             self._host_log.write(Sampled(**self._sample))
+        for text in self._sampler.news:
+            self._tell(text, "warning")
         with contextlib.suppress(WorkbenchError, OSError):
             self._stay_reachable()
 

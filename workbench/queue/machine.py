@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.hardware.nvml import GpuProcess, Nvml, Occupancy
+from workbench.hardware.gpu import GpuProcess
+from workbench.hardware.nvml import Nvml, Occupancy
 from workbench.jobs.launch import read_job
 from workbench.jobs.state import JobState
 from workbench.queue.choice import Gpu, Machine, Turn, gib
