@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import pytest
 
 _SOURCE = Path(__file__).parent / "hardware" / "stand_in_nvml.c"
@@ -83,6 +85,15 @@ class Driver:
         self._figures |= figures
         self._figures = {k: v for k, v in self._figures.items() if v is not None}
         self._write()
+
+    def load_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have this process, too, ask this library, and those that it starts."""
+        for name, value in self.env.items():
+            monkeypatch.setenv(name, value)
+        # A process that runs already looks for its libraries where it did when it began.
+        library = ctypes.CDLL(f"{self.env['LD_LIBRARY_PATH']}/{_LIBRARY}")
+        monkeypatch.setattr(pynvml, "nvmlLib", library)
+        monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
 
     def _write(self) -> None:
         text = "".join(f"{name} {value}\n" for name, value in self._figures.items())

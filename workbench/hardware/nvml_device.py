@@ -111,7 +111,9 @@ class Device:
         self.uuid = uuid
         self._facts: _Facts | None = None
         self._age = 0
-        self._counts: dict[str, tuple[float, int]] = {}
+        self._counts: dict[str, int] = {}
+        self._at = self._before = 0.0
+        """When the counters were read, by the monotonic clock."""
         self._measured: tuple[int | None, int | None] = (None, None)
 
     @property
@@ -145,6 +147,7 @@ class Device:
         errors = _NVLINK_ERRORS if facts.links else ()
         replays = pynvml.NVML_FI_DEV_PCIE_REPLAY_COUNTER
         told = asking.fields(handle, [*_ECC, *_PCIE, replays, *links, *errors])
+        self._before, self._at = self._at, time.monotonic()
         sent, received = self._pcie(handle, [told[field] for field in _PCIE], asking, measure)
         over = [_sum(told[field, link] for link in facts.up) for field in _NVLINK]
         ecc: list[int | None] = [told[field] for field in _ECC]
@@ -203,13 +206,14 @@ class Device:
     def _rate(self, name: str, count: int | None, unit: int = 1) -> int | None:
         """Units a second since the count before; None for the first, and where it began anew."""
         if count is None:
+            self._counts.pop(name, None)
             return None
-        now = time.monotonic()
-        at, before = self._counts.get(name, (now, count))
-        self._counts[name] = (now, count)
-        if now <= at or count < before:
+        before = self._counts.get(name)
+        self._counts[name] = count
+        passed = self._at - self._before
+        if before is None or passed <= 0 or count < before:
             return None
-        return round((count - before) * unit / (now - at))
+        return round((count - before) * unit / passed)
 
 
 def instances(index: int, handle: Any, run: Collection[int] | None, asking: Asking) -> list[Gpu]:
