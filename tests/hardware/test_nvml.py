@@ -206,7 +206,7 @@ def test_processes_are_named_by_person_and_program(driver: Driver, look: Looker)
     (gpu,) = look.gpus([own])
     assert gpu.memory_of_run == GIB
     assert gpu.memory_of_others is None, "one of the others doesn't tell"
-    assert f"pid {FAR} (blender) holds 2.0 GiB" in gpu.company()
+    assert f"2.0 GiB by blender (pid {FAR})" in gpu.company()
 
 
 def test_in_a_container_nobody_is_taken_for_somebody_else(driver: Driver, look: Looker) -> None:
@@ -219,7 +219,7 @@ def test_in_a_container_nobody_is_taken_for_somebody_else(driver: Driver, look: 
     (gpu,) = look.gpus([7])
     assert (gpu.memory_of_run, gpu.memory_of_others) == (None, None)
     assert gpu.company() == "", "it may be the run's own"
-    assert look.gpus()[0].company() == "3.0 GiB held by processes that can't be seen from here"
+    assert look.gpus()[0].company() == "3.0 GiB by processes that can't be seen from here"
     driver.gpus(H100 | {"compute": f"7:{GIB} {FAR}:{2 * GIB}"})
     (gpu,) = look.gpus([7])
     assert (gpu.memory_of_run, gpu.memory_of_others) == (GIB, 2 * GIB)

@@ -67,10 +67,10 @@ class GpuProcess:
     of_run: bool = False
 
     def told(self) -> str:
-        """`pid 4242 (python of alice) holds 60 GiB`."""
+        """`60.0 GiB by python of alice (pid 4242)`: what matters first, for a narrow line."""
         who = " of ".join(part for part in (self.command, self.user) if part)
-        named = f"pid {self.pid}" + (f" ({who})" if who else "")
-        return f"{named} holds {_some(self.memory)}"
+        named = f"{who} (pid {self.pid})" if who else f"pid {self.pid}"
+        return f"{_some(self.memory)} by {named}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +207,42 @@ class Gpu:
         """Whether heat, or the machine's power supply, slows it down: a power limit is usual."""
         return any(reason in _GRAVE for reason in self.throttled or ())
 
+    def remarks(self) -> list[str]:
+        """What a person should know of it, in words: what is wrong with it, and who is on it."""
+        company = self.company()
+        others = "others" if self.memory_of_run is not None else "on it"
+        return self.faults() + ([f"{others}: {company}"] if company else [])
+
+    def faults(self) -> list[str]:
+        """What is wrong with it, in words: it is lost, it is slowed down, it makes errors."""
+        found = [STATES[self.state]] if self.state in STATES else []
+        if slowed := self.slowed():
+            clocks = self.clocks()
+            found.append(f"slowed: {slowed}" + (f", {clocks}" if clocks else ""))
+        if self.ecc_uncorrected:
+            found.append(f"uncorrectable memory errors: {self.ecc_uncorrected}")
+        if self.pcie_width and self.pcie_width_max and self.pcie_width < self.pcie_width_max:
+            found.append(f"PCIe x{self.pcie_width} of x{self.pcie_width_max}")
+        return found
+
+    def in_short(self) -> str:
+        """The gravest of what is remarkable, in two or three words; empty for nothing."""
+        if self.state:
+            return self.state.upper().replace("_", " ")
+        if self.slowed_gravely():
+            return next(SLOWING[reason] for reason in _GRAVE if reason in (self.throttled or ()))
+        if self.ecc_uncorrected:
+            return f"{self.ecc_uncorrected} memory errors"
+        if self.company():
+            return f"others {_gib(self.memory_of_others)}" if self.memory_of_others else "others"
+        return ""
+
+    def clocks(self) -> str:
+        """`1230 of 1980 MHz`; empty where it isn't told."""
+        if self.sm_clock is None:
+            return ""
+        return f"{self.sm_clock}" + (f" of {self.sm_clock_max}" * bool(self.sm_clock_max)) + " MHz"
+
     def company(self) -> str:
         """Who is on it besides the run, in words; empty for nobody."""
         parts = [process.told() for process in self.others]
@@ -215,7 +251,7 @@ class Gpu:
         unseen = self.memory_unseen
         # Where it isn't told what others hold, what isn't seen may be the run's own.
         if unseen is not None and unseen >= UNSEEN and self.memory_of_others is not None:
-            parts.append(f"{_gib(unseen)} held by processes that can't be seen from here")
+            parts.append(f"{_gib(unseen)} by processes that can't be seen from here")
         return ", ".join(parts)
 
 
@@ -227,6 +263,13 @@ _DEFAULTS = {field.name: field.default for field in fields(Gpu)[10:]}
 def devices(gpus: list[Gpu]) -> list[Gpu]:
     """Those that work runs on: the instances, instead of a GPU that is split into them."""
     return [gpu for gpu in gpus if not gpu.instances]
+
+
+def against(value: float | None, limit: float | None, unit: str) -> str:
+    """A figure and the limit that it has: `346/700 W`; N/A for None."""
+    if value is None:
+        return "N/A"
+    return f"{value:.0f}" + (f"/{limit:.0f}" if limit is not None else "") + f" {unit}"
 
 
 def throttles(bits: int) -> tuple[str, ...]:
@@ -241,7 +284,7 @@ def _short(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _some(memory: int | None) -> str:
-    return "some" if memory is None else _gib(memory)
+    return "N/A" if memory is None else _gib(memory)
 
 
 def _gib(amount: int) -> str:
