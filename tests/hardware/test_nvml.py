@@ -401,8 +401,8 @@ def test_a_look_asks_the_driver_few_questions(driver: Driver, look: Looker) -> N
     before = driver.calls.read_text().split()
     look([7])
     asked = driver.calls.read_text().split()[len(before) :]
-    # One look of `occupancy` is in it, of 8 questions a GPU.
-    assert len(asked) / 8 < 32
+    # 17 of a sample; 7 or 8 are the looker's own, of `occupancy`.
+    assert len(asked) / 8 < 26
     # It takes the driver 20 ms to count what goes by in them.
     assert "nvmlDeviceGetPcieThroughput" not in asked
 
