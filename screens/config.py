@@ -345,6 +345,8 @@ class ConfigScreen(ConfigAdvice):
         self.focus_body()
 
     def question(self, how: str) -> str:
+        from workbench.planning import company
+
         config, judged = self.draft.config, self.judgement
         kind = config_text.method(config)
         asked = [f"{how} {config.name}: {kind} of {config.model.base}"]
@@ -355,6 +357,9 @@ class ConfigScreen(ConfigAdvice):
             asked += [f"! {text}" for text in errors[:2]]
         if self.draft.sweep is not None:
             asked.append("It is one run, of the values shown; Q queues the sweep.")
+        # The queue takes GPUs that are free. The driver was opened when the facts were gathered.
+        warned = company.warnings(config) if how == "Start" else []
+        asked += [f"! {text}" for text in warned[:2]]
         return "\n".join(asked)
 
 

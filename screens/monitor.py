@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events, on, work
@@ -46,6 +46,9 @@ from workbench.tracking.follower import News, RunFollower
 from workbench.tracking.view import RunView, duration
 from workbench.tracking.words import setting
 
+if TYPE_CHECKING:
+    from workbench.planning.room import Room
+
 _EMPTY = """\
 There are no runs yet.
 
@@ -77,6 +80,8 @@ class Read(Message):
     """What the follower of a run has read."""
 
     news: News
+    room: Room | None
+    """What its next checkpoints need."""
 
 
 class MonitorScreen(RunScreen):
@@ -173,6 +178,7 @@ class MonitorScreen(RunScreen):
         self._curves = {name: Curve() for name in _FIGURES}
         self.saved_step = None
         self._samples: deque[tuple[float, Sampled]] = deque(maxlen=_SAMPLES)
+        self._room: Room | None = None
         self._log: list[tuple[float, str]] = []
         """Lines with the time that they are of, in its order."""
         self._jobs: dict[str, str] = {}
@@ -201,11 +207,17 @@ class MonitorScreen(RunScreen):
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _follow(self, run: Path) -> None:
         """Read the run's logs as they grow, until another run is shown."""
+        from workbench.planning import room
+
         worker = get_current_worker()
         follower = RunFollower(run)
+        space: Room | None = None
         while not worker.is_cancelled:
             news = follower.read()
-            self.post_message(Read(news))
+            self.post_message(Read(news, space))
+            saved = any(isinstance(record.event, CheckpointSaved) for record in news.records)
+            if news.status in GOING_ON and (space is None or saved):
+                space = room.of(self.workspace, run)
             if not news.records and not news.samples:
                 time.sleep(_LOOK_EVERY)
 
@@ -214,6 +226,7 @@ class MonitorScreen(RunScreen):
         news = message.news
         if news.run != self.run:
             return
+        self._room = message.room
         self._view.feed(news.records)
         self._samples.extend(news.samples)
         self._draw_on(news.records)
@@ -278,7 +291,8 @@ class MonitorScreen(RunScreen):
         if self._samples:
             _, sample = self._samples[-1]
             tell = machine_line if compact else machine
-            self.query_one("#machine", Static).update(tell(sample, ascii=self.shell.ascii))
+            told = tell(sample, ascii=self.shell.ascii, room=self._room)
+            self.query_one("#machine", Static).update(told)
         box = self.query_one("#log", Static)
         kept = [line for _, line in self._log if self._filter in line.casefold()]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from screens.widgets.gauge import bar, size
+from workbench.hardware.gpu import Gpu, against, devices
 from workbench.jobs.events import (
     CheckpointSaved,
     CommandHandled,
@@ -25,12 +27,26 @@ from workbench.text import visible
 from workbench.tracking.view import duration
 from workbench.tracking.words import words
 
+if TYPE_CHECKING:
+    from workbench.planning.room import Room
 
-def machine(sample: Sampled, *, ascii: bool) -> Text:
-    """GPUs, or why there are none; then the host. N/A is what isn't told."""
+_ONE_BY_ONE = 4
+"""GPUs up to which each has its remarks on a line of its own: the chart needs its lines, too."""
+
+
+def machine(sample: Sampled, *, ascii: bool, room: Room | None = None) -> Text:
+    """GPUs, or why there are none; then the host. N/A is what isn't told.
+
+    A line that begins with `!` says what is remarkable.
+    """
     out = Text(no_wrap=True)
-    for gpu in sample.gpus:
+    gpus = [Gpu.of(body) for body in sample.gpus]
+    for gpu in gpus:
         out.append(_gpu(gpu, ascii=ascii) + "\n")
+        if len(gpus) <= _ONE_BY_ONE and (remarks := gpu.remarks()):
+            out.append(f"! {gpu.label} {visible('; '.join(remarks))}\n")
+    if len(gpus) > _ONE_BY_ONE and (short := _remarkable(gpus)):
+        out.append(f"! {short}\n")
     if sample.gpu_reason:
         out.append(f"{visible(sample.gpu_reason)}\n", "dim")
     host = sample.host
@@ -39,26 +55,52 @@ def machine(sample: Sampled, *, ascii: bool) -> Text:
         f"host {_host_memory(host, ascii=ascii)}, run {size(host['rss'])}"
         f"  load {load}/{host['cpus']}  disk {size(host['disk_free'])} free"
     )
+    if (text := _disk(host["disk_free"], room)) and room is not None:
+        short_of_it = (room.rest or room.checkpoint or 0) > (host["disk_free"] or 0)
+        out.append(f"\n! too little disk: {text}" if short_of_it else f", {text}")
     return out
 
 
-def machine_line(sample: Sampled, *, ascii: bool) -> Text:
-    """All GPUs together and the host, in one line."""
+def machine_line(sample: Sampled, *, ascii: bool, room: Room | None = None) -> Text:
+    """All GPUs together, what is remarkable of them, and the host, in one line."""
     parts = []
-    if gpus := sample.gpus:
-        used, total = _sum(gpus, "memory_used"), _sum(gpus, "memory_total")
-        busy = _sum(gpus, "utilization")
+    if sample.gpus:
+        everything = [Gpu.of(body) for body in sample.gpus]
+        gpus = devices(everything)
+        used, total = (
+            _sum(getattr(g, f"memory_{what}") for g in gpus) for what in ("used", "total")
+        )
+        busy = _sum(gpu.utilization for gpu in gpus)
         parts.append(f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}")
         parts.append(f"{bar(_share(used, total), 8, ascii=ascii)} {size(used)} of {size(total)}")
         parts.append("N/A" if busy is None else f"{busy // len(gpus)} %")
+        if short := _remarkable(everything):
+            parts.append(f"! {short}")
+    free = sample.host["disk_free"]
+    if room is not None and free is not None and (room.rest or room.checkpoint or 0) > free:
+        parts.append(f"! disk {size(free)} free")
     parts.append(f"host {_host_memory(sample.host, ascii=ascii)}")
     return Text("  ".join(parts), no_wrap=True)
 
 
-def _sum(gpus: list[dict[str, Any]], name: str) -> int | None:
-    """Over all GPUs; None when one of them doesn't tell."""
-    values = [gpu[name] for gpu in gpus]
-    return None if None in values else sum(values)
+def _remarkable(gpus: list[Gpu]) -> str:
+    """The gravest of each GPU, in few words."""
+    told = [(gpu, gpu.in_short()) for gpu in gpus]
+    return ", ".join(f"{gpu.label} {text}" if len(gpus) > 1 else text for gpu, text in told if text)
+
+
+def _disk(free: int | None, room: Room | None) -> str:
+    """What is to be written yet, against what is free."""
+    if room is None or room.checkpoint is None or free is None:
+        return ""
+    rest = "" if room.rest is None else f", {size(room.rest)} to come"
+    return f"next checkpoint {size(room.checkpoint)}{rest}"
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """None when one of them isn't told."""
+    told = list(values)
+    return None if None in told else sum(value or 0 for value in told)
 
 
 def _host_memory(host: dict[str, Any], *, ascii: bool) -> str:
@@ -68,16 +110,15 @@ def _host_memory(host: dict[str, Any], *, ascii: bool) -> str:
     return f"{bar(_share(used, total), 8, ascii=ascii)} {size(used)} of {size(total)}"
 
 
-def _gpu(gpu: dict[str, Any], *, ascii: bool) -> str:
-    used, total = gpu["memory_used"], gpu["memory_total"]
+def _gpu(gpu: Gpu, *, ascii: bool) -> str:
+    used, total = gpu.memory_used, gpu.memory_total
     drawn = bar(_share(used, total), 8, ascii=ascii)
-    power = "N/A" if gpu["power"] is None else f"{gpu['power']:.0f} W"
-    busy = "N/A" if gpu["utilization"] is None else f"{gpu['utilization']} %"
-    heat = "N/A" if gpu["temperature"] is None else f"{gpu['temperature']} °C"
-    memory = f"{drawn} {size(used)} of {size(total)} (run {size(gpu['memory_of_run'])})"
+    busy = "N/A" if gpu.utilization is None else f"{gpu.utilization} %"
+    memory = f"{drawn} {size(used)} of {size(total)} (run {size(gpu.memory_of_run)})"
+    power, heat = against(gpu.power, gpu.power_limit, "W"), against(gpu.temperature, None, "°C")
     # The name last: it is what may be cut off.
-    name = visible(gpu["name"] or "N/A")
-    return f"GPU {gpu['index']} {memory}  {busy}  {power}  {heat}  {name}"
+    name = visible(gpu.name or "N/A")
+    return f"{gpu.label} {memory}  {busy}  {power}  {heat}  {name}"
 
 
 def _share(used: int | None, total: int | None) -> float:
@@ -86,8 +127,9 @@ def _share(used: int | None, total: int | None) -> float:
 
 def memory_used(sample: Sampled) -> float:
     """Bytes used on the first GPU, else by the run's process on the host; NaN if not told."""
-    for gpu in sample.gpus:
-        return math.nan if gpu["memory_used"] is None else float(gpu["memory_used"])
+    for gpu in sample.gpus:  # not by `Gpu.of`: it is asked of thousands of samples at a time
+        if not gpu.get("instances"):
+            return math.nan if gpu["memory_used"] is None else float(gpu["memory_used"])
     rss = sample.host["rss"]
     return math.nan if rss is None else float(rss)
 

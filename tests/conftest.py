@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import tiny, trained
+from tests.driver import Driver, compiled
 from tests.faults import matrix
 from workbench.workspace import Workspace
 
@@ -113,6 +114,17 @@ def private_machine() -> Iterator[None]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture(scope="session")
+def _driver_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def driver(_driver_library: Path, tmp_path: Path) -> Driver:
+    """What NVIDIA's driver says in processes that get its `env`: at first that there is no GPU."""
+    return Driver(_driver_library, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 
 from workbench import doctor
-from workbench.hardware.nvml import Gpu
+from workbench.hardware.gpu import Gpu
 from workbench.workspace import Workspace
 
 

@@ -46,6 +46,7 @@ _MODULES = {
     "eval": "evaluate",
     "review": "review",
     "export": "export",
+    "gpus": "gpus",
     "doctor": "doctor",
 }
 """Where each verb is, in the order of the help."""

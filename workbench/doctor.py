@@ -12,6 +12,7 @@ from pathlib import Path
 
 from workbench import base_models
 from workbench.errors import WorkbenchError
+from workbench.hardware.gpu import Gpu, devices
 from workbench.hardware.host import HostSampler
 from workbench.hardware.nvml import Nvml
 from workbench.jobs.socket import socket_folder
@@ -73,14 +74,7 @@ def _gpus() -> Iterator[Finding]:
     if nvml.reason is not None:
         yield Finding("gpu", "note", f"{nvml.reason} Training runs on the processor.")
     for gpu in nvml.sample():
-        free = (
-            f"{(gpu.memory_total - gpu.memory_used) / 2**30:.1f} GiB of "
-            if (gpu.memory_total is not None and gpu.memory_used is not None)
-            else ""
-        )
-        total = f"{gpu.memory_total / 2**30:.1f} GiB free" if gpu.memory_total else "memory unknown"
-        text = f"{gpu.name or 'unknown'}, {free}{total}, driver {nvml.driver()}"
-        yield Finding(f"gpu {gpu.index}", "ok", text)
+        yield _gpu(gpu, nvml.driver())
     if nvml.reason is None and _torch_is_for_processors():
         yield Finding(
             "torch and gpu",
@@ -90,9 +84,23 @@ def _gpus() -> Iterator[Finding]:
         )
 
 
+def _gpu(gpu: Gpu, driver: str | None) -> Finding:
+    """What it is, what is free, and what a person should know of it."""
+    free = f"{gpu.memory_free / 2**30:.1f} GiB of " if gpu.memory_free is not None else ""
+    total = f"{gpu.memory_total / 2**30:.1f} GiB free" if gpu.memory_total else "memory unknown"
+    parts = [f"{gpu.name or 'unknown'}, {free}{total}, driver {driver}"]
+    if gpu.instances:
+        parts.append(f"split into {gpu.instances} (MIG): work runs on those")
+    remarks = gpu.remarks()
+    level = "problem" if gpu.state else "note" if remarks else "ok"
+    hint = "The machine needs a restart, or the GPU a reset: nvidia-smi says more."
+    name = gpu.label.lower()
+    return Finding(name, level, "; ".join(parts + remarks), hint if gpu.state else "")
+
+
 def _processes() -> Finding:
     """How many processes a run may train in, and what can share its weights out to them."""
-    count = len(Nvml().sample())
+    count = sum(not gpu.state for gpu in devices(Nvml().sample()))
     where = f"one to each of {count} GPUs" if count > 1 else "on the processor or one GPU"
     return Finding("processes", "ok", f"{where}: DDP, FSDP2")
 

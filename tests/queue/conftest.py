@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import pynvml
 import pytest
 
 from tests import tiny
+from tests.driver import Driver
 from tests.polling import eventually
 from workbench.config.schema import RunConfig
 from workbench.data.importing import import_files
@@ -240,37 +239,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-@pytest.fixture(scope="session")
-def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a stand-in for the driver's library."""
-    if shutil.which("gcc") is None:
-        pytest.skip("a stand-in for the driver can't be compiled without gcc")
-    folder = tmp_path_factory.mktemp("nvml")
-    source, library = STANDIN / "nvml.c", folder / "libnvidia-ml.so.1"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-o", library, source], check=True)
-    return folder
-
-
 class Gpus:
     """The GPUs that the stand-in for the driver shows, to this process and to new ones."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
 
     def show(self, *gpus: str) -> None:
         """A line a GPU: `UUID TOTAL_MIB USED_MIB [PID:MIB]…`."""
-        new = self._path.with_suffix(".new")
-        new.write_text("".join(f"{line}\n" for line in gpus))
-        new.replace(self._path)
+        shown = []
+        for gpu in gpus:
+            uuid, total, used, *processes = gpu.split()
+            held = (process.split(":") for process in processes)
+            compute = " ".join(f"{pid}:{int(memory) << 20}" for pid, memory in held)
+            figures = {"memory_total": int(total) << 20, "memory_used": int(used) << 20}
+            shown.append({"uuid": uuid, **figures, "compute": compute})
+        self._driver.gpus(*shown)
 
 
 @pytest.fixture
-def gpus(nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gpus:
-    path = tmp_path / "gpus"
-    monkeypatch.setenv("NVML_STANDIN", str(path))
-    monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml_library))
-    # A process that runs already looks for its libraries where it did when it began.
-    library = ctypes.CDLL(str(nvml_library / "libnvidia-ml.so.1"))
-    monkeypatch.setattr(pynvml, "nvmlLib", library)
-    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
-    return Gpus(path)
+def gpus(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Gpus:
+    """At first its driver doesn't answer."""
+    driver.set({"error.nvmlInitWithFlags": pynvml.NVML_ERROR_DRIVER_NOT_LOADED})
+    driver.load_here(monkeypatch)
+    return Gpus(driver)

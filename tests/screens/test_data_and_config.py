@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -13,6 +14,7 @@ from textual.widgets import Static
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests import tiny
+from tests.driver import GIB, H100, Driver
 from tests.polling import eventually
 from tests.screens.conftest import shown
 from workbench.config import loading
@@ -191,6 +193,23 @@ async def test_a_run_that_can_not_start_says_why_and_leaves_none(workspace: Work
         await settled(pilot)
         eventually(lambda: "names no dataset version" in said(pilot))
         assert not workspace.runs.exists()
+
+
+async def test_a_start_is_asked_for_with_who_is_on_the_gpu(
+    workspace: Workspace, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.load_here(monkeypatch)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver.gpus(H100 | {"memory_used": 60 * GIB, "compute": f"4000000:{60 * GIB}"})
+    app = WorkbenchApp(workspace, mode="config")
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key, warned in (("x", True), ("Q", False)):
+            await pilot.press(key)
+            await pilot.pause()
+            asked = text(pilot, "#question")
+            assert ("! GPU 0, which this run would use: it isn't free: 60.0" in asked) is warned
+            await pilot.press("n")
+            await pilot.pause()
 
 
 async def test_moves_that_come_late_and_versions_that_are_gone_do_no_harm(

@@ -48,7 +48,7 @@ class KernelLog:
         does, as in a container.
         """
         records = self._records()
-        if records is None or not _pids_are_the_kernels():
+        if records is None or not pids_are_the_kernels():
             return None
         return kills_in(text for number, text in records if number > self._seen)
 
@@ -105,7 +105,8 @@ def kills_in(texts: Iterable[str]) -> dict[int, Kill]:
     return found
 
 
-def _pids_are_the_kernels() -> bool:
+def pids_are_the_kernels() -> bool:
+    """Whether this process names others by the pids that the kernel, and its drivers, do."""
     try:
         return str(_PID_NAMESPACE.readlink()) == _FIRST_NAMESPACE
     except OSError:

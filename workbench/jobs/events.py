@@ -250,7 +250,7 @@ class Sampled:
     host: dict[str, Any]
     """As `hardware.host.Host`."""
     gpus: list[dict[str, Any]]
-    """Each as `hardware.nvml.Gpu`."""
+    """Each as `hardware.gpu.Gpu`, which reads it back with `Gpu.of`."""
     gpu_reason: str | None
     """Why there are no GPUs, in words."""
 

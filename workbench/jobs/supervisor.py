@@ -221,7 +221,7 @@ class Supervisor:
     def _look_around(self) -> None:
         """Append a sample of the machine, and move the heartbeat on."""
         self._pids.update(processes.of_job(self.folder), {self._job.pid})
-        self._sample = self._sampler.sample()
+        self._sample = self._sampler.sample(self._pids)
         # A full disk costs samples; the job needs its guardian then more than ever.
         with contextlib.suppress(OSError):
             beat(self.folder)
@@ -230,6 +230,8 @@ class Supervisor:
             self._host_log.write(sample)
         if self._alarming.sampled(sample):
             self._write_alarms()
+        for text in self._sampler.news:
+            self._tell(text, "warning")
         with contextlib.suppress(WorkbenchError, OSError):
             self._stay_reachable()
 

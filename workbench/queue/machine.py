@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from workbench.errors import WorkbenchError
-from workbench.hardware.nvml import GpuProcess, Nvml, Occupancy
+from workbench.hardware.gpu import GpuProcess
+from workbench.hardware.nvml import Nvml, Occupancy
 from workbench.jobs.launch import read_job
 from workbench.jobs.state import JobState
 from workbench.queue.choice import Gpu, Machine, Turn, gib
@@ -50,14 +52,26 @@ def hold(machine: Machine, holders: Iterable[tuple[str, set[str] | None]]) -> Ma
     return machine
 
 
-def select(visible: str | None, gpus: Sequence[Occupancy]) -> list[Occupancy]:
+class _Listed(Protocol):
+    """A GPU as the bus and the driver name it."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def uuid(self) -> str | None: ...
+
+
+_One = TypeVar("_One", bound=_Listed)
+
+
+def select(visible: str | None, gpus: Sequence[_One]) -> list[_One]:
     """The GPUs that CUDA_VISIBLE_DEVICES lets through: by index, uuid or the start of one.
 
     As for CUDA, what follows one that isn't there isn't there either.
     """
     if visible is None:
         return list(gpus)
-    chosen: list[Occupancy] = []
+    chosen: list[_One] = []
     for name in (part.strip() for part in visible.split(",")):
         found = [g for g in gpus if (name and g.uuid and g.uuid.startswith(name)) or _is(g, name)]
         if len(found) != 1 or found[0] in chosen:
@@ -88,7 +102,7 @@ def supervised() -> set[Path]:
     return folders
 
 
-def _is(gpu: Occupancy, name: str) -> bool:
+def _is(gpu: _Listed, name: str) -> bool:
     return name.isdecimal() and int(name) == gpu.index
 
 

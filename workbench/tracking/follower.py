@@ -14,8 +14,8 @@ from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe, look
 from workbench.tracking import runs
 
 _HOST_TAIL = 4 << 20
-"""Bytes of the supervisor's log that are read: an hour of samples of eight GPUs. In a week it
-grows to the better part of a gigabyte."""
+"""Bytes of the supervisor's log that are read: twenty minutes of samples of eight GPUs, or two
+hours of one. In a week eight make it grow to two gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)

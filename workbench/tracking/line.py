@@ -18,7 +18,9 @@ from workbench.workspace import Workspace
 WIDEST = 100
 """Columns."""
 _TAIL = 1 << 14
-"""Bytes: twenty steps of figures, or a sample of sixteen GPUs."""
+"""Bytes: twenty steps of figures."""
+_SAMPLES_TAIL = 1 << 15
+"""Bytes: a sample of sixteen GPUs with their processes."""
 _EXPLAINED = ("slow", "stalled", "restarting", "failed", "damaged")
 """States whose sentence says more than their word."""
 
@@ -70,8 +72,11 @@ def _course(view: RunView, *, working: bool) -> list[str]:
 
 def _gpu_memory(log: Path) -> str:
     """Of the GPU that holds most of the run, else of the fullest; empty without one."""
-    samples = [record.event for record in tail(log, _TAIL) if isinstance(record.event, Sampled)]
+    records = tail(log, _SAMPLES_TAIL)
+    samples = [record.event for record in records if isinstance(record.event, Sampled)]
     gpus = [gpu for gpu in samples[-1].gpus if gpu["memory_total"]] if samples else []
+    # Of one that is split work has a part.
+    gpus = [gpu for gpu in gpus if not gpu.get("instances")]
     if not gpus:
         return ""
 

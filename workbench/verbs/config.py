@@ -178,6 +178,8 @@ def _show_docs(result: dict[str, Any]) -> None:
 def _check(args: argparse.Namespace) -> dict[str, Any]:
     """Every problem of the config itself, and of its sweep if it has one, else the first of what
     it names; and errors and warnings of its advice."""
+    from workbench.planning import company
+
     workspace = Workspace.find(args.workspace)
     path = loading.config_path(workspace, args.config)
     if loading.SWEEP in loading.read(path).body:
@@ -189,6 +191,7 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         **result,
         "exposure": exposures.of(workspace, config),
         "advice": advise.standing(workspace, config),
+        "gpus": company.warnings(config),
     }
 
 
@@ -225,3 +228,5 @@ def _show_checked(result: dict[str, Any]) -> None:
     print(exposures.text(result["exposure"]))
     for found in result["advice"]:
         print(visible(f"\n{advise.told(found)}"))
+    for text in result["gpus"]:
+        print(visible(f"\nwarning: {text}"))

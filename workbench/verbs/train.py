@@ -54,6 +54,8 @@ def _run_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.planning import company
+
     workspace = Workspace.find(args.workspace)
     if args.resume:
         if args.config or args.settings:
@@ -73,6 +75,8 @@ def _train(args: argparse.Namespace) -> dict[str, Any]:
         shown_by = advise.command(args.config, args.settings)
         if told := advise.in_one_line(advise.standing(workspace, config), shown_by):
             say(told)
+        for warning in company.warnings(config):
+            say(f"Warning: {warning}")
         folder = runs.create(workspace, config, command=shlex.join(sys.argv), say=say)
     runs.start(folder)
     count = runs.load_config(folder).job.processes
