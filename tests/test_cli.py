@@ -157,3 +157,14 @@ def test_a_verb_comes_without_the_modules_of_the_others() -> None:
     assert jobs.stdout.startswith("usage: workbench jobs")
     assert "workbench.tracking.jobs" in jobs.stderr
     assert not {"pydantic", "workbench.config", "workbench.data"} & set(jobs.stderr.split())
+
+
+def test_an_interrupt_while_a_verb_is_imported_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_parse", interrupted)
+    assert command.main(["config", "fields"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"

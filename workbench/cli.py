@@ -58,7 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # File names and texts that the terminal's encoding can't hold are shown escaped.
             stream.reconfigure(errors="backslashreplace")
-    args = _parse(arguments)
+    try:
+        # Reading the arguments imports a verb, which takes long enough to be interrupted.
+        return _answered(_parse(arguments))
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 130
+
+
+def _answered(args: argparse.Namespace) -> int:
+    """The exit code of a verb; whatever goes wrong is told in a sentence."""
     try:
         return _run(args)
     except WorkbenchError as error:
@@ -71,9 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         _complain(args, explain_os_error(error, "go on"))
         return 2
-    except KeyboardInterrupt:
-        say("Interrupted.")
-        return 130
     except Exception as error:
         from workbench import faults
 
