@@ -144,8 +144,8 @@ async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(
         await pilot.press("c")
         await pilot.pause(0.5)
         assert app.current_mode == "config"
-        shown = [app.screen.query_one(RowTable).render_line(y).text for y in range(20)]
-        assert any("lora.rank" in line for line in shown)
+        shown = [app.screen.query_one(RowTable).render_line(y).text for y in range(40)]
+        assert any(line[3:].strip().startswith("rank ") for line in shown)
 
 
 async def test_a_damaged_run_does_not_hide_the_others(past: Workspace) -> None:
