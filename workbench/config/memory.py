@@ -37,7 +37,9 @@ imported, 490 before the base is loaded, 500 to 550 at the peak (SmolLM2-135M, a
 layers by `benchmarks/foretold.py`)."""
 HOST_FRAGMENTS = 0.25
 """Share of what comes and goes in a step that a process keeps beside it: pieces that malloc can't
-give back. 0 to 0.24, and 0.17 beside copies (the same runs)."""
+give back. 0 to 0.24 (the same runs)."""
+_COPIED_FRAGMENTS = 0.17
+"""The same beside the copies of `HOST_COPIES`."""
 _MASKED_FRAGMENTS = 0.5
 """The same with dropout, whose masks are made beside what is kept: 0.46."""
 HOST_COPIES = 2
@@ -193,13 +195,14 @@ def forecast(
         parts.append(Part("allowance", allowance, "fragments, cuBLAS"))
         parts.append(Part("context", CUDA_CONTEXT, "CUDA itself"))
     else:
-        copied = 0
-        if work.trained_tokens > _FEW:
+        copied, many = 0, work.trained_tokens > _FEW
+        if many:
             copied += HOST_COPIES * facts.vocabulary * facts.width * flow
         if config.model.quantization != "none":
             # Of the matrices that were loaded whole to be quantised, pieces stay with the process.
             copied += sum(w.numel for w in facts.linear) * flow
-        allowance = copied + _host_allowance(config, moving, trained.largest)
+        beside = _host_allowance(config, moving, trained.largest, copies=many)
+        allowance = copied + beside
         parts.append(Part("allowance", allowance, "fragments, copies of products"))
         parts.append(Part("process", PROCESS, "Python and its libraries"))
     return Forecast(tuple(parts), paged, dtype, device.gpu, work)
@@ -272,10 +275,11 @@ def optimizer_state(
     return kept, paged
 
 
-def _host_allowance(config: RunConfig, moving: int, largest: int) -> int:
+def _host_allowance(config: RunConfig, moving: int, largest: int, *, copies: bool) -> int:
     """What malloc keeps, and a step of bitsandbytes; `largest` is that of the trained tensors."""
     dropped = config.lora.dropout and config.training.method != "full"
-    beside = int((_MASKED_FRAGMENTS if dropped else HOST_FRAGMENTS) * moving)
+    share = _COPIED_FRAGMENTS if copies else HOST_FRAGMENTS
+    beside = int((_MASKED_FRAGMENTS if dropped else share) * moving)
     if config.training.optimizer != "adamw":
         # A step comes when the batch is gone.
         beside = max(beside, _BNB_STEP * _FLOAT * largest - moving)
