@@ -172,7 +172,8 @@ def test_what_a_processor_keeps_beside_is_counted_by_what_it_comes_from(
     # Products of many tokens with the head copy it.
     more = forecast(configure(bases["untied"], {}), facts, Work(64, 64, 33, 0), CPU)
     head = 2 * 4 * facts.vocabulary * facts.width
-    assert more.of("allowance") - head == pytest.approx(allowance, rel=0.1)
+    again = sum(more.of(name) for name in ("activations", "loss", "working"))
+    assert more.of("allowance") == head + int(0.17 * again)
     # bitsandbytes takes a step with five copies of the largest tensor in float32.
     full = {"training": {"method": "full", "optimizer": "adamw_8bit"}}
     stepping, moving = beside(full)
