@@ -183,6 +183,12 @@ def revision(name: str, folder: Path) -> str | None:
     return folder.name if is_snapshot and _is_hub_id(name) else None
 
 
+def tokenizer_bytes(base: Path) -> int:
+    """What `copy_tokenizer` copies of a base's folder, in bytes."""
+    files = (base / name for name in _TOKENIZER_FILES)
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 def copy_tokenizer(base: Path, folder: Path) -> None:
     """Copy a base model's tokenizer and chat template, as they are, into `folder`."""
     for name in _TOKENIZER_FILES:

@@ -13,7 +13,7 @@ import torch
 from tests.config.test_duration import CPU, SMALL, known
 from tests.trained import Trained
 from workbench.config.base_facts import BaseFacts
-from workbench.config.circumstances import Circumstances, DatasetFacts
+from workbench.config.circumstances import Circumstances, DatasetFacts, TemplateFacts
 from workbench.config.effective import effective
 from workbench.config.schema import RunConfig
 from workbench.jobs.events import Evaluated, Started
@@ -115,14 +115,26 @@ def test_the_disk_that_checkpoints_take() -> None:
         told = effective(configure(training=batch, **body), facts)
         assert told.checkpoint_bytes and told.result_bytes and told.run_bytes
         assert told.fits_on_disk is False
-        return told.checkpoints, (told.run_bytes - told.result_bytes) / told.checkpoint_bytes
+        with_result = told.checkpoints * told.checkpoint_bytes + told.result_bytes
+        most = 0 if told.run_bytes == with_result else told.run_bytes / told.checkpoint_bytes
+        return told.checkpoints, most
 
-    # One at the end; then the two newest, and one that is written before the oldest goes.
-    assert kept() == (1, 1)
+    # With the result in the end, or one that is written before the oldest goes: the most of both.
+    assert kept() == (1, 0)
     assert kept(checkpoints={"every": 10}) == (2, 3)
-    assert kept(checkpoints={"every": 30, "keep": 5}) == (2, 3)
+    assert kept(checkpoints={"every": 10, "keep": 1}) == (1, 2)
+    assert kept(checkpoints={"every": 30, "keep": 5}) == (2, 0)
     # The best one is kept beside them.
     assert kept(checkpoints={"every": 10}, evaluation={"every": 10}) == (3, 4)
+
+
+def test_the_result_has_its_tokenizer_beside_it() -> None:
+    alone = known(SMALL, CPU, [100] * 64)
+    template = TemplateFacts(chat=True, system=True, pad_ends=False, bytes=1_000_000)
+    told = effective(configure(), replace(alone, template=template))
+    before = effective(configure(), alone)
+    assert told.result_bytes and before.result_bytes
+    assert told.result_bytes - before.result_bytes == 1_000_000
 
 
 def test_what_is_not_known_has_its_reason() -> None:

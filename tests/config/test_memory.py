@@ -17,6 +17,7 @@ from benchmarks.memory import compare, exact
 from tests import tiny
 from workbench.config.activations import CHUNK, Work
 from workbench.config.base_facts import BaseFacts
+from workbench.config.circumstances import Circumstances, Machine
 from workbench.config.memory import Device, forecast, largest_work, optimizer_state
 from workbench.config.memory_switches import largest_max_length, largest_micro_batch, savings
 from workbench.config.schema import RunConfig
@@ -137,6 +138,65 @@ def test_a_batch_takes_what_was_said_of_it(tmp_path: Path, body: dict[str, Any])
     off, expected, peak = compare(base, body, 512)
     assert off == 0
     assert expected == pytest.approx(peak, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    "body", [{"training": {"method": "full"}}, {"lora": {"modules_to_save": ["lm_head"]}}]
+)
+def test_tied_embeddings_of_few_tokens_take_their_gradient_three_times(
+    tmp_path: Path, body: dict[str, Any]
+) -> None:
+    """The head's waits for the embeddings', and their sum is a third; by torch's allocations."""
+    base = saved(tmp_path, "llama", vocab_size=8192, tie_word_embeddings=True)
+    off, expected, peak = compare(base, body, 16)
+    assert off == 0
+    assert expected == 3 * 8192 * SHAPE["hidden_size"] * 4
+    assert expected == pytest.approx(peak, rel=0.06)
+
+
+def test_what_a_processor_keeps_beside_is_counted_by_what_it_comes_from(
+    bases: dict[str, Path],
+) -> None:
+    facts, work = BaseFacts.of(bases["untied"]), Work(64, 64, 30, 0)
+
+    def beside(body: dict[str, Any]) -> tuple[int, int]:
+        """The allowance, and what comes and goes."""
+        told = forecast(configure(bases["untied"], body), facts, work, CPU)
+        moving = sum(told.of(name) for name in ("activations", "loss", "working"))
+        return told.of("allowance"), moving
+
+    allowance, moving = beside({})
+    assert allowance == moving // 4
+    masked, moving = beside({"lora": {"dropout": 0.1}})
+    assert masked == moving // 2
+    # Products of many tokens with the head copy it.
+    more = forecast(configure(bases["untied"], {}), facts, Work(64, 64, 33, 0), CPU)
+    head = 2 * 4 * facts.vocabulary * facts.width
+    again = sum(more.of(name) for name in ("activations", "loss", "working"))
+    assert more.of("allowance") == head + int(0.17 * again)
+    # bitsandbytes takes a step with five copies of the largest tensor in float32.
+    full = {"training": {"method": "full", "optimizer": "adamw_8bit"}}
+    stepping, moving = beside(full)
+    assert stepping == max(moving // 4, 5 * 4 * facts.embeddings.numel - moving)
+
+
+def test_auto_is_counted_as_what_it_would_find(bases: dict[str, Path]) -> None:
+    body = {"micro_batch": "auto", "batch_size": 6, "accumulation": 2}
+    config = RunConfig.model_validate({"training": body, "data": {"max_length": 64}})
+    facts = BaseFacts.of(bases["untied"])
+
+    def told(free: int | None) -> Any:
+        found = Circumstances(Machine(CPU, "here", free), facts).forecast(config)
+        assert found is not None
+        return found
+
+    rows = [forecast(config, facts, Work(64 * n, 64, 64 * n, 512), CPU) for n in (1, 4, 8)]
+    assert told(None).work.tokens == 64
+    assert told(1 << 40).work.tokens == 12 * 64
+    assert told(rows[1].total).work.tokens == 4 * 64
+    assert told(rows[2].total - 1).work.tokens == 4 * 64
+    # Not even one fits: that is what is told.
+    assert told(1).work.tokens == 64
 
 
 def test_published_counts_of_parameters_come_out_of_their_shapes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from tests.training.harness import CPU, build, configure
 from workbench.errors import WorkbenchError
@@ -41,6 +42,20 @@ def test_the_smallest_change_of_any_frozen_weight_is_told_by_its_name(
         assert told.value.cause == "error"
         bits.view(-1)[3] ^= 1
     proof.check_base(before, trained)
+
+
+def test_a_fingerprint_takes_little_beside_the_largest_weight() -> None:
+    """torch widens what it adds up to 64 bits: of a whole table that would be twice the table."""
+    table = torch.nn.Embedding(1 << 15, 256).requires_grad_(False)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as told:
+        proof.base_fingerprint(table)
+    made: Any = told.profiler
+    events = [e for e in made.kineto_results.events() if e.name() == "[memory]"]
+    now = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        most = max(most, now)
+    assert 0 < most < table.weight.nbytes / 3
 
 
 def test_the_scales_of_4_bit_weights_are_watched_too(base: Path) -> None:

@@ -98,8 +98,12 @@ def held(
     loss = _loss(facts, trained, formats, work)
     evaluating = max(layer.forward(work.evaluated_tokens) for layer in layers)
     # While rows are evaluated nothing is kept.
-    beyond = max(backward, evaluating - kept - ends) - loss
-    return Held(kept + ends, loss, max(0, beyond))
+    beyond = max(0, max(backward, evaluating - kept - ends) - loss)
+    if trained.whole_ends and facts.tied:
+        # Last come the gradient of the embeddings, which has as many numbers, and the sum of both.
+        table = facts.vocabulary * facts.width * formats.trained
+        beyond = max(beyond, 3 * table - kept - ends - loss)
+    return Held(kept + ends, loss, beyond)
 
 
 def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work) -> int:

@@ -10,6 +10,7 @@ from workbench.config.activations import Work
 from workbench.config.base_facts import BaseFacts
 from workbench.config.memory import Device, Forecast, forecast, largest_work
 from workbench.config.schema import RunConfig
+from workbench.config.steps import StepSize
 
 if TYPE_CHECKING:
     from workbench.data.lengths import Lengths
@@ -48,6 +49,8 @@ class TemplateFacts:
     """Whether padding is a token that ends an answer, or the tokenizer has none of its own."""
     new_ids: tuple[int, ...] = ()
     """Token ids of `model.new_tokens`."""
+    bytes: int = 0
+    """Of the tokenizer's files, which are copied beside an adapter or a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +147,24 @@ class Circumstances:
         """
         if self.base is None:
             return None
+        if config.training.micro_batch == "auto":
+            return self._fitting(config, full_length)
         work = self.largest_work(config, full_length=full_length)
         return forecast(config, self.base, work, self.machine.device, self.new_ids)
+
+    def _fitting(self, config: RunConfig, full_length: bool) -> Forecast | None:
+        """Of the rows at once that `auto` would find: 1, 2, 4, … of a step's as long as they fit
+        into what is free; one, where that isn't known."""
+        size = StepSize.of(config.training, config.job.processes)
+        found, rows = None, 1
+        while True:
+            training = config.training.model_copy(update={"micro_batch": rows})
+            tried = self.forecast(
+                config.model_copy(update={"training": training}), full_length=full_length
+            )
+            if tried is None or (found and tried.total > (self.machine.free or 0)):
+                return found
+            most = size.rows or -(-size.tokens // tried.work.longest)
+            if rows >= most or self.machine.free is None:
+                return tried
+            found, rows = tried, min(2 * rows, most)

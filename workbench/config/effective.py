@@ -51,7 +51,8 @@ class Effective:
     trained_share: float | None
     """Of the base's parameters and those beside them."""
     result_bytes: int | None
-    """Of the adapter's, or the model's, weights when it is done."""
+    """Of the adapter's, or the model's, folder when it is done: weights, and the tokenizer's files
+    where these are known."""
     checkpoint_bytes: int | None
     checkpoints: int | None
     """That there are at once, at most."""
@@ -196,8 +197,13 @@ def _disk(
     size = _itemsize(config, known)
     one = checkpoint_bytes(config, trained, size)
     result = result_bytes(config, trained, size)
-    # One more is written before the one too many is removed.
-    whole = None if count is None else (count + (count > 1)) * one + result
+    # An adapter is a folder that works by itself.
+    result += known.template.bytes if known.template else 0
+    whole = None
+    if steps is not None and count is not None:
+        # One more is written before the one too many is removed; the result is written last.
+        made = _checkpoints_made(config, steps, validated or 0)
+        whole = max(min(made, count + 1) * one, count * one + result)
     return {
         "result_bytes": result,
         "checkpoint_bytes": one,
@@ -213,14 +219,24 @@ def _itemsize(config: RunConfig, known: Circumstances) -> int:
 
 
 def _checkpoints(config: RunConfig, steps: int, validated: int) -> int:
-    """Checkpoints that there are at once, at most."""
-    checkpoints = config.checkpoints
-    regular = (steps - 1) // checkpoints.every if checkpoints.every else 0
-    best = 0
-    if validated and (config.evaluation.every or checkpoints.result == "best"):
-        best = validations(config, steps, validated) - 1
-    made = 1 + regular + best
-    return min(made, checkpoints.keep + (1 if best else 0))
+    """Checkpoints that are kept at once, at most."""
+    best = 1 if _best_ones(config, steps, validated) else 0
+    made = _checkpoints_made(config, steps, validated)
+    return min(made, config.checkpoints.keep + best)
+
+
+def _checkpoints_made(config: RunConfig, steps: int, validated: int) -> int:
+    """In the whole run, at most."""
+    every = config.checkpoints.every
+    regular = (steps - 1) // every if every else 0
+    return min(steps, 1 + regular + _best_ones(config, steps, validated))
+
+
+def _best_ones(config: RunConfig, steps: int, validated: int) -> int:
+    """Checkpoints that are made because no validation loss was lower, at most."""
+    if validated and (config.evaluation.every or config.checkpoints.result == "best"):
+        return validations(config, steps, validated) - 1
+    return 0
 
 
 def checkpoint_bytes(config: RunConfig, trained: TrainedTensors, itemsize: int) -> int:

@@ -145,6 +145,7 @@ def _template(folder: Path, config: RunConfig) -> tuple[ChatTemplate, TemplateFa
         system=template.writes_system(),
         pad_ends=template.pad_id in template.stop_ids,
         new_ids=template.new_ids,
+        bytes=base_models.tokenizer_bytes(folder),
     )
     return template, facts
 

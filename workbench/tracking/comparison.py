@@ -60,7 +60,8 @@ def _times(view: RunView) -> Iterator[list[str]]:
         if view.steps >= steps:
             yield from _time("an epoch", told.epoch_seconds, step * steps)
     if (whole := view.whole_seconds) is not None:
-        yield from _time("the whole run", told.run_seconds, whole)
+        # Nor are checkpoints in what was told.
+        yield from _time("the whole run", told.run_seconds, whole - view.saving)
 
 
 def _time(name: str, bounds: Sequence[float] | None, real: float) -> Iterator[list[str]]:

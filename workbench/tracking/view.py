@@ -54,6 +54,8 @@ class RunView:
     """How long the newest start was expected to take."""
     paused: float = 0.0
     """Seconds."""
+    saving: float = 0.0
+    """Seconds in which checkpoints were written."""
     progress: Progress | None = None
     """The phase under way; None while steps are taken."""
     pace: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_PACES))
@@ -83,6 +85,8 @@ class RunView:
                 self.evaluations.append(event)
                 self.progress = None
             case CheckpointSaved():
+                if self.progress is not None and self.pace:
+                    self.saving += max(0.0, record.time - self.pace[0][0])
                 self.progress = None
             case Rehearsed():
                 self.rehearsed, self.progress = event, None

@@ -20,8 +20,8 @@ Fingerprint = dict[str, int]
 """By tensor."""
 _WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Whole numbers by their bytes."""
-_PIECE = 1 << 24
-"""Numbers that are added up at once."""
+_PIECE = 1 << 20
+"""Numbers that are added up at once: 8 MiB as they are widened, beside whatever a run holds."""
 _LISTED = 3
 
 
