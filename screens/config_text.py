@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from workbench.config.advice import Advice
+from workbench.config.advice import Advice, counted
 from workbench.config.draft import as_text
 from workbench.config.fields import ConfigField
 from workbench.config.loading import ConfigError
@@ -104,7 +104,7 @@ def words(judgement: Judgement | None, *, letters: bool = False) -> Text:
         whole = judgement.time.whole
         out.append(f" · {_about(whole.low)} to {_about(whole.high)}")
     found = [advice.severity for advice in judgement.advice]
-    counts = judgement.counts()
+    counts = counted(found) or "nothing to advise"
     if letters and found:
         counts = " ".join(f"{m}{found.count(s)}" for s, m in MARKS.items() if s in found)
     return out.append(" · ").append(counts, STYLES.get(found[0] if found else "", "green"))

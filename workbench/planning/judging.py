@@ -43,15 +43,6 @@ class Judgement:
             return None
         return self.forecast.total <= free
 
-    def counts(self) -> str:
-        """How much advice there is, in words."""
-        found = []
-        for severity in ("error", "warning", "hint"):
-            count = sum(advice.severity == severity for advice in self.advice)
-            if count:
-                found.append(f"{count} {severity}{'s' if count > 1 else ''}")
-        return ", ".join(found) or "nothing to advise"
-
 
 def judge(config: RunConfig, known: Circumstances) -> Judgement:
     """What is to be said of `config`; nothing raises."""

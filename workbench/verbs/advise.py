@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import textwrap
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -165,11 +164,12 @@ def as_options(settings: Sequence[str]) -> str:
     return " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
 
 
-def counted(advice: Sequence[dict[str, Any]]) -> str:
+def counted(found: Sequence[dict[str, Any]]) -> str:
     """`1 error, 2 warnings`; empty where there is nothing to say."""
-    counts = Counter(found["severity"] for found in advice)
-    ordered = [name for name in ("error", "warning", "hint") if counts[name]]
-    return ", ".join(f"{counts[n]} {n}{'' if counts[n] == 1 else 's'}" for n in ordered)
+    # Here: the rules are not imported by a verb that only names this module.
+    from workbench.config import advice
+
+    return advice.counted(each["severity"] for each in found)
 
 
 def command(reference: str | Path, settings: Sequence[str] = ()) -> str:

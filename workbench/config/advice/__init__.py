@@ -25,6 +25,7 @@ __all__ = [
     "Severity",
     "advise",
     "all_fixed",
+    "counted",
     "fixed",
     "rules",
     "with_settings",
@@ -41,6 +42,13 @@ TOPICS: tuple[Topic, ...] = (
 
 _TIMES = 3
 """That the same advice is followed at most, so that two which don't agree come to an end."""
+
+
+def counted(severities: Iterable[str]) -> str:
+    """`1 error, 2 warnings`; empty where there is nothing to say."""
+    counts = Counter(severities)
+    ordered = [name for name in SEVERITIES if counts[name]]
+    return ", ".join(f"{counts[n]} {n}{'' if counts[n] == 1 else 's'}" for n in ordered)
 
 
 def rules() -> Iterator[Rule]:
