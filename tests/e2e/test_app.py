@@ -54,7 +54,7 @@ def test_all_five_screens_by_keys(
 
     # Config: a saved one is opened, a field found and changed, the whole saved under a name.
     app.press("2")
-    app.wait("not saved", "model.base")
+    app.wait("not saved", "MODEL")
     app.press("o")
     app.wait("escape leaves")
     app.enter("tiny")
@@ -63,10 +63,10 @@ def test_all_five_screens_by_keys(
     app.enter("max_steps")
     app.wait("Stop after this many optimiser steps")
     app.press("Enter")
-    app.wait("training.max_steps: enter takes it, escape leaves")
+    app.wait("training.max_steps  enter takes it, escape leaves")
     app.enter("100000")
     app.wait("* 100000", "not saved")
-    app.press("s")
+    app.press("S")
     app.enter("tiny-more")
     app.wait("tiny-more  ·  saved")
     saved = yaml.safe_load((trip.workspace / "configs" / "tiny-more.yaml").read_text())
