@@ -18,7 +18,9 @@ from typing import Any, ClassVar, NoReturn
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
+from textual.widget import AwaitMount
+from textual.widgets import Input
 
 from workbench import faults
 from workbench.terminal import GIVE_BACK, Title
@@ -62,6 +64,12 @@ def _jobs() -> Screen[Any]:
     return JobsScreen()
 
 
+def _tab(key: str, mode: str) -> Binding:
+    """With priority: else a key behind it in a burst is looked at by the screen before."""
+    name = mode.capitalize()
+    return Binding(key, f"go('{mode}')", name, show=False, id=f"app.{mode}", priority=True)
+
+
 class WorkbenchApp(App[None]):
     """Imports a screen when it is first opened, and nothing heavy ever."""
 
@@ -75,12 +83,12 @@ class WorkbenchApp(App[None]):
         "jobs": _jobs,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "go('datasets')", "Datasets", show=False, id="app.datasets"),
-        Binding("2", "go('config')", "Config", show=False, id="app.config"),
-        Binding("3", "go('monitor')", "Monitor", show=False, id="app.monitor"),
-        Binding("4", "go('review')", "Review", show=False, id="app.review"),
-        Binding("5", "go('runs')", "Runs", show=False, id="app.runs"),
-        Binding("6", "go('jobs')", "Jobs", show=False, id="app.jobs"),
+        _tab("1", "datasets"),
+        _tab("2", "config"),
+        _tab("3", "monitor"),
+        _tab("4", "review"),
+        _tab("5", "runs"),
+        _tab("6", "jobs"),
         Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
         Binding("colon", "command_palette", "Commands", show=False, id="app.commands"),
         Binding("q", "detach", "Detach", id="app.detach"),
@@ -139,10 +147,19 @@ class WorkbenchApp(App[None]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(text)
 
-    def action_go(self, mode: str) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "go":
+            # Digits are text in a line, and a question is answered first.
+            return not isinstance(self.focused, Input) and not isinstance(self.screen, ModalScreen)
+        return super().check_action(action, parameters)
+
+    async def action_go(self, mode: str) -> None:
+        """Open one of the six screens; the key behind is its."""
+        await self.go(mode)
+
+    def go(self, mode: str) -> AwaitMount:
         """Open one of the six screens."""
-        if self.current_mode != mode:
-            self.switch_mode(mode)
+        return self.switch_mode(mode)
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave with a sentence; Textual would print pages of traceback."""

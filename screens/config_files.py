@@ -273,7 +273,10 @@ class ConfigFiles(WorkbenchScreen):
             self.app.call_from_thread(self.complain, error)
             return
         self.shell.run_id = run.name
-        self.app.call_from_thread(self.shell.action_go, "monitor")
+        self.app.call_from_thread(self._watch)
+
+    def _watch(self) -> None:
+        self.shell.go("monitor")
 
     @work(thread=True, exclusive=True, group="start", exit_on_error=False)
     def _queue(self, config: RunConfig) -> None:

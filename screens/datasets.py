@@ -134,7 +134,7 @@ class DatasetsScreen(DataScreen, ImportScreen):
         """Open the Config screen on the dataset under the cursor."""
         if (version := self._version) is not None:
             self.shell.chosen_dataset = version.reference
-        self.shell.action_go("config")
+        self.shell.go("config")
 
 
 def _searched(version: versions.Version) -> str:

@@ -61,7 +61,7 @@ class ImportScreen(WorkbenchScreen):
 
     def _show_job(self, reference: str) -> None:
         self.shell.job = reference
-        self.shell.action_go("jobs")
+        self.shell.go("jobs")
 
     def _close_import(self) -> None:
         line = self.query_one("#import", Input)

@@ -127,7 +127,7 @@ class JobsScreen(CommandScreen):
             self.notify("It belongs to no run: what there is of it is below.")
             return
         self.shell.run_id = job.folder.relative_to(self.workspace.runs).parts[0]
-        self.shell.action_go("monitor")
+        self.shell.go("monitor")
 
     @on(RowTable.Moved)
     def _moved(self) -> None:

@@ -358,4 +358,4 @@ class RowsScreen(DecidingScreen):
         """Open the Config screen on this dataset."""
         version = self.source.version
         self.shell.chosen_dataset = version.reference if version else None
-        self.shell.action_go("config")
+        self.shell.go("config")

@@ -85,7 +85,7 @@ class RunsScreen(WorkbenchScreen):
     def _watch(self, event: RowTable.Chosen) -> None:
         if event.row < len(self._shown):
             self.shell.run_id = self._shown[event.row].id
-            self.shell.action_go("monitor")
+            self.shell.go("monitor")
 
     @on(RowTable.Moved)
     def _moved(self) -> None:
@@ -95,7 +95,7 @@ class RunsScreen(WorkbenchScreen):
         """Open this run's config, to change and start it."""
         if run := self._run:
             self.shell.config_path = str(self.workspace.runs / run.id / runs.CONFIG)
-            self.shell.action_go("config")
+            self.shell.go("config")
 
     def action_evaluate(self) -> None:
         """Evaluate base and adapter on the validation split, as a job of its own."""
@@ -118,7 +118,7 @@ class RunsScreen(WorkbenchScreen):
         except WorkbenchError as error:
             self.complain(error)
             return
-        self.shell.action_go("review")
+        self.shell.go("review")
 
     @work(thread=True, group="evaluate", exit_on_error=False)
     def _evaluate(self, run_id: str) -> None:

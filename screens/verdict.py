@@ -173,7 +173,7 @@ class VerdictScreen(Pushed):
         """Open the Config screen on this dataset and this cutoff."""
         self.shell.chosen_dataset = self._version.reference
         self.shell.chosen_max_length = self._cutoff or None
-        self.shell.action_go("config")
+        self.shell.go("config")
 
     @property
     def _finding(self) -> GateFinding | None:

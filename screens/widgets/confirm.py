@@ -26,8 +26,9 @@ class Confirm(ModalScreen[bool]):
     """
     VERTICAL_BREAKPOINTS = [(0, "-few"), (_ENOUGH, "-enough")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "dismiss(True)", "Yes"),
-        Binding("n,escape,q", "dismiss(False)", "No"),
+        # With priority, as what stands behind it in a burst may have.
+        Binding("y", "dismiss(True)", "Yes", priority=True),
+        Binding("n,escape,q", "dismiss(False)", "No", priority=True),
     ]
 
     def __init__(self, question: str) -> None:

@@ -79,19 +79,6 @@ class Terminal:
                 pytest.fail(f"{texts} did not come:\n{shown}")
             time.sleep(0.05)
 
-    def press_for(self, key: str, text: str) -> str:
-        """Press a key until `text` is on the screen, as a person does whose key came to a screen
-        that was still being changed."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            self.press(key)
-            again = time.monotonic() + PATIENCE / 4
-            while time.monotonic() < again:
-                if text in (shown := self.screen()):
-                    return shown
-                time.sleep(0.05)
-        return self.wait(text)
-
     def wait_gone(self, text: str) -> None:
         """Wait until `text` is no longer on the screen."""
         deadline = time.monotonic() + PATIENCE

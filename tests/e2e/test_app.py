@@ -94,7 +94,8 @@ def test_all_five_screens_by_keys(
     # Monitor: start the saved config, watch it, leave; it goes on.
     app.press("2")
     app.wait("tiny-more")
-    app.press_for("x", "Start tiny-more: LoRA of rank 16")
+    app.press("x")
+    app.wait("Start tiny-more: LoRA of rank 16")
     app.press("y")
     app.wait("RUNNING", "step", "/100000", "tokens/s", "host", "validation loss")
     app.press("m")

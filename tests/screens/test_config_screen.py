@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from screens.app import WorkbenchApp
 from screens.config import ConfigScreen
@@ -400,3 +400,20 @@ async def test_in_a_pane_of_ten_lines_there_are_fields_and_choices(workspace: Wo
         await until(pilot, lambda: pilot.app.screen.query_one(RowTable).count > 2)
         await pilot.pause()
         assert pilot.app.screen.query_one(RowTable).size.height >= 3
+
+
+async def test_a_key_behind_that_of_a_tab_is_its_screens(workspace: Workspace) -> None:
+    async with form(workspace) as pilot:
+        await pilot.press("1")
+        for key in ("2", "x"):
+            pilot.app.post_message(events.Key(key, key))
+        await until(pilot, lambda: "Start mine" in _asked(pilot))
+        await pilot.press("3")
+        assert pilot.app.current_mode == "config"
+        await pilot.press("n", "O", "3")
+        assert pilot.app.current_mode == "config"
+
+
+def _asked(pilot: Form) -> str:
+    found = pilot.app.screen.query("#question")
+    return str(found.first(Static).visual) if found else ""
