@@ -50,6 +50,8 @@ class ConfigFiles(WorkbenchScreen):
         super().__init__()
         self.draft = Draft()
         self._keeping: Timer | None = None
+        self._unkept = False
+        """Whether it was said that what isn't saved can't be kept."""
 
     def restore(self) -> None:
         """Go on with what was not saved when the app was left, however it was."""
@@ -74,9 +76,12 @@ class ConfigFiles(WorkbenchScreen):
 
     @work(thread=True, group="keep", exit_on_error=False)
     def _keep_in_thread(self) -> None:
-        # Where it can't be written, saving will say so.
-        with suppress(WorkbenchError, OSError):
+        try:
             self.draft.keep(self._kept)
+        except (WorkbenchError, OSError) as error:
+            if not self._unkept:
+                self._unkept = True
+                self.say_from_thread(f"What isn't saved can't be kept for the next time: {error}")
 
     def changed(self) -> None:
         """Show the config anew, after a change."""
