@@ -1,0 +1,245 @@
+"""What there is to see of a run, chart by chart: which figures share axes, and in what unit."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import Literal
+
+from workbench.charts import series, units
+from workbench.charts.line import Line
+from workbench.charts.series import COLOURS, Chart, MarkKind, Series, SeriesStyle, Threshold
+from workbench.charts.units import Unit
+from workbench.history.history import History
+
+Axis = Literal["step", "tokens", "epoch", "time"]
+AXES: Mapping[str, Unit] = {
+    "step": units.STEP,
+    "tokens": units.TOKENS,
+    "epoch": units.EPOCH,
+    "time": units.TIME,
+}
+"""What x can be. Time is counted from the run's start, so that runs lie over each other."""
+
+_MARKS: Mapping[str, MarkKind] = {
+    "evaluation": "evaluation",
+    "checkpoint": "checkpoint",
+    "resume": "resume",
+    "spike": "spike",
+    "skipped": "spike",
+    "alarm": "alarm",
+}
+_GPUS = 8
+"""GPUs with a line of their own: as many as one node has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A line of a panel."""
+
+    group: str
+    """`training`, `validation` or `machine`."""
+    figure: str
+    name: str
+    style: SeriesStyle = "line"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart's figures."""
+
+    name: str
+    unit: Unit
+    figures: tuple[Figure, ...] = ()
+    each_gpu: str = ""
+    """A figure of a GPU: every GPU has a line of it."""
+    without_gpu: tuple[Figure, ...] = ()
+    """What stands for it on a machine without one."""
+
+
+PANELS = (
+    Panel(
+        "loss",
+        units.NUMBER,
+        (
+            Figure("training", "loss", "train"),
+            Figure("validation", "loss", "validation", "marks"),
+        ),
+    ),
+    Panel("tokens/s", units.RATE, (Figure("training", "tokens_per_second", "tokens/s"),)),
+    Panel(
+        "memory",
+        units.BYTES,
+        (
+            Figure("training", "reserved", "torch reserved"),
+            Figure("training", "allocated", "allocated"),
+            Figure("training", "memory", "peak", "dim"),
+        ),
+        each_gpu="memory_used",
+        without_gpu=(
+            Figure("machine", "host.rss", "run"),
+            Figure("machine", "host.memory_used", "host", "dim"),
+        ),
+    ),
+    Panel("gradient norm", units.NUMBER, (Figure("training", "gradient_norm", "gradient norm"),)),
+    Panel("learning rate", units.NUMBER, (Figure("training", "learning_rate", "learning rate"),)),
+    Panel(
+        "utilisation",
+        units.PERCENT,
+        each_gpu="utilization",
+        without_gpu=(Figure("machine", "host.cpu_percent", "processors"),),
+    ),
+    Panel("power", units.WATTS, each_gpu="power"),
+    Panel("temperature", units.CELSIUS, each_gpu="temperature"),
+    Panel(
+        "host",
+        units.BYTES,
+        (
+            Figure("machine", "host.memory_used", "host memory"),
+            Figure("machine", "host.rss", "run"),
+        ),
+    ),
+)
+"""The most looked at first."""
+
+
+def panel(name: str) -> Panel:
+    """The panel of a name. Raises KeyError where there is none."""
+    return {panel.name: panel for panel in PANELS}[name]
+
+
+def shown(history: History) -> list[Panel]:
+    """The panels that have something to show."""
+    known = _known(history)
+    return [panel for panel in PANELS if _figures(panel, known)]
+
+
+def chart(
+    history: History,
+    panel: Panel,
+    x: Axis = "step",
+    *,
+    window: tuple[float, float] | None = None,
+    others: Sequence[tuple[str, History]] = (),
+    finer: Mapping[tuple[str, str], Line] | None = None,
+    thresholds: Sequence[Threshold] = (),
+) -> Chart:
+    """A panel of a run over an axis.
+
+    `window` is the part of the axis that is in view. `others` are runs that are laid over it, by
+    name. `finer` are lines, by group and figure, that are exact where those of the history are
+    drawn together. `thresholds` are limits.
+    """
+    own = list(_series(history, panel, x, window, finer or {}))
+    if others:
+        own = _overlaid(own, history, panel, x, window, others)
+    start = _start(history, x)
+    marks = [
+        series.Mark(history.place(mark, x) - start, _MARKS[mark.kind]) for mark in history.marks
+    ]
+    span = history.span(x)
+    extent = None if span is None else (span[0] - start, span[1] - start)
+    return Chart(panel.name, own, AXES[x], panel.unit, marks, thresholds, extent)
+
+
+def step_at(history: History, x: Axis, value: float) -> int:
+    """The step of a place on an axis."""
+    return round(value if x == "step" else history.training.at(x, value + _start(history, x), "step"))
+
+
+def place_of(history: History, step: float, x: Axis) -> float:
+    """Where a step is on an axis."""
+    if x == "step":
+        return step
+    return history.training.at("step", step, x) - _start(history, x)
+
+
+def _overlaid(
+    own: list[Series],
+    history: History,
+    panel: Panel,
+    x: Axis,
+    window: tuple[float, float] | None,
+    others: Sequence[tuple[str, History]],
+) -> list[Series]:
+    """Each run by a letter and a colour of its own, with the first line of the panel and, of the
+    loss, that of the validation."""
+    found: list[Series] = []
+    runs = [("this run", own)]
+    runs += [(name, list(_series(other, panel, x, window, {}))) for name, other in others]
+    for letter, colour, (name, lines) in zip("abcdefgh", cycle(COLOURS), runs, strict=False):
+        for place, line in enumerate(lines):
+            if place and line.style != "marks":
+                continue
+            told = name if not place else f"{name} {line.name}"
+            found.append(replace(line, name=told, colour=colour, letter=letter))
+    return found
+
+
+def _series(
+    history: History,
+    panel: Panel,
+    x: Axis,
+    window: tuple[float, float] | None,
+    finer: Mapping[tuple[str, str], Line],
+) -> Iterator[Series]:
+    start = _start(history, x)
+    left, right = (None, None) if window is None else (window[0] + start, window[1] + start)
+    for figure, colour in zip(_figures(panel, _known(history)), cycle(COLOURS), strict=False):
+        line = finer.get((figure.group, figure.figure))
+        if line is None:
+            line = history.line(figure.group, figure.figure, x, left, right)
+        spacing = None
+        if figure.group == "training":
+            spacing = _spacing(history, x)
+        yield Series(figure.name, _from(line, start), colour, figure.style, spacing=spacing)
+
+
+def _figures(panel: Panel, known: frozenset[tuple[str, str]]) -> list[Figure]:
+    """Those of a panel that there are."""
+    wanted = list(panel.figures)
+    if panel.each_gpu:
+        gpus = [
+            Figure("machine", f"gpu{index}.{panel.each_gpu}", f"GPU {index}")
+            for index in range(_GPUS)
+            if ("machine", f"gpu{index}.{panel.each_gpu}") in known
+        ]
+        if len(gpus) == 1 and panel.each_gpu == "memory_used":
+            gpus = [
+                replace(gpus[0], name="GPU used"),
+                replace(gpus[0], figure=f"{gpus[0].figure[:-4]}of_run", name="this run"),
+            ]
+        wanted = gpus + wanted
+    found = [figure for figure in wanted if (figure.group, figure.figure) in known]
+    if not found:
+        found = [f for f in panel.without_gpu if (f.group, f.figure) in known]
+    return found
+
+
+def _known(history: History) -> frozenset[tuple[str, str]]:
+    groups = ("training", "validation", "machine")
+    return frozenset((group, name) for group in groups for name in history.figures(group))
+
+
+def _spacing(history: History, x: Axis) -> float | None:
+    """How far apart the steps are on an axis."""
+    span, track = history.span(x), history.training
+    return None if span is None else (span[1] - span[0]) / max(1, len(track) * track.each - 1)
+
+
+def _start(history: History, x: Axis) -> float:
+    """What counts as zero on an axis: of time the run's first start."""
+    if x != "time":
+        return 0.0
+    if history.starts:
+        return history.starts[0].time
+    span = history.span("time")
+    return span[0] if span is not None else 0.0
+
+
+def _from(line: Line, start: float) -> Line:
+    if not start:
+        return line
+    return replace(line, x=array("d", [x - start for x in line.x]))
