@@ -26,7 +26,9 @@ from screens.widgets.curve import Curve
 from screens.widgets.gauge import bar
 from screens.widgets.line_chart import LineChart
 from workbench.alarms.standing import brief
-from workbench.chart import Series
+from workbench.charts.line import Line
+from workbench.charts.series import Chart, Series
+from workbench.charts.units import BYTES, NUMBER, STEP, TIME
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import (
     Alarm,
@@ -275,19 +277,15 @@ class MonitorScreen(RunScreen):
         self._stale = False
         compact = self.has_class("-compact")
         self.query_one("#state", Static).update(self._brief() if compact else self._state())
-        self.query_one("#loss", LineChart).show(
-            "loss",
-            [
-                Series("train", self._loss.points(), "cyan"),
-                Series("validation", self._held_out.points(), "yellow", marks=True),
-            ],
-            x="step",
-            bare=compact,
-        )
+        loss = [
+            Series("train", Line.of(self._loss.points()), "cyan"),
+            Series("validation", Line.of(self._held_out.points()), "yellow", "marks"),
+        ]
+        self.query_one("#loss", LineChart).show(Chart("loss", loss), bare=compact)
         name = _SHOWN[self._figure]
-        self.query_one("#figure", LineChart).show(
-            "", [Series(name, self._points(name), "green")], x="s" if name == _MEMORY else "step"
-        )
+        figure = Series(name, Line.of(self._points(name)), "green")
+        x, y = (TIME, BYTES) if name == _MEMORY else (STEP, NUMBER)
+        self.query_one("#figure", LineChart).show(Chart("", [figure], x, y))
         if self._samples:
             _, sample = self._samples[-1]
             tell = machine_line if compact else machine
@@ -301,7 +299,7 @@ class MonitorScreen(RunScreen):
         if name != _MEMORY:
             return self._curves[name].points()
         first = self._samples[0][0] if self._samples else 0
-        return [(at - first, memory_used(sample) / 2**30) for at, sample in self._samples]
+        return [(at - first, memory_used(sample)) for at, sample in self._samples]
 
     def _headline(self) -> Text:
         """The run, its state's word and where it is."""

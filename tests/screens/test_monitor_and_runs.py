@@ -19,7 +19,7 @@ def text(pilot: Pilot[None], selector: str) -> str:
 
 
 def chart(pilot: Pilot[None], selector: str) -> str:
-    return pilot.app.screen.query_one(selector, LineChart).render().plain
+    return pilot.app.screen.query_one(selector, LineChart).text
 
 
 async def until(pilot: Pilot[None], selector: str, wanted: str) -> str:

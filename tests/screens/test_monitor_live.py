@@ -135,7 +135,7 @@ async def test_a_pane_of_a_few_lines_holds_state_curve_and_machine(
         assert is_compact(pilot)
         assert "loss" in shown(pilot, "#state") and "step 40/40" in shown(pilot, "#state")
         chart = app.screen.query_one("#loss", LineChart)
-        assert chart.size.height == size[1] - 3 and "*" in chart.render().plain
+        assert chart.size.height == size[1] - 3 and "*" in chart.text
         machine = app.screen.query_one("#machine")
         assert "host" in shown(pilot, "#machine") and machine.region.bottom == size[1]
 
@@ -150,9 +150,7 @@ async def test_a_monitor_becomes_compact_with_its_pane_and_whole_again(past: Wor
         await until(pilot, lambda: is_compact(pilot))
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: not is_compact(pilot))
-        await until(
-            pilot, lambda: "step 0" in app.screen.query_one("#loss", LineChart).render().plain
-        )
+        await until(pilot, lambda: "step 0" in app.screen.query_one("#loss", LineChart).text)
 
 
 async def test_compact_on_demand_whatever_the_height(past: Workspace) -> None:

@@ -1,0 +1,1 @@
+"""Line charts as text: plain Python, without a terminal library."""

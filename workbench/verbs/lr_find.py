@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.chart import Scale, Series, cells_of, label
+from workbench.charts import axes
+from workbench.charts.line import Line
+from workbench.charts.picture import plot
+from workbench.charts.raster import text_of
+from workbench.charts.scale import Scale, spread
+from workbench.charts.series import Chart, Series, View
+from workbench.charts.symbols import ASCII, BRAILLE
+from workbench.charts.units import NUMBER
 from workbench.config import loading
 from workbench.errors import WorkbenchError
 from workbench.planning import lr_find, range_test
@@ -136,14 +143,15 @@ def _chart(result: dict[str, Any]) -> Iterator[str]:
         if math.isfinite(loss)
     ]
     left, right = math.log10(result["low"]), math.log10(result["high"])
-    scale = Scale(left, right, low, top if top > low else low + 1, _WIDTH, _HEIGHT)
+    scale = Scale(left, right, *spread(low, top), _WIDTH, _HEIGHT)
     ascii = result["ascii"] or not (sys.stdout.encoding or "").lower().startswith("utf")
-    for row, cells in enumerate(cells_of([Series("loss", points)], scale, ascii=ascii)):
-        line = "".join(character for character, _ in cells)
-        yield f"{label(scale, row):>{_MARGIN - 2}} {'|' if ascii else '│'}{line}".rstrip()
+    symbols = ASCII if ascii else BRAILLE
+    rows = plot(Chart("", [Series("loss", Line.of(points))]), View(), scale, symbols)
+    for number, row in zip(axes.y_labels(scale, NUMBER, _MARGIN, symbols), rows, strict=True):
+        yield (number + text_of(row)).rstrip()
     yield " " * _MARGIN + _decades(scale)
     if (rate := result["suggestion"]["rate"]) is not None:
-        place = min(max(0, scale.x(math.log10(rate), 1)), _WIDTH - 1)
+        place = min(max(0, scale.column(math.log10(rate))), _WIDTH - 1)
         yield " " * (_MARGIN + place) + f"{'^' if ascii else '▲'} {rate:.1e}, suggested"
 
 
@@ -151,7 +159,7 @@ def _decades(scale: Scale) -> str:
     """The powers of ten below the curve, each beginning where it stands."""
     axis = ""
     for power in range(math.ceil(scale.left - 1e-9), math.floor(scale.right + 1e-9) + 1):
-        place = scale.x(power, 1)
+        place = scale.column(power)
         if place >= len(axis):
             axis = f"{axis:<{place}}1e{power} "
     return axis.rstrip()

@@ -1,0 +1,94 @@
+"""What stands around a plot: the numbers of its axes, and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from workbench.charts.raster import Piece, Row
+from workbench.charts.scale import Scale
+from workbench.charts.series import GRAVEST, LETTERS, Mark
+from workbench.charts.symbols import Symbols, cut, width_of
+from workbench.charts.units import Unit, log_ticks, step_of
+
+_COLOURS = {"alarm": "red", "spike": "red"}
+_ROWS_A_NUMBER = 3
+_CELLS_A_NUMBER = 12
+
+
+def margin(width: int) -> int:
+    """Cells for the numbers of the y axis and the line beside them."""
+    return 9 if width >= 30 else 7 if width >= 16 else 0
+
+
+def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[str]:
+    """What stands left of each row of the plot, `margin` cells wide."""
+    if not margin:
+        return [""] * scale.height
+    most = max(2, scale.height // _ROWS_A_NUMBER)
+    if scale.log:
+        ticks = log_ticks(scale.low, scale.high, most)
+        said = {y: unit.tick(y, y) for y in ticks}
+    else:
+        ticks = unit.ticks(scale.low, scale.high, most)
+        step = step_of(ticks)
+        said = {y: unit.tick(y, step) for y in ticks}
+    rows = {scale.row(y): label for y, label in said.items()}
+    if len(rows) < min(2, scale.height):
+        rows = {row: unit.read(scale.y_at(row)) for row in {0, scale.height - 1}}
+    labels = []
+    for row in range(scale.height):
+        label = symbols.fold(rows.get(row, ""))
+        # A number that was cut would be another one.
+        label = label if width_of(label) < margin else ""
+        labels.append(" " * (margin - 1 - width_of(label)) + label + symbols.bar)
+    return labels
+
+
+def x_row(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> str:
+    """The name of the x axis and its numbers, each with its middle where it belongs."""
+    name = cut(symbols.fold(unit.name), max(0, margin - 1), symbols.more)
+    line = " " * (margin - 1 - width_of(name)) + name + " " if margin else ""
+    end = margin + scale.width
+    ticks = unit.ticks(scale.left, scale.right, max(1, scale.width // _CELLS_A_NUMBER))
+    step = step_of(ticks)
+    for x in ticks:
+        label = symbols.fold(unit.tick(x, step))
+        place = margin + scale.column(x) - width_of(label) // 2
+        place = max(margin, min(place, end - width_of(label)))
+        here = width_of(line)
+        if place >= here + (here > margin) and place + width_of(label) <= end:
+            line += " " * (place - here) + label
+    return line.rstrip()
+
+
+def marks_row(marks: Sequence[Mark], scale: Scale) -> Row:
+    """The letters of what happened, below where it did; of several the gravest."""
+    found: dict[int, int] = {}
+    for mark in marks:
+        if scale.left <= mark.x <= scale.right:
+            cell, grave = scale.column(mark.x), GRAVEST.index(mark.kind)
+            found[cell] = min(grave, found.get(cell, grave))
+    row: Row = []
+    end = 0
+    for (colour, blank), run in groupby(_cells(found), key=itemgetter(1, 2)):
+        text = "".join(character for character, _, _ in run)
+        row.append(Piece(text, colour, "" if blank or not colour else "bold"))
+        end += len(text)
+    return row
+
+
+def _cells(found: dict[int, int]) -> list[tuple[str, str, bool]]:
+    """Character, colour, and whether it is a blank, up to the last letter."""
+    cells = [(" ", "", True)] * (max(found, default=-1) + 1)
+    for cell, grave in found.items():
+        kind = GRAVEST[grave]
+        cells[cell] = (LETTERS[kind], _COLOURS.get(kind, ""), False)
+    return cells
+
+
+def legend_of(marks: Sequence[Mark], window: tuple[float, float]) -> str:
+    """`! alarm  c checkpoint`: the letters that are in view, the gravest first."""
+    kinds = {mark.kind for mark in marks if window[0] <= mark.x <= window[1]}
+    return "  ".join(f"{LETTERS[kind]} {kind}" for kind in GRAVEST if kind in kinds)

@@ -1,0 +1,311 @@
+"""A chart as rows of characters: title, curves with their y axis, marks and x axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.charts import axes, smoothing
+from workbench.charts.columns import Columns, reduce
+from workbench.charts.cursor import readings_at
+from workbench.charts.raster import Canvas, Piece, Row, trace
+from workbench.charts.scale import Scale, spread
+from workbench.charts.series import Chart, Series, View
+from workbench.charts.symbols import BRAILLE, Symbols, cut, width_of
+from workbench.text import visible
+
+_CELLS_A_MARK = 4
+"""Marks closer than this hide the line beneath them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn chart."""
+
+    rows: list[Row]
+    """At most as many as asked for; each at most as wide."""
+    scale: Scale | None
+    """Where values are in the plot; None where there is nothing to draw."""
+    margin: int
+    """Cells left of the plot."""
+    top: int
+    """Rows above it."""
+
+
+@dataclass(slots=True)
+class _Curve:
+    """A series on its way into the picture."""
+
+    series: Series
+    columns: Columns
+    smooth: Columns | None
+    letter: str
+    """Its letter; empty where it needs none."""
+    character: str
+    """What stands for it in the legend."""
+
+
+def draw(
+    chart: Chart,
+    view: View = View(),  # noqa: B008
+    width: int = 80,
+    height: int = 24,
+    *,
+    symbols: Symbols = BRAILLE,
+    bare: bool = False,
+    cursor: float | None = None,
+) -> Picture:
+    """The chart in at most `width` by `height` cells. `bare` leaves out all but the plot, its y
+    axis and, while there is a `cursor` (a place on the x axis), the title with what it reads."""
+    if width < 1 or height < 1:
+        return Picture([], None, 0, 0)
+    margin = axes.margin(width)
+    top = 1 if height >= 2 and (not bare or cursor is not None) else 0
+    across = max(1, width - margin)
+    window = _window(chart, view)
+    curves = [] if window is None else _curves(chart, view, window, across, symbols)
+    bounds = _bounds(chart, view, curves)
+    if window is None or bounds is None:
+        return _empty(chart, width, height, symbols, top)
+    legend = axes.legend_of(chart.marks, window) if not bare else ""
+    title = _title(chart, view, curves, cursor, symbols)
+    beside = sum(width_of(piece.text) for piece in title) + width_of(legend) + 3 <= width
+    below = 0 if bare or height < 3 else 1
+    marks = 1 if below and chart.marks and height >= 6 else 0
+    told = 1 if marks and legend and not beside and height >= 10 else 0
+    plot = height - top - below - marks - told
+    scale = Scale(*window, *bounds, across, plot, view.log)
+    rows = [_cut(title, width, symbols, legend if marks and beside else "")] if top else []
+    lines = _plot(chart, curves, scale, symbols, cursor)
+    labels = axes.y_labels(scale, chart.y, margin, symbols)
+    rows += [
+        _join([Piece(label, "", "dim")], line) for label, line in zip(labels, lines, strict=True)
+    ]
+    if marks:
+        rows.append([Piece(" " * margin), *axes.marks_row(chart.marks, scale)])
+    if told:
+        rows.append([Piece(cut(" " * margin + legend, width, symbols.more), "", "dim")])
+    if below:
+        rows.append([Piece(axes.x_row(scale, chart.x, margin, symbols), "", "dim")])
+    return Picture(rows, scale, margin, top)
+
+
+def plot(
+    chart: Chart, view: View, scale: Scale, symbols: Symbols, cursor: float | None = None
+) -> list[Row]:
+    """The curves, thresholds and cursor alone, as `scale` has them."""
+    window = scale.left, scale.right
+    return _plot(chart, _curves(chart, view, window, scale.width, symbols), scale, symbols, cursor)
+
+
+def _window(chart: Chart, view: View) -> tuple[float, float] | None:
+    """What is in view of the x axis."""
+    whole = chart.whole()
+    if whole is None:
+        return None
+    left = whole[0] if view.left is None else view.left
+    right = whole[1] if view.right is None else view.right
+    return left, right if right > left else left + max(1.0, abs(left) * 1e-9)
+
+
+def _curves(
+    chart: Chart, view: View, window: tuple[float, float], width: int, symbols: Symbols
+) -> list[_Curve]:
+    lines = [one for one in chart.series if one.style == "line"]
+    letters = iter("abcdefghijklmnopqrstuvwxyz" if len(lines) > 1 else "")
+    characters = iter(symbols.lines * (len(chart.series) + 1))
+    found = []
+    for one in chart.series:
+        columns = reduce(one.line, *window, width * symbols.across, log=view.log)
+        smooth = None
+        letter = one.letter
+        if one.style == "line":
+            letter = letter or next(letters, "")
+            if view.smoothing > 0:
+                smooth = _smooth(one, columns, view)
+        own = {"marks": symbols.mark, "dim": symbols.dim}.get(one.style) or next(characters)
+        found.append(_Curve(one, columns, smooth, letter, letter or own))
+    return found
+
+
+def _smooth(series: Series, columns: Columns, view: View) -> Columns:
+    values = smoothing.smoothed(series.line, columns.edges, view.smoothing, series.spacing)
+    least = 0.0 if view.log else -math.inf
+    shown = [math.isfinite(value) and value > least for value in values]
+    low = [value if show else math.inf for value, show in zip(values, shown, strict=True)]
+    high = [value if show else -math.inf for value, show in zip(values, shown, strict=True)]
+    return Columns(low, high, columns.joined, columns.edges)
+
+
+def _bounds(chart: Chart, view: View, curves: Sequence[_Curve]) -> tuple[float, float] | None:
+    """Those of the y axis; None where no value is in view."""
+    found = [curve.columns.bounds() for curve in curves]
+    low = min((low for low, _ in found), default=math.inf)
+    high = max((high for _, high in found), default=-math.inf)
+    if low > high:
+        return None
+    limits = [limit.y for limit in chart.thresholds if limit.include and math.isfinite(limit.y)]
+    for y in limits:
+        if y > 0 or not view.log:
+            low, high = min(low, y), max(high, y)
+    low, high = spread(low, high, log=view.log)
+    if view.low is not None and (view.low > 0 or not view.log):
+        low = view.low
+    if view.high is not None and view.high > low:
+        high = view.high
+    return (low, high) if high > low else spread(low, low, log=view.log)
+
+
+def _plot(
+    chart: Chart,
+    curves: Sequence[_Curve],
+    scale: Scale,
+    symbols: Symbols,
+    cursor: float | None,
+) -> list[Row]:
+    canvas = Canvas(scale.width, scale.height, symbols)
+    down = symbols.down
+    for curve in curves:
+        colour = curve.series.colour
+        if curve.smooth is not None or curve.series.style == "dim":
+            ink = canvas.ink(colour, "dim", symbols.dim)
+            canvas.draw(trace(curve.columns, scale, down, dotted=bool(symbols.table)), ink)
+    ends: list[tuple[_Curve, list[int], int]] = []
+    for curve in curves:
+        if curve.series.style == "dim":
+            continue
+        few = curve.series.style == "marks" and _is_few(curve.columns, scale.width)
+        character = symbols.dim if few else curve.character
+        ink = canvas.ink(curve.series.colour, "", character)
+        masks = trace(curve.smooth or curve.columns, scale, down)
+        canvas.draw(masks, ink)
+        if few:
+            _put_marks(canvas, curve.series, curve.columns, scale, ink)
+        if curve.letter and symbols.table:
+            ends.append((curve, masks, canvas.ink(curve.series.colour, "bold")))
+    for curve, masks, ink in ends:
+        _put_letter(canvas, curve.letter, masks, ink)
+    for limit in chart.thresholds:
+        _put_level(canvas, limit.y, visible(limit.label, one_line=True), scale)
+    if cursor is not None:
+        cell = scale.column(cursor)
+        if 0 <= cell < scale.width:
+            ink = canvas.ink("", "dim")
+            for row in range(scale.height):
+                if canvas.blank(row, cell):
+                    canvas.put(row, cell, symbols.upright, ink)
+    return canvas.rows()
+
+
+def _is_few(columns: Columns, width: int) -> bool:
+    return columns.edges[-1] - columns.edges[0] <= width // _CELLS_A_MARK
+
+
+def _put_marks(canvas: Canvas, series: Series, columns: Columns, scale: Scale, ink: int) -> None:
+    for place in range(columns.edges[0], columns.edges[-1]):
+        y = series.line.mean[place]
+        if math.isfinite(y):
+            cell, row = scale.column(series.line.x[place]), scale.row(y)
+            if 0 <= cell < scale.width and 0 <= row < scale.height:
+                canvas.put(row, cell, canvas.symbols.mark, ink)
+
+
+def _put_letter(canvas: Canvas, letter: str, masks: Sequence[int], ink: int) -> None:
+    """At the right end of a curve; where another letter stands there, further left on it."""
+    symbols = canvas.symbols
+    for column in range(len(masks) - 1, -1, -1):
+        if masks[column]:
+            row = ((masks[column] & -masks[column]).bit_length() - 1) // symbols.down
+            cell = column // symbols.across
+            if not canvas.taken(row, cell):
+                canvas.put(row, cell, letter, ink)
+                return
+
+
+def _put_level(canvas: Canvas, y: float, label: str, scale: Scale) -> None:
+    """A dotted line where nothing else is, and its label at the right end of it."""
+    row = scale.row(y)
+    if not math.isfinite(y) or not 0 <= row < scale.height:
+        return
+    symbols = canvas.symbols
+    ink = canvas.ink("", "dim")
+    label = symbols.fold(cut(label, scale.width // 2, symbols.more))
+    start = scale.width - len(label)
+    # A label of wide characters would not stand in cells of one; the legend of ASCII doesn't care.
+    fits = width_of(label) == len(label) and label != ""
+    fits = fits and all(canvas.blank(row, cell) for cell in range(start, scale.width))
+    for cell in range(scale.width):
+        if canvas.blank(row, cell):
+            character = label[cell - start] if fits and cell >= start else symbols.level
+            canvas.put(row, cell, character, ink)
+
+
+def _title(
+    chart: Chart,
+    view: View,
+    curves: Sequence[_Curve],
+    cursor: float | None,
+    symbols: Symbols,
+) -> Row:
+    """Title, legend with values, and how the picture was made."""
+    pieces = [Piece(visible(chart.title, one_line=True), "", "bold")] if chart.title else []
+    readings = {} if cursor is None else readings_at(chart.series, cursor)
+    if cursor is not None:
+        pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}".rstrip()))
+    for curve in curves:
+        one = curve.series
+        if cursor is not None:
+            reading = readings.get(one.name)
+            said = reading.text(chart.y) if reading else "N/A"
+        else:
+            said = chart.y.read(_last(one))
+        name = visible(one.name, one_line=True)
+        tone = "dim" if one.style == "dim" else ""
+        pieces.append(Piece(f"  {curve.character} {name} {said}", one.colour, tone))
+    notes = ["log"] if view.log else []
+    if view.smoothing > 0:
+        notes.append(f"smoothing {min(smoothing.HIGHEST, view.smoothing):g}")
+    if hidden := sum(curve.columns.hidden for curve in curves):
+        notes.append(f"{hidden:,} value{'s' if hidden > 1 else ''} ≤ 0 not shown")
+    if notes:
+        pieces.append(Piece("  " + "  ".join(notes), "", "dim"))
+    if pieces and pieces[0].text.startswith("  "):
+        pieces[0] = pieces[0]._replace(text=pieces[0].text[2:])
+    return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
+
+
+def _last(series: Series) -> float:
+    """The last finite value."""
+    means = series.line.mean
+    return next((y for y in reversed(means) if math.isfinite(y)), math.nan)
+
+
+def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
+    """A row of at most `width` cells, with `beside` at its right end, where it has to fit."""
+    row: Row = []
+    left = width
+    for piece in pieces:
+        text = cut(piece.text, left, symbols.more)
+        left -= width_of(text)
+        row.append(piece._replace(text=text))
+        if text != piece.text or left <= 0:
+            break
+    if beside:
+        row.append(Piece(" " * (left - width_of(beside)) + beside, "", "dim"))
+    return row
+
+
+def _join(first: Row, second: Row) -> Row:
+    """Both, without pieces of nothing."""
+    return [piece for piece in (*first, *second) if piece.text]
+
+
+def _empty(chart: Chart, width: int, height: int, symbols: Symbols, top: int) -> Picture:
+    """The title, and that there is nothing."""
+    title = [Piece(symbols.fold(visible(chart.title, one_line=True)), "", "bold")]
+    rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
+    rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
+    said = cut("nothing to draw yet", width, symbols.more)
+    rows.append([Piece(said.center(width).rstrip()[:width], "", "dim")])
+    return Picture(rows[:height], None, 0, top)

@@ -1,0 +1,192 @@
+"""Columns as dots, and dots as characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from workbench.charts.columns import Columns
+from workbench.charts.scale import Scale
+from workbench.charts.symbols import Symbols
+
+
+class Piece(NamedTuple):
+    """Characters of one style."""
+
+    text: str
+    colour: str = ""
+    tone: str = ""
+    """Empty, `dim` or `bold`."""
+
+
+Row = list[Piece]
+
+_BLANK = -1
+
+
+def text_of(row: Sequence[Piece]) -> str:
+    """A row without its styles."""
+    return "".join(piece.text for piece in row)
+
+
+class Canvas:
+    """Cells that curves are drawn on, one over the other. Each is drawn with an ink: its colour
+    and tone."""
+
+    def __init__(self, width: int, height: int, symbols: Symbols) -> None:
+        self.width, self.height, self.symbols = width, height, symbols
+        self._bits = [[0] * width for _ in range(height)]
+        self._ink = [[_BLANK] * width for _ in range(height)]
+        self._inks: list[tuple[str, str, str]] = []
+        """Character where the set has none for dots, colour, tone."""
+        self._glyphs: list[dict[int, tuple[str, int]]] = [{} for _ in range(height)]
+
+    def ink(self, colour: str, tone: str = "", character: str = "") -> int:
+        """A new ink."""
+        self._inks.append((character, colour, tone))
+        return len(self._inks) - 1
+
+    def draw(self, masks: Sequence[int], ink: int) -> None:
+        """Dots by columns; bit 0 of a mask is the top one. Over an ink of the tone `dim` they
+        replace what was there, else they join it."""
+        down, across = self.symbols.down, self.symbols.across
+        nibble = (1 << down) - 1
+        dim = {number for number, (_, _, tone) in enumerate(self._inks) if tone == "dim"}
+        for cell in range(self.width):
+            left = masks[cell * across]
+            right = masks[cell * across + 1] if across == 2 else 0
+            both = left | right
+            if not both:
+                continue
+            first = ((both & -both).bit_length() - 1) // down
+            for row in range(first, (both.bit_length() - 1) // down + 1):
+                shift = row * down
+                bits = left >> shift & nibble | (right >> shift & nibble) << down
+                if bits:
+                    under = self._bits[row]
+                    under[cell] = bits if self._ink[row][cell] in dim else under[cell] | bits
+                    self._ink[row][cell] = ink
+
+    def put(self, row: int, cell: int, character: str, ink: int) -> None:
+        """One character in place of whatever is there."""
+        self._glyphs[row][cell] = (character, ink)
+
+    def blank(self, row: int, cell: int) -> bool:
+        """Whether nothing is drawn there."""
+        return self._ink[row][cell] == _BLANK and cell not in self._glyphs[row]
+
+    def taken(self, row: int, cell: int) -> bool:
+        """Whether a single character stands there."""
+        return cell in self._glyphs[row]
+
+    def rows(self) -> list[Row]:
+        """The picture from the top; blank cells take the style before them."""
+        return [self._row(number) for number in range(self.height)]
+
+    def _row(self, number: int) -> Row:
+        inks, glyphs = self._ink[number], self._glyphs[number]
+        table = self.symbols.table
+        if table:
+            characters = [table[bits] for bits in self._bits[number]]
+        else:
+            characters = [" " if ink < 0 else self._inks[ink][0] for ink in inks]
+        if glyphs:
+            inks = inks.copy()
+            for cell, (character, ink) in glyphs.items():
+                characters[cell], inks[cell] = character, ink
+        used = set(inks)
+        used.discard(_BLANK)
+        if len(used) <= 1:
+            style = self._inks[used.pop()] if used else ("", "", "")
+            return [Piece("".join(characters), style[1], style[2])]
+        styles: list[int] = []
+        before = next(ink for ink in inks if ink != _BLANK)
+        for ink in inks:
+            before = before if ink == _BLANK else ink
+            styles.append(before)
+        return [
+            Piece("".join(character for _, character in run), *self._inks[ink][1:])
+            for ink, run in groupby(zip(styles, characters, strict=True), key=itemgetter(0))
+        ]
+
+
+def trace(columns: Columns, scale: Scale, down: int, *, dotted: bool = False) -> list[int]:
+    """The dots of each column, bit 0 the top one. Columns that are joined touch; `dotted` leaves
+    out every second dot but the ends of a column."""
+    rows = scale.height * down
+    spans = _spans(columns, scale, rows)
+    masks = [0] * len(spans)
+    before: tuple[int, int, int] | None = None
+    for column, span in enumerate(spans):
+        if span is None:
+            continue
+        top, bottom = span
+        masks[column] |= _range(top, bottom)
+        if before is not None and columns.joined[column]:
+            _join(masks, before, (column, top, bottom))
+        before = (column, top, bottom)
+    # Row -1 has bit 0, so that what leaves the picture is drawn up to its edge.
+    inside = (1 << rows) - 1
+    masks = [mask >> 1 & inside for mask in masks]
+    return [_dotted(mask, column) for column, mask in enumerate(masks)] if dotted else masks
+
+
+def _spans(columns: Columns, scale: Scale, rows: int) -> list[tuple[int, int] | None]:
+    """The top and the bottom dot of each column; -1 and `rows` are beyond the picture."""
+    high, low = scale.high, scale.low
+    lows, highs = columns.low, columns.high
+    if scale.log:
+        high, low = math.log10(high), math.log10(low)
+        lows = [math.log10(y) if y < math.inf else y for y in lows]
+        highs = [math.log10(y) if y > -math.inf else y for y in highs]
+    each = (rows - 1) / (high - low)
+    spans: list[tuple[int, int] | None] = []
+    for least, greatest in zip(lows, highs, strict=True):
+        if least == math.inf:
+            spans.append(None)
+            continue
+        top, bottom = (high - greatest) * each, (high - least) * each
+        spans.append(
+            (
+                -1 if top < -0.5 else rows if top >= rows - 0.5 else int(top + 0.5),
+                -1 if bottom < -0.5 else rows if bottom >= rows - 0.5 else int(bottom + 0.5),
+            )
+        )
+    return spans
+
+
+def _range(top: int, bottom: int) -> int:
+    return ((1 << (bottom - top + 1)) - 1) << (top + 1)
+
+
+def _join(masks: list[int], a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
+    """Dots between two columns: from the end of `a` that is nearer to `b` to that of `b`."""
+    if b[1] > a[2]:
+        begin, end = a[2], b[1]
+    elif a[1] > b[2]:
+        begin, end = a[1], b[2]
+    else:
+        begin = end = max(a[1], b[1])
+    columns = b[0] - a[0]
+    place = begin
+    for column in range(columns + 1):
+        # Each column goes on to the middle of the way to the next.
+        share = min(1.0, (column + 0.5) / columns)
+        beyond = round(begin + (end - begin) * share)
+        step = (beyond > place) - (beyond < place)
+        first = place + step if column and place != beyond else place
+        masks[a[0] + column] |= _range(min(first, beyond), max(first, beyond))
+        place = beyond
+
+
+def _dotted(mask: int, column: int) -> int:
+    if not mask:
+        return 0
+    first, last = mask & -mask, 1 << mask.bit_length() - 1
+    if first == last:
+        return mask if column % 2 == 0 else 0
+    pattern = int("01" * (mask.bit_length() // 2 + 1), 2) << column % 2
+    return mask & pattern | first | last
