@@ -11,7 +11,10 @@ from workbench.jobs.events import Alarm, Record, Sampled
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader
 from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe, look
-from workbench.tracking import runs
+from workbench.tracking import notes, runs
+from workbench.tracking.course import Plan
+from workbench.tracking.link import Link
+from workbench.tracking.notes import Notes
 
 _HOST_TAIL = 4 << 20
 """Bytes of the supervisor's log that are read: twenty minutes of samples of eight GPUs, or two
@@ -38,6 +41,12 @@ class News:
     """Those of these jobs that are going on."""
     alarms: tuple[Alarm, ...] = ()
     """Those of the training that go on, or went on at its end, the worst first."""
+    plan: Plan | None = None
+    """What the run's config says of its course; None where it can't be read."""
+    link: Link = Link()  # noqa: RUF009
+    """How fresh this is."""
+    notes: Notes = Notes()  # noqa: RUF009
+    """What people say of the run."""
 
 
 class RunFollower:
@@ -53,6 +62,9 @@ class RunFollower:
         self._host.skip_to_tail(_HOST_TAIL)
         self._jobs: dict[str, LogReader] = {}
         self._ended: set[str] = set()
+        self._plan: Plan | None = None
+        self._notes: tuple[int, Notes] = (0, Notes())
+        """With when they were written, in ns."""
 
     def read(self) -> News:
         """What is new. Meant for a thread: it looks into folders."""
@@ -80,4 +92,27 @@ class RunFollower:
                 supervision.append(record)
         alarms = tuple(standing(state, self.run.name, status, text))
         read = self._log.read()
-        return News(self.run, status, text, read, samples, supervision, jobs, working, alarms)
+        self._plan = self._plan or Plan.of(self.run)
+        return News(
+            self.run,
+            status,
+            text,
+            read,
+            samples,
+            supervision,
+            jobs,
+            working,
+            alarms,
+            plan=self._plan,
+            link=Link.of(self.run, state),
+            notes=self._read_notes(),
+        )
+
+    def _read_notes(self) -> Notes:
+        try:
+            written = (self.run / notes.NOTES).stat().st_mtime_ns
+        except OSError:
+            return Notes()
+        if written != self._notes[0]:
+            self._notes = written, notes.look(self.run)
+        return self._notes[1]

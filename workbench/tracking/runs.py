@@ -30,7 +30,7 @@ from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
 from workbench.jobs.state import ENDED, GOING_ON, STATE, describe, look
-from workbench.tracking import manifest
+from workbench.tracking import manifest, notes
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import MANIFEST, folders, number
 from workbench.tracking.finding import find as find
@@ -66,6 +66,11 @@ class RunSummary:
     """The newest evaluation's metrics by system (`base`, `adapter`); empty before one."""
     alarms: list[dict[str, Any]] = field(default_factory=list)
     """Those that go on, or went on at its end, the worst first, each as `events.Alarm`."""
+    tags: list[str] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    """What people wrote of it, the oldest first: `time` in unix seconds, and `text`."""
+    notes_problem: str = ""
+    """Why its notes can't be read; empty where they can."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -259,7 +264,7 @@ def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSumma
 
 def _stamp(folder: Path) -> object:
     """What changes when a run's files do."""
-    files = (folder / name for name in (MANIFEST, LOG, STATE))
+    files = (folder / name for name in (MANIFEST, LOG, STATE, notes.NOTES))
     scores = sorted((folder / "evaluations").glob("*/metrics.json"))
     return [(p.name, p.stat().st_mtime_ns) for p in (*files, *scores) if p.exists()]
 
@@ -289,6 +294,7 @@ def summarise(folder: Path) -> RunSummary:
     view = RunView()
     view.feed(ends(folder / LOG, always=(Started, Evaluated)))
     losses = [e.loss for e in view.evaluations]
+    noted = notes.look(folder)
     best = view.best_evaluation
     return RunSummary(
         id=folder.name,
@@ -304,6 +310,8 @@ def summarise(folder: Path) -> RunSummary:
         best_validation_loss=best.loss if best else None,
         scores=newest_scores(folder),
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
+        notes_problem=noted.problem,
+        **noted.to_json(),
     )
 
 

@@ -21,6 +21,7 @@ from workbench.jobs.events import (
     Step,
     WentOn,
 )
+from workbench.tracking.timing import Timing
 
 _RECENT = 20
 """Steps that the rate and the time left are taken from."""
@@ -62,6 +63,8 @@ class RunView:
     """When, in unix seconds, how much of the phase under way was done; the newest at the end."""
     finished: Finished | None = None
     failed: Failed | None = None
+    timing: Timing = field(default_factory=Timing)
+    """How fast it is and was, and how long what it does besides takes."""
     last_time: float | None = None
     """When the newest event was written, unix seconds."""
 
@@ -70,6 +73,7 @@ class RunView:
         for record in records:
             self.last_time = record.time
             self._take(record)
+            self.timing.take(record)
 
     def _take(self, record: Record) -> None:
         event = record.event

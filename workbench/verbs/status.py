@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from workbench.jobs.state import NOT_STARTED, RESUMABLE
 from workbench.tracking import finding
-from workbench.verbs.common import leaf
+from workbench.verbs.common import leaf, width
 from workbench.workspace import Workspace
 
 
@@ -33,12 +34,21 @@ def _status(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.queue import overview
     from workbench.tracking import runs
 
-    result = runs.summarise(runs.find(workspace, args.reference)).to_json()
+    folder = runs.find(workspace, args.reference)
+    result = runs.summarise(folder).to_json()
+    result["course"] = _course(folder)
     if result["status"] in (NOT_STARTED, *RESUMABLE) and (
         place := overview.words(workspace, result["id"])
     ):
         result["text"] = f"{result['text']} {place}"
     return result
+
+
+def _course(folder: Path) -> dict[str, Any]:
+    from workbench.tracking import course
+
+    told = course.read(folder)
+    return {**told.to_json(), "lines": course.lines(told, width(), state=False)}
 
 
 def _show(result: dict[str, Any]) -> None:

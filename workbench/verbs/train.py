@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, describe
 from workbench.text import visible
 from workbench.tracking import finding, runs
+from workbench.tracking.notes import head
 from workbench.verbs import advise, exposures
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_gate, follow_run
@@ -111,8 +112,13 @@ def show_status(result: dict[str, Any]) -> None:
     print(visible(result["text"]))
     if go_on := finding.how_to_go_on(result["id"], result["status"]):
         print(visible(go_on))
+    if noted := head(result["tags"], result["notes"], result["notes_problem"]):
+        print(noted)
+    course = result.get("course", {}).get("lines", [])
+    if result["status"] not in ENDED:
+        print("".join(f"{line}\n" for line in course), end="")
     first, best = result["first_validation_loss"], result["best_validation_loss"]
-    if result["loss"] is not None:
+    if result["loss"] is not None and (result["status"] in ENDED or not course):
         print(f"training loss {result['loss']:.4f}")
     if best is not None:
         print(f"validation loss {first:.4f} at the start, {best:.4f} at best")
