@@ -24,7 +24,7 @@ async def monitor(workspace: Workspace, run: str | None) -> str:
     """The Monitor as SVG."""
     app = WorkbenchApp(workspace, mode="monitor", run_id=run)
     async with app.run_test(size=(100, 30)) as pilot:
-        while not app.screen.query_one("#loss", LineChart).drawn:
+        while not app.screen.query_one("#large", LineChart).drawn:
             await pilot.pause(0.1)
         # Without what names a folder of the machine that it was made on.
         app.screen.apply_filter("step")

@@ -25,8 +25,8 @@ SMOOTHINGS = (0.0, 0.6, 0.9, 0.99)
 
 Window = tuple[float, float] | None
 """A part of the x axis; None for all of it."""
-Draw = Callable[[str, Window], Chart]
-"""Makes the chart of a panel, by the panel's name."""
+Draw = Callable[[str, Window, bool], Chart]
+"""Makes the chart of a panel, by the panel's name; with marks, or without."""
 
 
 class Charts(Horizontal):
@@ -69,11 +69,11 @@ class Charts(Horizontal):
         self._draw: Draw | None = None
 
     def compose(self) -> ComposeResult:
-        yield LineChart(id="large", symbols=self._symbols)
+        yield LineChart(id="large", symbols=self._symbols.name)
         for column in range(2):
             with Vertical(classes="beside"):
                 for row in range(_ROWS):
-                    yield LineChart(id=f"small{column}{row}", symbols=self._symbols)
+                    yield LineChart(id=f"small{column}{row}", symbols=self._symbols.name)
 
     @property
     def large(self) -> LineChart:
@@ -120,7 +120,8 @@ class Charts(Horizontal):
         charts = [chart for chart in self.query(LineChart) if chart.display]
         for chart, name in zip(charts, names, strict=False):
             chart.set_log(name in self._log)
-            chart.show(self._draw(name, window), bare=self._bare)
+            # Once is enough: the small ones need their lines for the curve.
+            chart.show(self._draw(name, window, chart is self.large), bare=self._bare)
 
     def _turned(self, names: list[str]) -> list[str]:
         start = self._beside % len(names) if names else 0
@@ -186,8 +187,7 @@ class Charts(Horizontal):
         """The others look at the same part."""
         for chart in self.query(LineChart):
             if chart is not self.large:
-                with chart.prevent(LineChart.WindowMoved, LineChart.CursorMoved):
-                    chart.follow(self.large)
+                chart.mirror(self.large)
         self._redraw()
         self.post_message(self.Moved(self.window, self.cursor))
 

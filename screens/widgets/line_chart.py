@@ -176,6 +176,15 @@ class LineChart(Widget):
             self.drop_cursor()
         self._redraw()
 
+    def mirror(self, other: LineChart) -> None:
+        """Look at the same part of the same axis as another chart, with the same cursor."""
+        self.view = replace(self.view, left=other.view.left, right=other.view.right)
+        self.cursor, self._follows = other.cursor, other._follows
+
+    def set_log(self, log: bool) -> None:
+        """A logarithmic y axis or a linear one, from the next drawing on."""
+        self.view = replace(self.view, log=log)
+
     def toggle_log(self) -> None:
         """A logarithmic y axis, or the linear one again."""
         self.view = replace(self.view, log=not self.view.log)

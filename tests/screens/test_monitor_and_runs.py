@@ -34,10 +34,10 @@ async def until(pilot: Pilot[None], selector: str, wanted: str) -> str:
 
 async def until_drawn(pilot: Pilot[None], figure: str) -> None:
     for _ in range(200):
-        if figure in chart(pilot, "#figure"):
+        if figure in chart(pilot, "#small00"):
             return
         await pilot.pause(0.05)
-    pytest.fail(f"{figure} was not drawn: {chart(pilot, '#figure')}")
+    pytest.fail(f"{figure} was not drawn: {chart(pilot, '#small00')}")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -49,9 +49,9 @@ async def test_a_past_run_is_shown_from_its_first_step(
         state = await until(pilot, "#state", "FINISHED")
         assert "step 40/40" in state and "tokens/s" in state
         assert "finished  (evaluations/" in await until(pilot, "#log", "finished")
-        loss = chart(pilot, "#loss")
+        loss = chart(pilot, "#large")
         assert "train" in loss and "validation" in loss and "step 0" in loss
-        for figure in ("learning rate", "tokens/s", "gradient norm", "memory"):
+        for figure in ("tokens/s", "memory", "gradient norm", "learning rate", "utilisation"):
             await until_drawn(pilot, figure)
             await pilot.press("m")
         machine = text(pilot, "#machine")
@@ -97,7 +97,7 @@ async def test_a_run_whose_processes_are_gone_is_dead_and_its_curve_is_still_the
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, "#state", "DEAD")
-        assert "train" in chart(pilot, "#loss")
+        assert "train" in chart(pilot, "#large")
 
 
 async def test_the_log_is_filtered_by_its_text(past: Workspace) -> None:

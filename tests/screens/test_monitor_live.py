@@ -90,7 +90,7 @@ async def test_the_worst_alarm_is_in_the_state_and_each_in_the_log(past: Workspa
     (run / STATE).write_text(json.dumps({**state, "alarms": alarms}))
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "!divergence +1  Up\\x1b[2J." in shown(pilot, "#state"))
+        await until(pilot, lambda: "!divergence +1 (a)  Up\\x1b[2J." in shown(pilot, "#state"))
         assert "loss" in shown(pilot, "#state") and "finished" in shown(pilot, "#state").lower()
         await until(pilot, lambda: "info plateau: over" in shown(pilot, "#log"))
         assert "error divergence: Up\\x1b[2J." in shown(pilot, "#log")
@@ -134,7 +134,7 @@ async def test_a_pane_of_a_few_lines_holds_state_curve_and_machine(
         await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
         assert is_compact(pilot)
         assert "loss" in shown(pilot, "#state") and "step 40/40" in shown(pilot, "#state")
-        chart = app.screen.query_one("#loss", LineChart)
+        chart = app.screen.query_one("#large", LineChart)
         assert chart.size.height == size[1] - 3 and "*" in chart.text
         machine = app.screen.query_one("#machine")
         assert "host" in shown(pilot, "#machine") and machine.region.bottom == size[1]
@@ -150,7 +150,7 @@ async def test_a_monitor_becomes_compact_with_its_pane_and_whole_again(past: Wor
         await until(pilot, lambda: is_compact(pilot))
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: not is_compact(pilot))
-        await until(pilot, lambda: "step 0" in app.screen.query_one("#loss", LineChart).text)
+        await until(pilot, lambda: "step 0" in app.screen.query_one("#large", LineChart).text)
 
 
 async def test_compact_on_demand_whatever_the_height(past: Workspace) -> None:

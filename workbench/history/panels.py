@@ -13,6 +13,7 @@ from workbench.charts.line import Line
 from workbench.charts.series import COLOURS, Chart, MarkKind, Series, SeriesStyle, Threshold
 from workbench.charts.units import Unit
 from workbench.history.history import History
+from workbench.jobs.events import Sampled
 
 Axis = Literal["step", "tokens", "epoch", "time"]
 AXES: Mapping[str, Unit] = {
@@ -146,7 +147,9 @@ def chart(
 
 def step_at(history: History, x: Axis, value: float) -> int:
     """The step of a place on an axis."""
-    return round(value if x == "step" else history.training.at(x, value + _start(history, x), "step"))
+    return round(
+        value if x == "step" else history.training.at(x, value + _start(history, x), "step")
+    )
 
 
 def place_of(history: History, step: float, x: Axis) -> float:
@@ -243,3 +246,15 @@ def _from(line: Line, start: float) -> Line:
     if not start:
         return line
     return replace(line, x=array("d", [x - start for x in line.x]))
+
+
+def limits(name: str, sample: Sampled | None) -> list[Threshold]:
+    """What a panel's figures can't rise above, by a sample of the machine: the least of its GPUs'
+    memory, or of their power limits."""
+    figure, unit = {
+        "memory": ("memory_total", "memory"),
+        "power": ("power_limit", "limit"),
+    }.get(name, ("", ""))
+    found = [gpu.get(figure) for gpu in sample.gpus] if sample is not None and figure else []
+    known = [float(value) for value in found if isinstance(value, int | float) and value > 0]
+    return [Threshold(min(known), unit)] if known else []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.alarms.standing import standing
+from workbench.history.history import History
 from workbench.jobs.client import ensure_supervisor
 from workbench.jobs.events import Alarm, Record, Sampled
 from workbench.jobs.launch import EVENTS
@@ -41,6 +42,8 @@ class News:
     """Those of these jobs that are going on."""
     alarms: tuple[Alarm, ...] = ()
     """Those of the training that go on, or went on at its end, the worst first."""
+    history: History | None = None
+    looked_through: float = 1.0
     plan: Plan | None = None
     """What the run's config says of its course; None where it can't be read."""
     link: Link = Link()  # noqa: RUF009
@@ -65,6 +68,9 @@ class RunFollower:
         self._plan: Plan | None = None
         self._notes: tuple[int, Notes] = (0, Notes())
         """With when they were written, in ns."""
+
+    def close(self) -> None:
+        pass
 
     def read(self) -> News:
         """What is new. Meant for a thread: it looks into folders."""
