@@ -177,7 +177,7 @@ def _significant(value: float) -> str:
 def _exponent(text: str) -> str:
     """Without the zeros of an exponent."""
     digits, _, power = text.partition("e")
-    return f"{digits}e{int(power)}"
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def step_of(ticks: Sequence[float]) -> float:
