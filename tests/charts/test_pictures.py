@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import random
 
-import pytest
-
 from tests.charts.conftest import ZIGZAG, body, picture
 from workbench.charts.line import Line
 from workbench.charts.picture import draw
@@ -290,3 +288,9 @@ def test_no_row_is_wider_and_no_picture_higher_than_asked() -> None:
 def test_a_row_with_one_series_has_one_style_besides_its_axis() -> None:
     chart = Chart("", [Series("a", ZIGZAG, "cyan")])
     assert all(len(row) == 2 for row in draw(chart, View(), 100, 12).rows[1:-1])
+
+
+def test_a_narrow_range_of_large_numbers_still_has_its_numbers() -> None:
+    line = Line.of((x, 20.12 * 2**30 + x) for x in range(100))
+    labels = [row[:8].strip() for row in picture(Chart("", [Series("a", line)], y=BYTES), 60, 8)]
+    assert labels[1] == labels[-2] == "20.12GiB"

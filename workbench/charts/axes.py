@@ -34,12 +34,13 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
         ticks = unit.ticks(scale.low, scale.high, most)
         step = step_of(ticks)
         said = {y: unit.tick(y, step) for y in ticks}
-    rows = {scale.row(y): label for y, label in said.items()}
-    if len(rows) < min(2, scale.height):
-        rows = {row: unit.read(scale.y_at(row)) for row in {0, scale.height - 1}}
+    rows = {scale.row(y): symbols.fold(label) for y, label in said.items()}
+    if len(rows) < min(2, scale.height) or any(width_of(one) >= margin for one in rows.values()):
+        ends = {row: unit.read(scale.y_at(row)) for row in {0, scale.height - 1}}
+        rows = {row: symbols.fold(label.replace(" ", "")) for row, label in ends.items()}
     labels = []
     for row in range(scale.height):
-        label = symbols.fold(rows.get(row, ""))
+        label = rows.get(row, "")
         # A number that was cut would be another one.
         label = label if width_of(label) < margin else ""
         labels.append(" " * (margin - 1 - width_of(label)) + label + symbols.bar)
