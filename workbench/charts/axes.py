@@ -13,7 +13,6 @@ from workbench.charts.symbols import Symbols, cut, width_of
 from workbench.charts.units import Unit, log_ticks, step_of
 
 _COLOURS = {"alarm": "red", "spike": "red"}
-_ROWS_A_NUMBER = 3
 _CELLS_A_NUMBER = 12
 
 
@@ -26,7 +25,7 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
     """What stands left of each row of the plot, `margin` cells wide."""
     if not margin:
         return [""] * scale.height
-    most = max(2, scale.height // _ROWS_A_NUMBER)
+    most = max(2, min(scale.height // 2, 4 + scale.height // 6))
     if scale.log:
         ticks = log_ticks(scale.low, scale.high, most)
         said = {y: unit.tick(y, y) for y in ticks}
