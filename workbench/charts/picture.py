@@ -10,7 +10,7 @@ from workbench.charts import axes, smoothing
 from workbench.charts.columns import Columns, reduce
 from workbench.charts.cursor import reading_at
 from workbench.charts.raster import Canvas, Piece, Row, trace
-from workbench.charts.scale import Scale, spread
+from workbench.charts.scale import Scale, round_down, spread
 from workbench.charts.series import Chart, Series, View
 from workbench.charts.symbols import BRAILLE, Symbols, cut, width_of
 from workbench.text import visible
@@ -101,12 +101,18 @@ def plot(
 
 
 def _window(chart: Chart, view: View) -> tuple[float, float] | None:
-    """What is in view of the x axis."""
+    """What is in view of the x axis. Its end is at a round place at most a hundredth beyond the
+    newest point, so that not all of the picture moves with each point."""
     whole = chart.whole()
     if whole is None:
         return None
     left = whole[0] if view.left is None else view.left
-    right = whole[1] if view.right is None else view.right
+    right = view.right
+    if right is None:
+        right = whole[1]
+        if right > left:
+            part = round_down((right - left) / 100)
+            right = max(right, math.ceil(right / part - 1e-9) * part)
     return left, right if right > left else left + max(1.0, abs(left) * 1e-9)
 
 

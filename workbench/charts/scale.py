@@ -69,6 +69,11 @@ def spread(low: float, high: float, *, log: bool = False) -> tuple[float, float]
     if span <= 1e-12 * size or span < 1e-300:
         half = 0.5 * size if size > 1e-290 else 1.0
         return low - half, high + half
-    part = 10.0 ** math.floor(math.log10(span / 20))
-    part *= next(factor for factor in (5, 2, 1) if factor * part <= span / 20 or factor == 1)
+    part = round_down(span / 20)
     return math.floor(low / part) * part, math.ceil(high / part) * part
+
+
+def round_down(most: float) -> float:
+    """1, 2 or 5 times a power of ten, not more than `most`, which is above zero."""
+    power = 10.0 ** max(-305, math.floor(math.log10(most)))
+    return next((factor * power for factor in (5, 2) if factor * power <= most), power)
