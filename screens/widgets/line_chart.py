@@ -20,7 +20,7 @@ from workbench.charts.cursor import Reading, reading_at, readings_at
 from workbench.charts.picture import Picture, draw
 from workbench.charts.raster import Piece, Row, text_of
 from workbench.charts.series import COLOURS, Chart, View
-from workbench.charts.symbols import ASCII, BRAILLE, SETS, Symbols
+from workbench.charts.symbols import ASCII, BRAILLE, SETS, Symbols, width_of
 
 _CLOSEST = 1e-9
 """Part of the x axis beyond which one can't zoom in."""
@@ -310,7 +310,8 @@ class LineChart(Widget):
         for y, (old, new) in enumerate(zip(before, rows, strict=True)):
             if old != new:
                 self._strips[y] = self._strip(new)
-                self.refresh(Region(0, y, width, 1))
+                begin = _same_cells(old, new)
+                self.refresh(Region(begin, y, width - begin, 1))
 
     def render_line(self, y: int) -> Strip:
         """One line of the picture."""
@@ -331,3 +332,18 @@ class LineChart(Widget):
         tail = "-dim" if dim and not few else ""
         style = self.get_component_rich_style(f"line-chart--{name}{tail}")
         return style + Style(bold=piece.tone == "bold" or None, dim=(dim and few) or None)
+
+
+def _same_cells(old: Row, new: Row) -> int:
+    """How many cells at the beginning of a row stayed as they were."""
+    cells = 0
+    for before, after in zip(old, new, strict=False):
+        if before == after:
+            cells += width_of(before.text)
+            continue
+        if before[1:] == after[1:]:
+            pairs = enumerate(zip(before.text, after.text, strict=False))
+            same = next((n for n, (a, b) in pairs if a != b), min(map(len, (before[0], after[0]))))
+            cells += width_of(before.text[:same])
+        break
+    return cells

@@ -13,7 +13,6 @@ from workbench.charts.symbols import Symbols, cut, width_of
 from workbench.charts.units import Unit, log_ticks, step_of
 
 _COLOURS = {"alarm": "red", "spike": "red"}
-_ROWS_A_NUMBER = 3
 _CELLS_A_NUMBER = 12
 
 
@@ -26,7 +25,7 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
     """What stands left of each row of the plot, `margin` cells wide."""
     if not margin:
         return [""] * scale.height
-    most = max(2, scale.height // _ROWS_A_NUMBER)
+    most = max(2, min(scale.height // 2, 4 + scale.height // 6))
     if scale.log:
         ticks = log_ticks(scale.low, scale.high, most)
         said = {y: unit.tick(y, y) for y in ticks}
@@ -34,12 +33,13 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
         ticks = unit.ticks(scale.low, scale.high, most)
         step = step_of(ticks)
         said = {y: unit.tick(y, step) for y in ticks}
-    rows = {scale.row(y): label for y, label in said.items()}
-    if len(rows) < min(2, scale.height):
-        rows = {row: unit.read(scale.y_at(row)) for row in {0, scale.height - 1}}
+    rows = {scale.row(y): symbols.fold(label) for y, label in said.items()}
+    if len(rows) < min(2, scale.height) or any(width_of(one) >= margin for one in rows.values()):
+        ends = {row: unit.read(scale.y_at(row)) for row in {0, scale.height - 1}}
+        rows = {row: symbols.fold(label.replace(" ", "")) for row, label in ends.items()}
     labels = []
     for row in range(scale.height):
-        label = symbols.fold(rows.get(row, ""))
+        label = rows.get(row, "")
         # A number that was cut would be another one.
         label = label if width_of(label) < margin else ""
         labels.append(" " * (margin - 1 - width_of(label)) + label + symbols.bar)

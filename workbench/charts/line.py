@@ -11,16 +11,19 @@ _BLOCK = 64
 """Buckets that share a block."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Extremes, sums and counts of each _BLOCK buckets, so that a column of many is read from few
-    numbers."""
+def _column() -> array[float]:
+    return array("d")
 
-    low: array[float]
-    high: array[float]
-    total: array[float]
+
+@dataclass(slots=True)
+class _Blocks:
+    """What _BLOCK buckets have together, so that a column of many is read from few numbers."""
+
+    low: array[float] = field(default_factory=_column)
+    high: array[float] = field(default_factory=_column)
+    total: array[float] = field(default_factory=_column)
     """Of the finite means."""
-    count: array[float]
+    count: array[float] = field(default_factory=_column)
     """Buckets with a finite mean."""
 
 
@@ -38,12 +41,7 @@ class Line:
     """The greatest; -inf where there is none."""
     mean: array[float]
     """Of its finite values; NaN where there is none."""
-    _kept: _Blocks = field(
-        default_factory=lambda: _Blocks(array("d"), array("d"), array("d"), array("d")),
-        init=False,
-        repr=False,
-        compare=False,
-    )
+    _kept: _Blocks = field(default_factory=_Blocks, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, points: Iterable[tuple[float, float]]) -> Line:
@@ -55,23 +53,11 @@ class Line:
             line.low.append(y if finite else math.inf)
             line.high.append(y if finite else -math.inf)
             line.mean.append(y if finite else math.nan)
-        line.blocks()
+        line._work_out_extremes()
         return line
 
     def __len__(self) -> int:
         return len(self.x)
-
-    def blocks(self) -> _Blocks:
-        """Those of all whole blocks, which are worked out once."""
-        kept = self._kept
-        for begin in range(len(kept.low) * _BLOCK, len(self) - _BLOCK + 1, _BLOCK):
-            end = begin + _BLOCK
-            kept.low.append(min(self.low[begin:end]))
-            kept.high.append(max(self.high[begin:end]))
-            total, count = _total(self.mean[begin:end])
-            kept.total.append(total)
-            kept.count.append(count)
-        return kept
 
     def extremes(self, begin: int, end: int) -> tuple[float, float]:
         """The least and the greatest value of the buckets from `begin` up to `end`, of which there
@@ -81,10 +67,10 @@ class Line:
         first, last = -(-begin // _BLOCK), end // _BLOCK
         if last - first < 2:
             return min(self.low[begin:end]), max(self.high[begin:end])
-        blocks = self.blocks()
+        self._work_out_extremes()
         head, tail = first * _BLOCK, last * _BLOCK
-        low = self.low[begin:head] + blocks.low[first:last] + self.low[tail:end]
-        high = self.high[begin:head] + blocks.high[first:last] + self.high[tail:end]
+        low = self.low[begin:head] + self._kept.low[first:last] + self.low[tail:end]
+        high = self.high[begin:head] + self._kept.high[first:last] + self.high[tail:end]
         return min(low), max(high)
 
     def total(self, begin: int, end: int) -> tuple[float, float]:
@@ -92,13 +78,27 @@ class Line:
         first, last = -(-begin // _BLOCK), end // _BLOCK
         if last - first < 2:
             return _total(self.mean[begin:end])
-        blocks = self.blocks()
+        self._work_out_totals()
         parts = [
             _total(self.mean[begin : first * _BLOCK]),
-            (sum(blocks.total[first:last]), sum(blocks.count[first:last])),
+            (sum(self._kept.total[first:last]), sum(self._kept.count[first:last])),
             _total(self.mean[last * _BLOCK : end]),
         ]
         return sum(total for total, _ in parts), sum(count for _, count in parts)
+
+    def _work_out_extremes(self) -> None:
+        """Those of all whole blocks, once."""
+        kept = self._kept
+        for begin in range(len(kept.low) * _BLOCK, len(self) - _BLOCK + 1, _BLOCK):
+            kept.low.append(min(self.low[begin : begin + _BLOCK]))
+            kept.high.append(max(self.high[begin : begin + _BLOCK]))
+
+    def _work_out_totals(self) -> None:
+        kept = self._kept
+        for begin in range(len(kept.total) * _BLOCK, len(self) - _BLOCK + 1, _BLOCK):
+            total, count = _total(self.mean[begin : begin + _BLOCK])
+            kept.total.append(total)
+            kept.count.append(count)
 
 
 def _total(means: array[float]) -> tuple[float, float]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from workbench.charts import axes, smoothing
 from workbench.charts.columns import Columns, reduce
-from workbench.charts.cursor import readings_at
+from workbench.charts.cursor import reading_at
 from workbench.charts.raster import Canvas, Piece, Row, trace
-from workbench.charts.scale import Scale, spread
+from workbench.charts.scale import Scale, round_down, spread
 from workbench.charts.series import Chart, Series, View
 from workbench.charts.symbols import BRAILLE, Symbols, cut, width_of
 from workbench.text import visible
@@ -69,7 +69,8 @@ def draw(
     if window is None or bounds is None:
         return _empty(chart, width, height, symbols, top)
     legend = axes.legend_of(chart.marks, window) if not bare else ""
-    title = _title(chart, view, curves, cursor, symbols)
+    cell = (window[1] - window[0]) / across
+    title = _title(chart, view, curves, cursor, cell, symbols)
     beside = sum(width_of(piece.text) for piece in title) + width_of(legend) + 3 <= width
     below = 0 if bare or height < 3 else 1
     marks = 1 if below and chart.marks and height >= 6 else 0
@@ -100,12 +101,18 @@ def plot(
 
 
 def _window(chart: Chart, view: View) -> tuple[float, float] | None:
-    """What is in view of the x axis."""
+    """What is in view of the x axis. Its end is at a round place at most a hundredth beyond the
+    newest point, so that not all of the picture moves with each point."""
     whole = chart.whole()
     if whole is None:
         return None
     left = whole[0] if view.left is None else view.left
-    right = whole[1] if view.right is None else view.right
+    right = view.right
+    if right is None:
+        right = whole[1]
+        if right > left:
+            part = round_down((right - left) / 100)
+            right = max(right, math.ceil(right / part - 1e-9) * part)
     return left, right if right > left else left + max(1.0, abs(left) * 1e-9)
 
 
@@ -225,8 +232,8 @@ def _put_letter(canvas: Canvas, letter: str, masks: Sequence[int], ink: int) -> 
 
 def _put_level(canvas: Canvas, y: float, label: str, scale: Scale) -> None:
     """A dotted line where nothing else is, and its label at the right end of it."""
-    row = scale.row(y)
-    if not math.isfinite(y) or not 0 <= row < scale.height:
+    row = scale.row(y) if math.isfinite(y) else -1
+    if not 0 <= row < scale.height:
         return
     symbols = canvas.symbols
     ink = canvas.ink("", "dim")
@@ -246,23 +253,19 @@ def _title(
     view: View,
     curves: Sequence[_Curve],
     cursor: float | None,
+    cell: float,
     symbols: Symbols,
 ) -> Row:
-    """Title, legend with values, and how the picture was made."""
+    """Title, legend with values, and how the picture was made. A cell is `cell` wide on the x
+    axis."""
     pieces = [Piece(visible(chart.title, one_line=True), "", "bold")] if chart.title else []
-    readings = {} if cursor is None else readings_at(chart.series, cursor)
     if cursor is not None:
-        pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}".rstrip()))
+        pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}"))
     for curve in curves:
-        one = curve.series
-        if cursor is not None:
-            reading = readings.get(one.name)
-            said = reading.text(chart.y) if reading else "N/A"
-        else:
-            said = chart.y.read(_last(one))
-        name = visible(one.name, one_line=True)
-        tone = "dim" if one.style == "dim" else ""
-        pieces.append(Piece(f"  {curve.character} {name} {said}", one.colour, tone))
+        name = visible(curve.series.name, one_line=True)
+        tone = "dim" if curve.series.style == "dim" else ""
+        said = _value(chart, curve, cursor, cell)
+        pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour, tone))
     notes = ["log"] if view.log else []
     if view.smoothing > 0:
         notes.append(f"smoothing {min(smoothing.HIGHEST, view.smoothing):g}")
@@ -270,9 +273,21 @@ def _title(
         notes.append(f"{hidden:,} value{'s' if hidden > 1 else ''} ≤ 0 not shown")
     if notes:
         pieces.append(Piece("  " + "  ".join(notes), "", "dim"))
-    if pieces and pieces[0].text.startswith("  "):
-        pieces[0] = pieces[0]._replace(text=pieces[0].text[2:])
+    if pieces:
+        pieces[0] = pieces[0]._replace(text=pieces[0].text.removeprefix("  "))
     return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
+
+
+def _value(chart: Chart, curve: _Curve, cursor: float | None, cell: float) -> str:
+    """What a curve reads at the cursor, else its last value."""
+    if cursor is None:
+        return chart.y.read(_last(curve.series))
+    reading = reading_at(curve.series, cursor)
+    if reading is None:
+        return "N/A"
+    said = reading.text(chart.y)
+    away = abs(reading.x - cursor) > cell
+    return f"{said} at {chart.x.read(reading.x)}" if away else said
 
 
 def _last(series: Series) -> float:

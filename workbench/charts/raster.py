@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 from workbench.charts.columns import Columns
-from workbench.charts.scale import Scale
+from workbench.charts.scale import LARGEST, Scale
 from workbench.charts.symbols import Symbols
 
 
@@ -24,8 +25,6 @@ class Piece(NamedTuple):
 
 Row = list[Piece]
 
-_BLANK = -1
-
 
 def text_of(row: Sequence[Piece]) -> str:
     """A row without its styles."""
@@ -34,41 +33,44 @@ def text_of(row: Sequence[Piece]) -> str:
 
 class Canvas:
     """Cells that curves are drawn on, one over the other. Each is drawn with an ink: its colour
-    and tone."""
+    and tone.
+
+    The cells are bytes, column after column, and curves are laid over each other as whole numbers
+    with all their bytes: a loop over cells would take longer than all the rest.
+    """
 
     def __init__(self, width: int, height: int, symbols: Symbols) -> None:
         self.width, self.height, self.symbols = width, height, symbols
-        self._bits = [[0] * width for _ in range(height)]
-        self._ink = [[_BLANK] * width for _ in range(height)]
+        self._each = 8 // symbols.down
+        """Cells whose dots of one column fill a byte of a mask."""
+        self._bytes = -(-height // self._each)
+        """Those of a mask."""
+        self._rows = self._bytes * self._each
+        """Cells of a column, of which the last may lie below the picture."""
+        self._bits = bytes(width * self._rows)
+        self._ink = bytes(width * self._rows)
+        """0 where nothing is drawn, else one more than the ink's number."""
         self._inks: list[tuple[str, str, str]] = []
         """Character where the set has none for dots, colour, tone."""
         self._glyphs: list[dict[int, tuple[str, int]]] = [{} for _ in range(height)]
 
     def ink(self, colour: str, tone: str = "", character: str = "") -> int:
-        """A new ink."""
+        """A new ink; there can be 255."""
         self._inks.append((character, colour, tone))
-        return len(self._inks) - 1
+        return len(self._inks)
 
     def draw(self, masks: Sequence[int], ink: int) -> None:
         """Dots by columns; bit 0 of a mask is the top one. Over an ink of the tone `dim` they
         replace what was there, else they join it."""
-        down, across = self.symbols.down, self.symbols.across
-        nibble = (1 << down) - 1
-        dim = {number for number, (_, _, tone) in enumerate(self._inks) if tone == "dim"}
-        for cell in range(self.width):
-            left = masks[cell * across]
-            right = masks[cell * across + 1] if across == 2 else 0
-            both = left | right
-            if not both:
-                continue
-            first = ((both & -both).bit_length() - 1) // down
-            for row in range(first, (both.bit_length() - 1) // down + 1):
-                shift = row * down
-                bits = left >> shift & nibble | (right >> shift & nibble) << down
-                if bits:
-                    under = self._bits[row]
-                    under[cell] = bits if self._ink[row][cell] in dim else under[cell] | bits
-                    self._ink[row][cell] = ink
+        drawn = self._cells(masks)
+        inked = drawn.translate(_ANY)
+        faint = bytes(self._tone(before) == "dim" for before in range(256))
+        under = _number(self._bits)
+        under &= ~(_number(inked) & _number(self._ink.translate(faint).translate(_ANY)))
+        size = len(self._bits)
+        self._bits = (under | _number(drawn)).to_bytes(size, "little")
+        own = _number(inked.translate(bytes(ink * (value > 0) for value in range(256))))
+        self._ink = (_number(self._ink) & ~_number(inked) | own).to_bytes(size, "little")
 
     def put(self, row: int, cell: int, character: str, ink: int) -> None:
         """One character in place of whatever is there."""
@@ -76,7 +78,7 @@ class Canvas:
 
     def blank(self, row: int, cell: int) -> bool:
         """Whether nothing is drawn there."""
-        return self._ink[row][cell] == _BLANK and cell not in self._glyphs[row]
+        return not self._bits[cell * self._rows + row] and cell not in self._glyphs[row]
 
     def taken(self, row: int, cell: int) -> bool:
         """Whether a single character stands there."""
@@ -86,31 +88,60 @@ class Canvas:
         """The picture from the top; blank cells take the style before them."""
         return [self._row(number) for number in range(self.height)]
 
+    def _tone(self, ink: int) -> str:
+        return self._inks[ink - 1][2] if 0 < ink <= len(self._inks) else ""
+
+    def _cells(self, masks: Sequence[int]) -> bytes:
+        """The bits of each cell."""
+        across, down = self.symbols.across, self.symbols.down
+        cells = 0
+        for side in range(across):
+            packed = b"".join(
+                [mask.to_bytes(self._bytes, "little") for mask in masks[side::across]]
+            )
+            one = bytearray(len(self._bits))
+            for place in range(self._each):
+                one[place :: self._each] = packed.translate(_part(down, place, side))
+            cells |= _number(one)
+        return cells.to_bytes(len(self._bits), "little")
+
     def _row(self, number: int) -> Row:
-        inks, glyphs = self._ink[number], self._glyphs[number]
+        inks: Sequence[int] = self._ink[number :: self._rows]
+        glyphs = self._glyphs[number]
         table = self.symbols.table
         if table:
-            characters = [table[bits] for bits in self._bits[number]]
+            characters = [table[bits] for bits in self._bits[number :: self._rows]]
         else:
-            characters = [" " if ink < 0 else self._inks[ink][0] for ink in inks]
+            characters = [self._inks[ink - 1][0] if ink else " " for ink in inks]
         if glyphs:
-            inks = inks.copy()
+            inks = list(inks)
             for cell, (character, ink) in glyphs.items():
                 characters[cell], inks[cell] = character, ink
-        used = set(inks)
-        used.discard(_BLANK)
+        used = sorted(set(inks) - {0})
         if len(used) <= 1:
-            style = self._inks[used.pop()] if used else ("", "", "")
+            style = self._inks[used[0] - 1] if used else ("", "", "")
             return [Piece("".join(characters), style[1], style[2])]
-        styles: list[int] = []
-        before = next(ink for ink in inks if ink != _BLANK)
-        for ink in inks:
-            before = before if ink == _BLANK else ink
-            styles.append(before)
+        before = next(filter(None, inks))
+        styles = [before := ink or before for ink in inks]
         return [
-            Piece("".join(character for _, character in run), *self._inks[ink][1:])
+            Piece("".join(map(itemgetter(1), run)), *self._inks[ink - 1][1:])
             for ink, run in groupby(zip(styles, characters, strict=True), key=itemgetter(0))
         ]
+
+
+_ANY = bytes([0]) + bytes([255]) * 255
+"""Makes of each byte that isn't zero one of all bits."""
+
+
+@cache
+def _part(down: int, place: int, side: int) -> bytes:
+    """Makes of a byte the dots of one of the cells in it, where its `side` has them."""
+    dots = (1 << down) - 1
+    return bytes((byte >> place * down & dots) << side * down for byte in range(256))
+
+
+def _number(data: bytes | bytearray) -> int:
+    return int.from_bytes(data, "little")
 
 
 def trace(columns: Columns, scale: Scale, down: int, *, dotted: bool = False) -> list[int]:
@@ -142,6 +173,9 @@ def _spans(columns: Columns, scale: Scale, rows: int) -> list[tuple[int, int] | 
         high, low = math.log10(high), math.log10(low)
         lows = [math.log10(y) if y < math.inf else y for y in lows]
         highs = [math.log10(y) if y > -math.inf else y for y in highs]
+    elif high - low > LARGEST:
+        lows = [y if y == math.inf else min(LARGEST, max(-LARGEST, y)) for y in lows]
+        highs = [min(LARGEST, max(-LARGEST, y)) for y in highs]
     each = (rows - 1) / (high - low)
     spans: list[tuple[int, int] | None] = []
     for least, greatest in zip(lows, highs, strict=True):
@@ -171,6 +205,8 @@ def _join(masks: list[int], a: tuple[int, int, int], b: tuple[int, int, int]) ->
     else:
         begin = end = max(a[1], b[1])
     columns = b[0] - a[0]
+    if columns == 1 and abs(end - begin) <= 1:
+        return
     place = begin
     for column in range(columns + 1):
         # Each column goes on to the middle of the way to the next.

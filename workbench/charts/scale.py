@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_LARGEST = 8e307
+LARGEST = 8e307
 """Twice this is still a number."""
 
 
@@ -37,7 +37,7 @@ class Scale:
             if y <= 0:
                 return rows
             y, high, low = math.log10(y), math.log10(high), math.log10(low)
-        place = (high - y) / (high - low) * (rows - 1)
+        place = (high - min(LARGEST, max(-LARGEST, y))) / (high - low) * (rows - 1)
         return -1 if place < -0.5 else rows if place >= rows - 0.5 else math.floor(place + 0.5)
 
     def x_at(self, cell: int) -> float:
@@ -59,16 +59,21 @@ def spread(low: float, high: float, *, log: bool = False) -> tuple[float, float]
     if log:
         low, high = max(low, 1e-307), max(high, 1e-307)
         if high / low < 1.0001:
-            return low / 2, min(high * 2, _LARGEST)
+            return low / 2, min(high * 2, LARGEST)
         # The bounds stay at tenths of a decade at most.
         part = min(0.1, (math.log10(high) - math.log10(low)) / 20)
         first, last = math.floor(math.log10(low) / part), math.ceil(math.log10(high) / part)
         return min(low, 10 ** max(-307.0, first * part)), max(high, 10 ** min(307.0, last * part))
-    low, high = max(-_LARGEST, low), min(_LARGEST, high)
+    low, high = max(-LARGEST, low), min(LARGEST, high)
     span, size = high - low, max(abs(low), abs(high))
     if span <= 1e-12 * size or span < 1e-300:
         half = 0.5 * size if size > 1e-290 else 1.0
         return low - half, high + half
-    part = 10.0 ** math.floor(math.log10(span / 20))
-    part *= next(factor for factor in (5, 2, 1) if factor * part <= span / 20 or factor == 1)
+    part = round_down(span / 20)
     return math.floor(low / part) * part, math.ceil(high / part) * part
+
+
+def round_down(most: float) -> float:
+    """1, 2 or 5 times a power of ten, not more than `most`, which is above zero."""
+    power = 10.0 ** max(-305, math.floor(math.log10(most)))
+    return next((factor * power for factor in (5, 2) if factor * power <= most), power)

@@ -146,7 +146,7 @@ def _short(value: float, step: float) -> str:
         return "0"
     if largest >= 1e15 or (step < 1e-4 and abs(value) < 1e-2):
         digits = max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(step) + 1e-9))
-        return _exponent(f"{value:.{min(digits, 5)}e}")
+        return _exponent(f"{value:.{min(digits, 12)}e}")
     if abs(value) >= 10_000:
         return _thousands(value, step)
     return _decimal(value, step)
@@ -177,7 +177,7 @@ def _significant(value: float) -> str:
 def _exponent(text: str) -> str:
     """Without the zeros of an exponent."""
     digits, _, power = text.partition("e")
-    return f"{digits}e{int(power)}"
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def step_of(ticks: Sequence[float]) -> float:
