@@ -41,7 +41,7 @@ TRAINING = (
 )
 """Figures of a step. The last three are bytes: in use, kept by torch, and the peak so far."""
 GPU = ("memory_used", "memory_of_run", "utilization", "power", "temperature")
-"""Figures of a GPU: bytes, bytes, percent, watts, degrees Celsius. GPU 1's power is `gpu1.power`."""
+"""Figures of a GPU: bytes, bytes, percent, watts, degrees Celsius. GPU 1's is `gpu1.power`."""
 HOST = ("rss", "memory_used", "cpu_percent", "load1")
 """Figures of the host: bytes, bytes, percent, runnable processes. `host.rss` and so on."""
 _SAMPLED = 8192

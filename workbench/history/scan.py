@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +74,8 @@ def pass_over(history: History, log: Path, take: Take, start: int, until: int) -
 
     What isn't a whole line at the end is left for the next time.
     """
+    if start >= until:
+        return  # perhaps there is no log yet
     with log.open("rb") as stream:
         stream.seek(start)
         while start < until:

@@ -6,7 +6,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from operator import itemgetter, mul
 from typing import Any
 
 from workbench.charts.line import Line
@@ -64,8 +64,13 @@ class _Column:
         self.count = array("d", [sum(self.count[group]) for group in groups])
 
     def _mean(self, group: slice) -> float:
+        weights = self.count[group]
+        if min(weights):
+            together: float = sum(map(mul, self.mean[group], weights)) / sum(weights)
+            if together - together == 0:
+                return together
         mean, count = math.nan, 0.0
-        for more, weight in zip(self.mean[group], self.count[group], strict=True):
+        for more, weight in zip(self.mean[group], weights, strict=True):
             if weight:
                 count += weight
                 mean = more if count == weight else mean + (more - mean) * (weight / count)

@@ -10,6 +10,7 @@ import errno
 import os
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -102,6 +103,22 @@ class LogReader:
         except FileNotFoundError:
             return
 
+    def skip_to(self, offset: int) -> None:
+        """Pass over the log's first `offset` bytes; a line begins there."""
+        with suppress(OSError):
+            status = self.path.stat()
+            self.offset, self._identity = offset, (status.st_dev, status.st_ino)
+
+    def replaced(self) -> bool:
+        """Whether the log was replaced or cut short since it was read last."""
+        if self._identity is None:
+            return False
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) != self._identity or status.st_size < self.offset
+
     def read(self, limit: int = 1 << 20) -> list[Record]:
         """The events that came since the last call, at most about `limit` bytes of them.
 
@@ -149,6 +166,19 @@ def read_all(path: Path) -> Iterator[Record]:
     reader = LogReader(path)
     while records := reader.read():
         yield from records
+
+
+def before(path: Path, offset: int, size: int) -> list[Record]:
+    """The events in about the last `size` bytes before an offset, at which a line begins."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, offset - size - 1))
+            if stream.tell():
+                stream.readline()
+            content = stream.read(max(0, offset - stream.tell()))
+    except OSError:
+        return []
+    return [record for line in content.splitlines() if (record := _decode(line)) is not None]
 
 
 def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = ()) -> list[Record]:
