@@ -81,6 +81,8 @@ class History:
         self._tasks: list[str] = []
         self._sampled = 0.0
         """When the machine was sampled last."""
+        self._valued: dict[str, tuple[tuple[int, int], list[str]]] = {}
+        """By group, when it was looked for last, the figures that have a value."""
         self._drawn: dict[object, array[float]] = {}
         """Where the machine's buckets begin on another axis than time."""
 
@@ -143,7 +145,12 @@ class History:
     def figures(self, group: str) -> list[str]:
         """The figures of `training`, `validation` or `machine` that have a value somewhere."""
         track: Track = getattr(self, group)
-        return [name for name in track.figures if track.extremes(name) is not None]
+        key = (track.added, track.cuts)
+        if group not in self._valued or self._valued[group][0] != key:
+            # Every chart of a screen asks for it.
+            found = [name for name in track.figures if track.extremes(name) is not None]
+            self._valued[group] = (key, found)
+        return self._valued[group][1]
 
     def span(self, x: str = "step") -> tuple[float, float] | None:
         """Where the training begins on an axis and how far it is; None before the first step."""
