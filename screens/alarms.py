@@ -69,8 +69,7 @@ class AlarmsScreen(Pushed):
         over = f", {len(told.past)} over" if told.past else ""
         self.say(f"{told.run} ({told.status}): {len(going)} alarms {when}{over}")
         self.table.show_rows(len(self._episodes), self._cells)
-        if not self._episodes:
-            self.show_beside(Text("No alarms: no rule had anything to say of this run."))
+        self._show(self.table.cursor)
 
     def _cells(self, place: int) -> tuple[str, ...]:
         episode = self._episodes[place]
@@ -79,8 +78,13 @@ class AlarmsScreen(Pushed):
 
     @on(RowTable.Moved)
     def _moved(self, event: RowTable.Moved) -> None:
-        if event.row < len(self._episodes):
-            self.show_beside(_in_words(self._episodes[event.row]))
+        self._show(event.row)
+
+    def _show(self, place: int) -> None:
+        if place < len(self._episodes):
+            self.show_beside(_in_words(self._episodes[place]))
+        elif not self._episodes:
+            self.show_beside(Text("No alarms: no rule had anything to say of this run."))
 
     @on(RowTable.Chosen)
     def _chosen(self, event: RowTable.Chosen) -> None:

@@ -156,7 +156,7 @@ class ChartScreen(RunScreen):
     def _choices(self) -> list[Choice]:
         own = self.run.name if self.run is not None else ""
         return [
-            Choice(name, "is laid over: enter takes it away" if name in self.others else "")
+            Choice(name, "enter takes it away" if name in self.others else "enter lays it over")
             for name in runs.ids(self.workspace)
             if name != own
         ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from screens.app import WorkbenchApp
 from screens.monitor_charts import Charts
@@ -79,6 +80,11 @@ def charts(pilot: Pilot[None]) -> Charts:
 
 def large(pilot: Pilot[None]) -> str:
     return charts(pilot).large.text
+
+
+def more(pilot: Pilot[None]) -> str:
+    """What the list of runs says of the one under the cursor; empty where no list is open."""
+    return "".join(str(box.visual) for box in pilot.app.screen.query("#more").results(Static))
 
 
 async def opened(pilot: Pilot[None]) -> None:
@@ -183,12 +189,12 @@ async def test_another_run_is_laid_over_and_taken_away(curves: Workspace) -> Non
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await opened(pilot)
         await pilot.press("o")
-        await until(pilot, lambda: "other-0002" in str(pilot.app.screen.query_one("#more").visual))
+        await until(pilot, lambda: "enter lays it over" in more(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: "b other-0002 " in large(pilot))
         assert "a this run 3" in large(pilot)
         await pilot.press("o")
-        await until(pilot, lambda: "enter takes it away" in shown(pilot, "#more"))
+        await until(pilot, lambda: "enter takes it away" in more(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: "other-0002" not in large(pilot))
 
