@@ -41,6 +41,7 @@ _MODULES = {
     "stacks": "commands",
     "status": "status",
     "alarms": "alarms",
+    "curves": "curves",
     "jobs": "jobs",
     "runs": "runs",
     "eval": "evaluate",

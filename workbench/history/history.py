@@ -76,6 +76,8 @@ class History:
         """Of events `Started`: the first and the last ones."""
         self._at = [0.0, 0.0, 0.0, 0.0]
         """Where the newest step is on `AXES`."""
+        self._before = list(self._at)
+        """Where that was before the first step that it has."""
         self._gpus: list[int] = []
         """Indexes, in the order of the machine's figures."""
         self._tasks: list[str] = []
@@ -190,6 +192,10 @@ class History:
         ]
         self.training.add((*self._at, seq), values)
 
+    def go_on_from(self, at: list[float]) -> None:
+        """Be the history of a part of a run: so far was it on `AXES` before."""
+        self._before, self._at = list(at), list(at)
+
     def add_unseen(self, tokens: float) -> None:
         """Count tokens of steps that weren't looked at."""
         self._at[1] += tokens
@@ -259,7 +265,7 @@ class History:
     def _reached(self) -> list[float]:
         """Where the training is on `AXES`."""
         spans = [self.training.span(axis) for axis in AXES]
-        return [0.0 if span is None else span[1] for span in spans]
+        return [span[1] if span else at for span, at in zip(spans, self._before, strict=True)]
 
     def _evaluate(self, record: Record, event: Evaluated) -> None:
         self.noted.add("evaluation", event.step, record.time, "", _finite(event.loss))

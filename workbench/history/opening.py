@@ -7,32 +7,18 @@ was read; what lies behind that, if it is much, is sketched, and then read by an
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workbench.history import cache, sketch
 from workbench.history.cache import Exact
 from workbench.history.history import History
-
-LARGE = 8 << 20
-"""Bytes behind the cache (or of a whole log without one) from which on it is sketched: reading
-them line by line takes half a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Logs:
-    """Where a run's logs are."""
-
-    folder: Path
-    """For the cache."""
-    training: Path
-    machine: Path
+from workbench.history.logs import Logs, whole
+from workbench.history.reading import LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +46,6 @@ def begin(logs: Logs) -> Opened:
             draw(history, log, follow[place], end)
             follow[place], sketched = end, True
     return Opened(history, follow[0], follow[1], sketched)
-
-
-def whole(log: Path) -> int:
-    """Bytes of a log up to the end of its last whole line; 0 where there is none."""
-    try:
-        with log.open("rb") as stream:
-            place = stream.seek(0, os.SEEK_END)
-            while place:
-                start = max(0, place - (1 << 16))
-                stream.seek(start)
-                if (last := stream.read(place - start).rfind(b"\n")) != -1:
-                    return start + last + 1
-                place = start
-    except OSError:
-        return 0
-    return 0
 
 
 class ExactPass:

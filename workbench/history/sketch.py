@@ -14,12 +14,12 @@ from workbench.jobs.events import Step
 
 SECONDS = 0.3
 """What looking at places may take, for one log."""
-_PLACES = 1023
-"""At most: of as many dot columns a chart of 500 cells has."""
+_PLACES = 511
+"""At most: a chart 250 cells wide has as many dot columns."""
 _BLOCK = 1 << 12
 _LONGEST = 1 << 17
 """Bytes that are read at a place: first few, then as many where no whole line is among them."""
-_LINES = 8
+_LINES = 4
 """Of a place."""
 _ENDS = 1 << 16
 """Bytes at either end that are read whole."""
@@ -112,5 +112,5 @@ def _first_step(lines: bytes) -> dict[str, float] | None:
                 "steps": float(body.get("steps", 1))
             }
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        pass
+        return None
     return None

@@ -6,7 +6,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from operator import itemgetter, mul
+from operator import add, itemgetter
 from typing import Any
 
 from workbench.charts.line import Line
@@ -34,6 +34,15 @@ class _Column:
     def parts(self) -> tuple[array[float], array[float], array[float], array[float]]:
         return self.low, self.high, self.mean, self.count
 
+    def append_one(self, value: float) -> None:
+        if value - value == 0:
+            self.low.append(value)
+            self.high.append(value)
+            self.mean.append(value)
+            self.count.append(1.0)
+        else:
+            self.gaps(1)
+
     def append(self, values: Sequence[float]) -> None:
         finite = [value for value in values if value - value == 0]
         count = len(finite)
@@ -56,25 +65,30 @@ class _Column:
         self.mean.extend([math.nan] * count)
         self.count.extend([0.0] * count)
 
-    def share(self, groups: Sequence[slice]) -> None:
-        """Make one bucket of each group."""
-        self.low = array("d", [min(self.low[group]) for group in groups])
-        self.high = array("d", [max(self.high[group]) for group in groups])
-        self.mean = array("d", [self._mean(group) for group in groups])
-        self.count = array("d", [sum(self.count[group]) for group in groups])
-
-    def _mean(self, group: slice) -> float:
-        weights = self.count[group]
-        if min(weights):
-            together: float = sum(map(mul, self.mean[group], weights)) / sum(weights)
-            if together - together == 0:
-                return together
-        mean, count = math.nan, 0.0
-        for more, weight in zip(self.mean[group], weights, strict=True):
-            if weight:
-                count += weight
-                mean = more if count == weight else mean + (more - mean) * (weight / count)
-        return mean
+    def share(self, firsts: Sequence[int], seconds: Sequence[int]) -> None:
+        """Make one bucket of each two; of one where both are the same."""
+        low, high, mean, count = self.parts()
+        self.low = array("d", map(min, map(low.__getitem__, firsts), map(low.__getitem__, seconds)))
+        self.high = array(
+            "d", map(max, map(high.__getitem__, firsts), map(high.__getitem__, seconds))
+        )
+        ones = [count[place] for place in firsts]
+        others = [
+            count[second] if first != second else 0.0
+            for first, second in zip(firsts, seconds, strict=True)
+        ]
+        self.mean = array(
+            "d",
+            [
+                mean[a]
+                if not more
+                else mean[b]
+                if not some
+                else mean[a] + (mean[b] - mean[a]) * (more / (some + more))
+                for a, b, some, more in zip(firsts, seconds, ones, others, strict=True)
+            ],
+        )
+        self.count = array("d", map(add, ones, others))
 
 
 class Track:
@@ -165,6 +179,21 @@ class Track:
                 self._end[axis][keep - 1] = end
         for part in self._parts():
             del part[keep:]
+
+    def cut_before(self, place: float) -> None:
+        """Forget what lies wholly before `place` of the first axis."""
+        self._hide()
+        self.cuts += 1
+        self._open = [point for point in self._open if point[0][0] >= place]
+        self._stale = bool(self._open)
+        gone = bisect_left(self._end[self.axes[0]], place)
+        for part in self._parts():
+            del part[:gone]
+
+    def single(self, x: str, left: float, right: float) -> bool:
+        """Whether each bucket from one place to another is one point."""
+        where = self.between(x, left, right)
+        return max(self._points[where], default=1.0) == 1.0
 
     def line(
         self, figure: str, x: str, left: float | None = None, right: float | None = None
@@ -315,6 +344,13 @@ class Track:
             self._begin[axis].append(first[place])
             self._end[axis].append(last[place])
         self._points.append(len(self._open))
+        self._shown, self._stale = True, False
+        if len(self._open) == 1:
+            single = list(self._open[0][1])
+            single += [math.nan] * (len(self._columns) - len(single))
+            for value, column in zip(single, self._columns.values(), strict=True):
+                column.append_one(value)
+            return
         values = [point[1] for point in self._open]
         widths = min(map(len, values))
         for place, column in enumerate(self._columns.values()):
@@ -322,7 +358,6 @@ class Track:
                 column.append(list(map(itemgetter(place), values)))
             else:
                 column.append([value[place] for value in values if place < len(value)])
-        self._shown, self._stale = True, False
 
     def _hide(self) -> None:
         """Undo `_settle`."""
@@ -340,28 +375,37 @@ class Track:
 
     def _share(self) -> None:
         """Have neighbours share buckets until a quarter of all is free."""
-        # First those that were kept apart and needn't be any more: they are short.
-        while len(groups := self._groups()) > self.limit * 3 // 4:
-            self.each *= 2
-        starts = [group.start for group in groups]
-        ends = [group.stop - 1 for group in groups]
-        for axis in self.axes:
-            begin, end = self._begin[axis], self._end[axis]
-            self._begin[axis] = array("d", [begin[place] for place in starts])
-            self._end[axis] = array("d", [end[place] for place in ends])
-        self._points = array("d", [sum(self._points[group]) for group in groups])
-        for column in self._columns.values():
-            column.share(groups)
+        while len(self._points) > self.limit * 3 // 4:
+            # First those that were kept apart and needn't be any more: they are short.
+            while len((pairs := self._pairs())[0]) > self.limit * 3 // 4:
+                self.each *= 2
+            firsts, seconds = pairs
+            for axis in self.axes:
+                begin, end = self._begin[axis], self._end[axis]
+                self._begin[axis] = array("d", map(begin.__getitem__, firsts))
+                self._end[axis] = array("d", map(end.__getitem__, seconds))
+            points = self._points
+            self._points = array(
+                "d",
+                [
+                    points[a] + points[b] if a != b else points[a]
+                    for a, b in zip(firsts, seconds, strict=True)
+                ],
+            )
+            for column in self._columns.values():
+                column.share(firsts, seconds)
 
-    def _groups(self) -> list[slice]:
-        """Neighbours that fit into one bucket."""
-        groups: list[slice] = []
-        start, held = 0, 0.0
-        ends, apart = self._end[self.axes[0]], set(self._apart)
-        for place, points in enumerate(self._points):
-            if place > start and (held + points > self.each or ends[place - 1] in apart):
-                groups.append(slice(start, place))
-                start, held = place, 0.0
-            held += points
-        groups.append(slice(start, len(self._points)))
-        return groups
+    def _pairs(self) -> tuple[list[int], list[int]]:
+        """The places of the buckets that fit together in two; one that is alone is both."""
+        firsts: list[int] = []
+        seconds: list[int] = []
+        ends, apart, points = self._end[self.axes[0]], set(self._apart), self._points
+        place, last = 0, len(points) - 1
+        while place <= last:
+            firsts.append(place)
+            fits = place < last and points[place] + points[place + 1] <= self.each
+            if fits and ends[place] not in apart:
+                place += 1
+            seconds.append(place)
+            place += 1
+        return firsts, seconds

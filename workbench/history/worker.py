@@ -10,12 +10,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from workbench.history import cache, scan
-from workbench.history.cache import Exact
-from workbench.history.history import History
+from workbench.history import cache, reading
+from workbench.history.logs import Logs
 
 _EVERY = 0.25
 """Seconds between two lines."""
@@ -23,45 +21,10 @@ _KINDNESS = 10
 """How much it lets others go first: a training may be on this machine."""
 
 
-def read_all(
-    folder: Path,
-    training: Path,
-    machine: Path,
-    ends: tuple[int, int],
-    say: Callable[[float], None] = lambda share: None,
-) -> tuple[Exact, bytes]:
-    """The history of both logs up to `ends`, from the cache on if there is one; as bytes, too.
-
-    Raises OSError when a log can't be read or is another than it was.
-    """
-    known = cache.read(folder, training, machine)
-    if known is None or known.training > ends[0] or known.machine > ends[1]:
-        known = Exact(History())
-    history, reached = known.history, [known.training, known.machine]
-    logs = ((training, scan.training), (machine, scan.machine))
-    before = [_identity(log) for log, _ in logs]
-    for place, (log, take) in enumerate(logs):
-        for offset in scan.pass_over(history, log, take, reached[place], ends[place]):
-            reached[place] = offset
-            say(sum(reached) / sum(ends))
-    exact = Exact(history, *reached)
-    content = cache.pack(exact, training, machine)
-    if before != [_identity(log) for log, _ in logs]:
-        raise OSError("a log was replaced while it was read")
-    return exact, content
-
-
-def _identity(log: Path) -> tuple[int, int] | None:
-    try:
-        status = log.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def main(arguments: list[str]) -> None:
     os.nice(_KINDNESS)
-    folder, training, machine = (Path(arguments[place]) for place in (0, 1, 3))
+    logs = Logs(*(Path(arguments[place]) for place in (0, 1, 3)))
+    ends = (int(arguments[2]), int(arguments[4]))
     told = 0.0
 
     def say(share: float) -> None:
@@ -70,9 +33,9 @@ def main(arguments: list[str]) -> None:
             told = now
             _write(json.dumps({"share": share}).encode() + b"\n")
 
-    _, content = read_all(folder, training, machine, (int(arguments[2]), int(arguments[4])), say)
-    cache.write(folder, content)
-    _write(json.dumps({"bytes": len(content)}).encode() + b"\n" + content)
+    exact = reading.read_to(logs, ends, say)
+    cache.write(logs.folder, exact.content)
+    _write(json.dumps({"bytes": len(exact.content)}).encode() + b"\n" + exact.content)
 
 
 def _write(content: bytes) -> None:

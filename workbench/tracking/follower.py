@@ -9,7 +9,8 @@ from pathlib import Path
 from workbench.alarms.standing import standing
 from workbench.history import opening, scan
 from workbench.history.history import History
-from workbench.history.opening import ExactPass, Logs, Opened
+from workbench.history.logs import Logs
+from workbench.history.opening import ExactPass, Opened
 from workbench.jobs.client import ensure_supervisor
 from workbench.jobs.events import Alarm, Record, Sampled, Step
 from workbench.jobs.launch import EVENTS
