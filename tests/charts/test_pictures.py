@@ -294,3 +294,9 @@ def test_a_narrow_range_of_large_numbers_still_has_its_numbers() -> None:
     line = Line.of((x, 20.12 * 2**30 + x) for x in range(100))
     labels = [row[:8].strip() for row in picture(Chart("", [Series("a", line)], y=BYTES), 60, 8)]
     assert labels[1] == labels[-2] == "20.12GiB"
+
+
+def test_a_part_of_a_decade_has_numbers_on_a_log_axis() -> None:
+    line = Line.of((x, 1.1 + x / 100) for x in range(80))
+    labels = [row[:8].strip() for row in picture(Series("a", line), 60, 14, view=View(log=True))]
+    assert {"1.2", "1.4", "1.6", "1.8"} <= set(labels)

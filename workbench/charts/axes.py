@@ -26,10 +26,11 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
     if not margin:
         return [""] * scale.height
     most = max(2, min(scale.height // 2, 4 + scale.height // 6))
-    if scale.log:
-        ticks = log_ticks(scale.low, scale.high, most)
+    ticks = log_ticks(scale.low, scale.high, most) if scale.log else []
+    if len(ticks) > 1:
         said = {y: unit.tick(y, y) for y in ticks}
     else:
+        # Within a part of a decade a logarithmic axis has round values as a linear one.
         ticks = unit.ticks(scale.low, scale.high, most)
         step = step_of(ticks)
         said = {y: unit.tick(y, step) for y in ticks}
