@@ -325,13 +325,17 @@ class LineChart(Widget):
         return Strip([Segment(piece.text, self._style(piece)) for piece in row])
 
     def _style(self, piece: Piece) -> Style:
-        name = piece.colour if piece.colour in COLOURS else "text"
-        few = self.app.native_ansi_color or self.app.console.color_system == "standard"
-        dim = piece.tone == "dim"
+        dim, bold = piece.tone == "dim" or None, piece.tone == "bold" or None
+        own = self.app.native_ansi_color
+        if own and self.app.no_color:
+            # Textual 8.2 makes black on black of the terminal's own colours then.
+            return Style(dim=dim, bold=bold)
         # Of few colours a paler one may be the background's: the terminal dims it.
+        few = own or self.app.console.color_system == "standard"
+        name = piece.colour if piece.colour in COLOURS else "text"
         tail = "-dim" if dim and not few else ""
         style = self.get_component_rich_style(f"line-chart--{name}{tail}")
-        return style + Style(bold=piece.tone == "bold" or None, dim=(dim and few) or None)
+        return style + Style(bold=bold, dim=dim if few else None)
 
 
 def _same_cells(old: Row, new: Row) -> int:

@@ -212,3 +212,16 @@ async def test_a_theme_of_the_terminal_s_colours_gets_those() -> None:
         app.theme = "textual-dark"
         await pilot.pause()
         assert "#5fd7ff" in str([part.style for part in app.chart.render_line(9)])
+
+
+async def test_without_colour_and_with_the_terminal_s_own_nothing_is_black_on_black(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = ChartApp()
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.theme = "ansi-dark"
+        app.chart.show(chart())
+        await pilot.pause()
+        styles = {str(part.style) for y in range(20) for part in app.chart.render_line(y)}
+        assert not [style for style in styles if "color(" in style or "#" in style]
