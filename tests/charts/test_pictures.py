@@ -101,7 +101,9 @@ def test_a_log_axis_leaves_out_what_it_can_not_show_and_says_so() -> None:
     one = picture(Series("a", Line.of([(0, 0), (1, 1), (2, 2)])), 60, 8, view=View(log=True))
     assert "1 value ≤ 0 not shown" in one[0]
     none = picture(Series("a", Line.of([(0, 0), (1, -1)])), 60, 8, view=View(log=True))
-    assert "nothing to draw" in "\n".join(none)
+    assert "no value above 0 in view" in "\n".join(none)
+    away = picture(Series("a", line), 60, 8, view=View(left=7, right=9))
+    assert "no value in view" in "\n".join(away)
 
 
 def test_a_decade_is_as_high_as_the_next_on_a_log_axis() -> None:

@@ -66,11 +66,26 @@ async def test_all_is_in_view_until_one_zooms_and_the_newest_point_stays() -> No
         assert view.window == (0, 2200) and not view.zoomed
         view.zoom(1e30)
         left, right = view.window
-        assert right - left == pytest.approx(2200e-9)
+        assert right - left == 4
         view.reset()
         assert view.window == (0, 2200)
         await pilot.pause()
         assert app.told[0] == (1500, 2000) and app.told[-1] == (None, None)
+
+
+async def test_a_window_that_the_data_have_left_is_given_up() -> None:
+    app = ChartApp()
+    async with app.run_test(size=(80, 20)) as pilot:
+        view = app.chart
+        view.show(chart())
+        view.look_at(500, 700)
+        view.show(chart(301))
+        assert view.window == (0, 300) and view.drawn
+        await pilot.pause()
+        assert app.told[-1] == (None, None)
+        view.zoom(2)
+        view.show(chart(101))
+        assert view.window == (0, 100)
 
 
 async def test_finer_data_of_a_window_are_drawn_in_it() -> None:
