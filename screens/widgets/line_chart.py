@@ -22,8 +22,8 @@ from workbench.charts.raster import Piece, Row, text_of
 from workbench.charts.series import COLOURS, Chart, View
 from workbench.charts.symbols import ASCII, BRAILLE, SETS, Symbols, width_of
 
-_CLOSEST = 1e-9
-"""Part of the x axis beyond which one can't zoom in."""
+_CLOSEST, _FEWEST = 1e-9, 4.0
+"""What one can't zoom in beyond: a part of the x axis, and steps or tokens."""
 
 
 PALETTE = {
@@ -148,7 +148,8 @@ class LineChart(Widget):
         if whole is None or window is None or factor <= 0:
             return
         left, right = window
-        span = max((right - left) / factor, (whole[1] - whole[0]) * _CLOSEST)
+        least = _FEWEST if self._chart.x.kind == "count" else (whole[1] - whole[0]) * _CLOSEST
+        span = max((right - left) / factor, least)
         about, share = (left + right) / 2, 0.5
         if self.cursor is not None and left <= self.cursor <= right and right > left:
             about, share = self.cursor, (self.cursor - left) / (right - left)
@@ -255,11 +256,19 @@ class LineChart(Widget):
     # How it comes to the screen
 
     def _follow(self) -> None:
-        """Keep the newest point at the right edge, if it was there."""
+        """Keep the newest point at the right edge, if it was there. A window that the data have
+        left, for it is another run or another axis, is given up."""
         whole, left, right = self._chart.whole(), self.view.left, self.view.right
-        if self._follows and whole is not None and left is not None and right is not None:
-            by = whole[1] - right
-            self.view = replace(self.view, left=left + by, right=right + by)
+        if whole is None or left is None or right is None:
+            return
+        if self._follows:
+            left, right = left + whole[1] - right, whole[1]
+        if left < whole[1] and right > whole[0]:
+            self.view = replace(self.view, left=max(left, whole[0]), right=right)
+        else:
+            self._follows = True
+            self.view = replace(self.view, left=None, right=None)
+            self._window_moved()
 
     def _look(self, left: float, right: float) -> None:
         whole = self._chart.whole()
@@ -325,13 +334,17 @@ class LineChart(Widget):
         return Strip([Segment(piece.text, self._style(piece)) for piece in row])
 
     def _style(self, piece: Piece) -> Style:
-        name = piece.colour if piece.colour in COLOURS else "text"
-        few = self.app.native_ansi_color or self.app.console.color_system == "standard"
-        dim = piece.tone == "dim"
+        dim, bold = piece.tone == "dim" or None, piece.tone == "bold" or None
+        own = self.app.native_ansi_color
+        if own and self.app.no_color:
+            # Textual 8.2 makes black on black of the terminal's own colours then.
+            return Style(dim=dim, bold=bold)
         # Of few colours a paler one may be the background's: the terminal dims it.
+        few = own or self.app.console.color_system == "standard"
+        name = piece.colour if piece.colour in COLOURS else "text"
         tail = "-dim" if dim and not few else ""
         style = self.get_component_rich_style(f"line-chart--{name}{tail}")
-        return style + Style(bold=piece.tone == "bold" or None, dim=(dim and few) or None)
+        return style + Style(bold=bold, dim=dim if few else None)
 
 
 def _same_cells(old: Row, new: Row) -> int:

@@ -101,7 +101,9 @@ def test_a_log_axis_leaves_out_what_it_can_not_show_and_says_so() -> None:
     one = picture(Series("a", Line.of([(0, 0), (1, 1), (2, 2)])), 60, 8, view=View(log=True))
     assert "1 value ≤ 0 not shown" in one[0]
     none = picture(Series("a", Line.of([(0, 0), (1, -1)])), 60, 8, view=View(log=True))
-    assert "nothing to draw" in "\n".join(none)
+    assert "no value above 0 in view" in "\n".join(none)
+    away = picture(Series("a", line), 60, 8, view=View(left=7, right=9))
+    assert "no value in view" in "\n".join(away)
 
 
 def test_a_decade_is_as_high_as_the_next_on_a_log_axis() -> None:
@@ -294,3 +296,9 @@ def test_a_narrow_range_of_large_numbers_still_has_its_numbers() -> None:
     line = Line.of((x, 20.12 * 2**30 + x) for x in range(100))
     labels = [row[:8].strip() for row in picture(Chart("", [Series("a", line)], y=BYTES), 60, 8)]
     assert labels[1] == labels[-2] == "20.12GiB"
+
+
+def test_a_part_of_a_decade_has_numbers_on_a_log_axis() -> None:
+    line = Line.of((x, 1.1 + x / 100) for x in range(80))
+    labels = [row[:8].strip() for row in picture(Series("a", line), 60, 14, view=View(log=True))]
+    assert {"1.2", "1.4", "1.6", "1.8"} <= set(labels)

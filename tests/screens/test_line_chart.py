@@ -66,11 +66,26 @@ async def test_all_is_in_view_until_one_zooms_and_the_newest_point_stays() -> No
         assert view.window == (0, 2200) and not view.zoomed
         view.zoom(1e30)
         left, right = view.window
-        assert right - left == pytest.approx(2200e-9)
+        assert right - left == 4
         view.reset()
         assert view.window == (0, 2200)
         await pilot.pause()
         assert app.told[0] == (1500, 2000) and app.told[-1] == (None, None)
+
+
+async def test_a_window_that_the_data_have_left_is_given_up() -> None:
+    app = ChartApp()
+    async with app.run_test(size=(80, 20)) as pilot:
+        view = app.chart
+        view.show(chart())
+        view.look_at(500, 700)
+        view.show(chart(301))
+        assert view.window == (0, 300) and view.drawn
+        await pilot.pause()
+        assert app.told[-1] == (None, None)
+        view.zoom(2)
+        view.show(chart(101))
+        assert view.window == (0, 100)
 
 
 async def test_finer_data_of_a_window_are_drawn_in_it() -> None:
@@ -212,3 +227,16 @@ async def test_a_theme_of_the_terminal_s_colours_gets_those() -> None:
         app.theme = "textual-dark"
         await pilot.pause()
         assert "#5fd7ff" in str([part.style for part in app.chart.render_line(9)])
+
+
+async def test_without_colour_and_with_the_terminal_s_own_nothing_is_black_on_black(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = ChartApp()
+    async with app.run_test(size=(80, 20)) as pilot:
+        app.theme = "ansi-dark"
+        app.chart.show(chart())
+        await pilot.pause()
+        styles = {str(part.style) for y in range(20) for part in app.chart.render_line(y)}
+        assert not [style for style in styles if "color(" in style or "#" in style]

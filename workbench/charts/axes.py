@@ -14,6 +14,7 @@ from workbench.charts.units import Unit, log_ticks, step_of
 
 _COLOURS = {"alarm": "red", "spike": "red"}
 _CELLS_A_NUMBER = 12
+_GRAVITY = {kind: place for place, kind in enumerate(GRAVEST)}
 
 
 def margin(width: int) -> int:
@@ -26,10 +27,11 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
     if not margin:
         return [""] * scale.height
     most = max(2, min(scale.height // 2, 4 + scale.height // 6))
-    if scale.log:
-        ticks = log_ticks(scale.low, scale.high, most)
+    ticks = log_ticks(scale.low, scale.high, most) if scale.log else []
+    if len(ticks) > 1:
         said = {y: unit.tick(y, y) for y in ticks}
     else:
+        # Within a part of a decade a logarithmic axis has round values as a linear one.
         ticks = unit.ticks(scale.low, scale.high, most)
         step = step_of(ticks)
         said = {y: unit.tick(y, step) for y in ticks}
@@ -66,26 +68,19 @@ def x_row(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> str:
 def marks_row(marks: Sequence[Mark], scale: Scale) -> Row:
     """The letters of what happened, below where it did; of several the gravest."""
     found: dict[int, int] = {}
+    last = len(GRAVEST)
     for mark in marks:
         if scale.left <= mark.x <= scale.right:
-            cell, grave = scale.column(mark.x), GRAVEST.index(mark.kind)
-            found[cell] = min(grave, found.get(cell, grave))
-    row: Row = []
-    end = 0
-    for (colour, blank), run in groupby(_cells(found), key=itemgetter(1, 2)):
-        text = "".join(character for character, _, _ in run)
-        row.append(Piece(text, colour, "" if blank or not colour else "bold"))
-        end += len(text)
-    return row
-
-
-def _cells(found: dict[int, int]) -> list[tuple[str, str, bool]]:
-    """Character, colour, and whether it is a blank, up to the last letter."""
-    cells = [(" ", "", True)] * (max(found, default=-1) + 1)
+            cell, grave = scale.column(mark.x), _GRAVITY[mark.kind]
+            if grave < found.get(cell, last):
+                found[cell] = grave
+    cells = [(" ", "")] * (max(found, default=-1) + 1)
     for cell, grave in found.items():
-        kind = GRAVEST[grave]
-        cells[cell] = (LETTERS[kind], _COLOURS.get(kind, ""), False)
-    return cells
+        cells[cell] = LETTERS[GRAVEST[grave]], _COLOURS.get(GRAVEST[grave], "")
+    return [
+        Piece("".join(map(itemgetter(0), run)), colour, "bold" if colour else "")
+        for colour, run in groupby(cells, key=itemgetter(1))
+    ]
 
 
 def legend_of(marks: Sequence[Mark], window: tuple[float, float]) -> str:

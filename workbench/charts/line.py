@@ -88,10 +88,10 @@ class Line:
 
     def _work_out_extremes(self) -> None:
         """Those of all whole blocks, once."""
-        kept = self._kept
-        for begin in range(len(kept.low) * _BLOCK, len(self) - _BLOCK + 1, _BLOCK):
-            kept.low.append(min(self.low[begin : begin + _BLOCK]))
-            kept.high.append(max(self.high[begin : begin + _BLOCK]))
+        kept, begin = self._kept, len(self._kept.low) * _BLOCK
+        if len(self) - begin >= _BLOCK:
+            kept.low.extend(map(min, zip(*[iter(self.low[begin:])] * _BLOCK, strict=False)))
+            kept.high.extend(map(max, zip(*[iter(self.high[begin:])] * _BLOCK, strict=False)))
 
     def _work_out_totals(self) -> None:
         kept = self._kept

@@ -67,7 +67,7 @@ def draw(
     curves = [] if window is None else _curves(chart, view, window, across, symbols)
     bounds = _bounds(chart, view, curves)
     if window is None or bounds is None:
-        return _empty(chart, width, height, symbols, top)
+        return _empty(chart, view, width, height, symbols, top)
     legend = axes.legend_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
     title = _title(chart, view, curves, cursor, cell, symbols)
@@ -316,11 +316,17 @@ def _join(first: Row, second: Row) -> Row:
     return [piece for piece in (*first, *second) if piece.text]
 
 
-def _empty(chart: Chart, width: int, height: int, symbols: Symbols, top: int) -> Picture:
-    """The title, and that there is nothing."""
+def _empty(
+    chart: Chart, view: View, width: int, height: int, symbols: Symbols, top: int
+) -> Picture:
+    """The title, and why there is nothing else."""
     title = [Piece(symbols.fold(visible(chart.title, one_line=True)), "", "bold")]
     rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
-    said = cut("nothing to draw yet", width, symbols.more)
-    rows.append([Piece(said.center(width).rstrip()[:width], "", "dim")])
+    if all(math.isnan(_last(one)) for one in chart.series):
+        why = "nothing to draw yet"
+    else:
+        why = "no value above 0 in view" if view.log else "no value in view"
+    said = cut(why, width, symbols.more)
+    rows.append([Piece(said.center(width).rstrip(), "", "dim")])
     return Picture(rows[:height], None, 0, top)
