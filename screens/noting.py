@@ -32,7 +32,7 @@ _SHOWN = 3
 class NotingScreen(WorkbenchScreen):
     """A screen on which a run can be noted something."""
 
-    LINES = ("note", "tags")
+    LINES: ClassVar[tuple[str, ...]] = ("note", "tags")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("N", "note", "Note", show=False, id="run.note", priority=True),
         Binding("T", "tags", "Tags", show=False, id="run.tags", priority=True),

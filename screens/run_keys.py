@@ -88,7 +88,7 @@ class RunScreen(CommandScreen, NotingScreen):
     def run_to_note(self) -> Path | None:
         return self.run
 
-    def _want(self, name: str, then: Callable[[Standing, Path], None]) -> None:
+    def _want(self, name: str, then: Callable[[Standing, Path], object]) -> None:
         """Do `then` if the run can do the command `name` now; else say why it can't."""
         if (run := self.run) is None:
             self.notify("There is no run in view, so nothing can be told to one.")

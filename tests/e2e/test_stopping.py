@@ -114,8 +114,9 @@ def test_a_run_is_restarted_with_a_checkpoint_and_one_that_ended_goes_on(
     assert course["eta"]["low"] <= course["eta"]["seconds"] <= course["eta"]["high"]
     trip.run("stop", run.name)
     trip.run("attach", run.name)
-    assert "it had ended (stopped), and goes on from its checkpoint" in (
-        trip.run("restart", run.name)["text"]
+    assert (
+        "it had ended (stopped), and goes on from its checkpoint"
+        in (trip.run("restart", run.name)["text"])
     )
     trip.run("stop", "--now", run.name)
     eventually(lambda: describe(run)[0] == "stopped")
