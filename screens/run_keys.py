@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -11,15 +12,30 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from screens.base import WorkbenchScreen
+from screens.noting import NotingScreen
 from screens.widgets.confirm import Confirm
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
 from workbench.jobs.state import GOING_ON, NOT_STARTED, RESUMABLE
+from workbench.text import visible
 from workbench.tracking import runs
+from workbench.tracking.orders import Standing
 
 PAUSED = (
     "It pauses after this {}. That frees processors and SMs; its memory, on the GPU too, stays "
     "held. p goes on."
+)
+
+
+_STOP = "Stop {run} after this step, with a checkpoint?\n{stake} R goes on from there."
+_STOP_NOW = "End {run} at once, without a new checkpoint?\n{stake} R goes on from a checkpoint."
+_RESTART = (
+    "Restart {run}? It ends after this step, and goes on from there in a new process.\n{stake} "
+    "Its supervisor does it: closing this terminal changes nothing."
+)
+_RESTART_NOW = (
+    "{run} is stalled, so that a stop may never come. End it at once, and go on from its newest "
+    "checkpoint?\n{stake}"
 )
 
 
@@ -37,16 +53,16 @@ class CommandScreen(WorkbenchScreen):
             self.app.call_from_thread(self.notify, said)
 
 
-class RunScreen(CommandScreen):
+class RunScreen(CommandScreen, NotingScreen):
     """A screen with one run in view."""
 
-    LINES = ("interval",)
+    LINES = ("interval", *NotingScreen.LINES)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "Pause/go on", id="run.pause"),
         Binding("s", "save", "Save now", id="run.save"),
         Binding("S", "stop", "Stop", id="run.stop"),
         Binding("X", "stop_now", "Stop at once", show=False, id="run.stop_now"),
-        Binding("R", "resume", "Resume", show=False, id="run.resume"),
+        Binding("R", "resume", "Restart/resume", show=False, id="run.resume"),
         Binding("e", "evaluate", "Evaluate now", show=False, id="run.evaluate"),
         Binding("i", "interval", "Log every N steps", show=False, id="run.interval", priority=True),
         Binding("D", "stacks", "Dump stacks", show=False, id="run.stacks"),
@@ -69,69 +85,76 @@ class RunScreen(CommandScreen):
         line.display = False
         return line
 
-    def _going_on(self, purpose: str) -> Path | None:
-        """The run, if it can be told something; else says why it can't."""
-        if self.run is not None and self.status in GOING_ON:
-            return self.run
-        why = f"it is {self.status}" if self.run is not None else "there is none"
-        self.notify(f"The run isn't running ({why}), so there is nothing to {purpose}.")
-        return None
+    def run_to_note(self) -> Path | None:
+        return self.run
+
+    def _want(self, name: str, then: Callable[[Standing, Path], object]) -> None:
+        """Do `then` if the run can do the command `name` now; else say why it can't."""
+        if (run := self.run) is None:
+            self.notify("There is no run in view, so nothing can be told to one.")
+            return
+        # Not in a thread: a question must be there before the next key of a burst.
+        standing = Standing.of(run)
+        if why := standing.why_not(name):
+            self.notify(visible(why + _instead(standing)), markup=False)
+        else:
+            then(standing, run)
+
+    def _ask_for(self, name: str, said: str) -> None:
+        self._want(name, lambda _, run: self.send(run, name, said))
 
     def action_pause(self) -> None:
         """Let the run wait after this step, or go on."""
-        if self.status == "paused" and self.run is not None:
-            self.send(self.run, "resume", "It goes on.")
-        elif run := self._going_on("pause"):
-            self.send(run, "pause", PAUSED.format("step"))
+        if self.status == "paused":
+            self._ask_for("resume", "It goes on.")
+        else:
+            self._ask_for("pause", PAUSED.format("step"))
 
     def action_save(self) -> None:
         """Save a checkpoint after this step."""
-        if run := self._going_on("save"):
-            self.send(run, "save_now", "A checkpoint is saved after this step.")
+        self._ask_for("save_now", "A checkpoint is saved after this step.")
 
     def action_evaluate(self) -> None:
         """Measure the validation loss after this step."""
-        if run := self._going_on("evaluate; in Runs e evaluates one that has ended"):
-            self.send(run, "evaluate_now", "The validation loss is measured after this step.")
+        self._ask_for("evaluate_now", "The validation loss is measured after this step.")
 
     def action_stacks(self) -> None:
         """Have every process of the run write what each of its threads is at."""
-        if run := self._going_on("look into"):
-            self.send(run, "dump_stacks", f"The stacks are in {run.name}/stacks.")
+        self._want(
+            "dump_stacks",
+            lambda _, run: self.send(run, "dump_stacks", f"The stacks are in {run.name}/stacks."),
+        )
 
     def action_stop(self) -> None:
         """Stop after this step, with a checkpoint; asks first."""
-        if run := self._going_on("stop"):
-            question = (
-                f"Stop {run.name} after this step, with a checkpoint?\n"
-                "The adapter so far is kept, and R goes on from there."
-            )
-            agreed = partial(self._stop, run, "stop", "It stops after this step.")
-            self.app.push_screen(Confirm(question), agreed)
+        self._want("stop", partial(self._ask, "stop", _STOP, "It stops after this step."))
 
     def action_stop_now(self) -> None:
         """End the run at once, without a new checkpoint; asks first."""
-        if run := self._going_on("end"):
-            kept = (
-                "It has no checkpoint yet: all that it did is lost."
-                if self.saved_step is None
-                else f"What it did since its checkpoint of step {self.saved_step} is lost; "
-                "R goes on from there."
-            )
-            agreed = partial(self._stop, run, "stop_now", "It is ended now.")
-            self.app.push_screen(Confirm(f"End {run.name} at once?\n{kept}"), agreed)
-
-    def _stop(self, run: Path, name: str, said: str, agreed: bool | None) -> None:
-        if agreed:
-            self.send(run, name, said)
+        self._want("stop_now", partial(self._ask, "stop_now", _STOP_NOW, "It is ended now."))
 
     def action_resume(self) -> None:
-        """Go on with a run that stopped, failed or was killed, from its newest checkpoint; or start
-        one that has not started."""
-        if self.run is not None and self.status in (NOT_STARTED, *RESUMABLE):
-            self._resume(self.run)
+        """Have a run that goes on end and start again, or go on with one that stopped, failed or
+        was killed, from its newest checkpoint; or start one that has not started."""
+        if self.status not in GOING_ON:
+            self._want("go_on", lambda _, run: self._resume(run))
+        elif self.status == "stalled":
+            said = "It is ended now, and goes on from its newest checkpoint."
+            self._want("restart_now", partial(self._ask, "restart_now", _RESTART_NOW, said))
         else:
-            self.notify("Only a run that ended before its last step can be resumed.")
+            said = "It ends after this step, and goes on from there in a new process."
+            self._want("restart", partial(self._ask, "restart", _RESTART, said))
+
+    def _ask(self, name: str, question: str, said: str, standing: Standing, run: Path) -> None:
+        """Ask with what is kept and what is lost."""
+        stake = standing.at_stake(at_once=name.endswith("_now"))
+        text = question.format(run=run.name, stake=stake)
+
+        def agreed(yes: bool | None) -> None:
+            if yes:
+                self.send(run, name, said)
+
+        self.app.push_screen(Confirm(visible(text)), agreed)
 
     @work(thread=True, group="command", exit_on_error=False)
     def _resume(self, run: Path) -> None:
@@ -142,18 +165,22 @@ class RunScreen(CommandScreen):
 
     def action_interval(self) -> None:
         """Ask for the number of steps between two lines of figures."""
-        if self._going_on("set"):
+        if self.run is not None and self.status in GOING_ON:
             line = self.query_one("#interval", Input)
             line.display = True
             self.set_focus(line)
+        else:
+            self._want("set_interval", lambda _, run: None)
 
     @on(Input.Submitted, "#interval")
     def _set_interval(self, event: Input.Submitted) -> None:
         steps = event.value
         self._close_interval()
-        if steps and (run := self._going_on("set")):
+        if steps:
             said = f"The figures are logged every {steps} steps."
-            self.send(run, "set_interval", said, int(steps))
+            self._want(
+                "set_interval", lambda _, run: self.send(run, "set_interval", said, int(steps))
+            )
 
     def key_escape(self) -> None:
         super().key_escape()
@@ -164,3 +191,16 @@ class RunScreen(CommandScreen):
         if line.display:
             line.value, line.display = "", False
             self.focus_body()
+
+
+def _instead(standing: Standing) -> str:
+    """The key that does something for a run in this state."""
+    if standing.status == "finished":
+        return " c in Runs takes its config for a new run, e there evaluates it."
+    if standing.status in RESUMABLE:
+        return " R goes on from its newest checkpoint."
+    if standing.status == NOT_STARTED:
+        return " R starts it."
+    if "stop" in standing.asked:
+        return " X ends it at once."
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -10,13 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
-from screens.base import WorkbenchScreen
+from screens.noting import NotingScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
 from workbench.review.evaluation import create_session
 from workbench.text import visible
 from workbench.tracking import runs
+from workbench.tracking.notes import head
 from workbench.tracking.runs import RunSummary
 from workbench.tracking.view import ago
 
@@ -30,6 +32,7 @@ _COLUMNS = (
     Column("ROUGE-L", 13, right=True),
     Column("dataset", 20, grow=1),
     Column("started", 16),
+    Column("tags", 12, grow=1),
 )
 _EMPTY = "There are no runs yet. Press 2 to make a config and start one."
 
@@ -42,11 +45,11 @@ class Listed(Message):
         self.summaries = summaries
 
 
-class RunsScreen(WorkbenchScreen):
+class RunsScreen(NotingScreen):
     """A line a run, the newest first; enter watches one."""
 
     NAME = "runs"
-    FILTER = "runs by id, state, dataset or base"
+    FILTER = "runs by id, state, dataset, base, note or #tag"
     CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "configure", "Same config", id="runs.configure"),
@@ -90,6 +93,12 @@ class RunsScreen(WorkbenchScreen):
     @on(RowTable.Moved)
     def _moved(self) -> None:
         self._show_about()
+
+    def run_to_note(self) -> Path | None:
+        return self.workspace.runs / self._run.id if self._run else None
+
+    def noted(self) -> None:
+        self._reload_unless_reloading()
 
     def action_configure(self) -> None:
         """Open this run's config, to change and start it."""
@@ -159,9 +168,7 @@ class RunsScreen(WorkbenchScreen):
 
     def _refresh(self) -> None:
         self._shown = [
-            run
-            for run in self._all
-            if self._filter in f"{run.id} {run.status} {run.dataset} {run.base}".casefold()
+            run for run in self._all if all(_matches(run, word) for word in self._filter.split())
         ]
         count = f"{len(self._shown)} of {len(self._all)} runs: enter watches one"
         self.query_one("#state", Static).update(count if self._all else _EMPTY)
@@ -180,17 +187,31 @@ class RunsScreen(WorkbenchScreen):
             " > ".join(_figure(run.scores[s].get("rouge_l"), 3) for s in run.scores) or "–",
             run.dataset,
             ago(run.created),
+            " ".join(run.tags),
         )
 
     def _show_about(self) -> None:
         run = self._run
         text = "" if run is None else f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
+        if run is not None and (noted := head(run.tags, run.notes, run.notes_problem)):
+            text += f"\n{noted}"
         if run is not None and run.scores:
             names = [name.replace("_", " ") for name in next(iter(run.scores.values()))]
             text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)
             for system, scores in run.scores.items():
                 text += f"\n{system:8}" + "".join(f"{_figure(v):>13}" for v in scores.values())
         self.query_one("#about", Static).update(visible(text))
+
+
+def _matches(run: RunSummary, word: str) -> bool:
+    """Whether a word of the filter, in small letters, is somewhere in the run's line or its notes;
+    one that begins with `#` is a tag."""
+    tags = [tag.casefold() for tag in run.tags]
+    if word.startswith("#"):
+        return any(tag.startswith(word[1:]) for tag in tags)
+    noted = " ".join(note["text"] for note in run.notes)
+    searched = f"{run.id} {run.status} {run.dataset} {run.base} {' '.join(tags)} {noted}"
+    return word in searched.casefold()
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

@@ -33,6 +33,7 @@ _MODULES = {
     "sweep": "sweep",
     "lr-find": "lr_find",
     "stop": "commands",
+    "restart": "commands",
     "pause": "commands",
     "resume": "commands",
     "save": "commands",

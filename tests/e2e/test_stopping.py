@@ -96,3 +96,30 @@ def test_a_config_is_checked_with_what_it_names(trip: Journey, cli: Cli) -> None
         ended = cli("config", "check", "tiny", "--set", setting)
         assert ended.returncode == 2
         assert said in ended.stderr
+
+
+def test_a_run_is_restarted_with_a_checkpoint_and_one_that_ended_goes_on(
+    trip: Journey, cli: Cli
+) -> None:
+    run = begin(trip)
+    before = JobState.read(run)
+    told = trip.run("restart", run.name, "--wait")
+    assert "so far are kept: nothing is lost" in told["text"]
+    after = JobState.read(run)
+    assert before is not None and after is not None
+    assert after.pid != before.pid and after.supervisor_pid == before.supervisor_pid
+    (saved,) = {path.name for path in (run / "checkpoints").glob("step-*")}
+    eventually(lambda: trip.step(run.name) > int(saved.removeprefix("step-")))
+    course = trip.run("status", run.name)["course"]
+    assert course["eta"]["low"] <= course["eta"]["seconds"] <= course["eta"]["high"]
+    trip.run("stop", run.name)
+    trip.run("attach", run.name)
+    assert (
+        "it had ended (stopped), and goes on from its checkpoint"
+        in (trip.run("restart", run.name)["text"])
+    )
+    trip.run("stop", "--now", run.name)
+    eventually(lambda: describe(run)[0] == "stopped")
+    refused = cli("restart", "tiny-0001")
+    assert refused.returncode == 2
+    assert "nothing to go on with" in refused.stderr and "workbench train" in refused.stderr

@@ -118,7 +118,7 @@ async def test_a_finished_run_can_not_be_stopped(past: Workspace) -> None:
         await until(pilot, "#state", "FINISHED")
         await pilot.press("S")
         await pilot.pause()
-        assert "isn't running" in "\n".join(note.message for note in app._notifications)
+        assert "It is finished" in "\n".join(note.message for note in app._notifications)
 
 
 async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -27,6 +28,8 @@ def is_compact(pilot: Pilot[None]) -> bool:
 
 
 async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None:
+    # Its newest steps are in no checkpoint.
+    shutil.rmtree(past.runs / RUN / "checkpoints" / "step-40")
     work_in(past.runs / RUN, "work in batches", LOG)
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -40,11 +43,14 @@ async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None
         await pilot.press("i", "2", "s", "5", "enter")
         await pilot.press("e", "s", "D")
         for asked in ("set interval 25", "evaluate now", "save now", "dump stacks"):
+            await pilot.press("slash", *asked, "enter")
             await until(pilot, lambda asked=asked: f"asked for: {asked}" in shown(pilot, "#log"))
+            await pilot.press("escape")
         assert "The stacks are in small-0001/stacks." in said(pilot)
         await pilot.press("X")
         assert isinstance(app.screen, Confirm)
-        assert "since its checkpoint of step 40 is lost" in shown(pilot, "#question")
+        assert "Its checkpoint of step 20 is kept" in shown(pilot, "#question")
+        assert "the 20 steps since" in shown(pilot, "#question")
         await pilot.press("n", "S")
         assert "adapter so far is kept" in shown(pilot, "#question")
         await pilot.press("y")
@@ -59,9 +65,10 @@ async def test_on_a_run_that_is_over_each_key_says_why_it_does_nothing(past: Wor
         for key in "pesiDSX":
             app.clear_notifications()
             await pilot.press(key)
-            await until(pilot, lambda: "it is finished" in said(pilot))
+            await until(pilot, lambda: "It is finished, after step 40" in said(pilot))
         await pilot.press("R")
-        await until(pilot, lambda: "Only a run that ended before" in said(pilot))
+        await until(pilot, lambda: "nothing to go on with" in said(pilot))
+        assert "c in Runs takes its config for a new run" in said(pilot)
         # Whoever only looks at it is told of no ending.
         assert app.terminal_title.shown is None
 

@@ -12,7 +12,7 @@ from workbench.jobs.events import CommandTaken
 from workbench.jobs.log import LogWriter
 from workbench.jobs.socket import Message
 
-SUPERVISOR_COMMANDS = ("stop_now", "dump_stacks")
+SUPERVISOR_COMMANDS = ("stop_now", "restart", "restart_now", "dump_stacks")
 _LONGEST_ID = 80
 _REMEMBERED = 1000
 """Ids whose ack is kept: a client that got none asks again within seconds."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import is_read_only, read_json_object, write_json
-from workbench.jobs.ending import own_words
+from workbench.jobs.ending import Ending, own_words
 
 STATE = "state.json"
 HOST_LOG = "host.jsonl"
@@ -85,6 +85,8 @@ class JobState:
     condition_text: str = ""
     restarts: int = 0
     """How often its supervisor has started it anew."""
+    again: bool = False
+    """A person has asked for it to be started again once it has ended."""
     stderr_from: int = 0
     """Bytes that stderr.log held before this start."""
     last_words: list[str] = field(default_factory=list)
@@ -92,6 +94,40 @@ class JobState:
     alarms: list[dict[str, Any]] | None = None
     """Those that go on, or went on at its end, each as `events.Alarm`; None in files of earlier
     releases, whose supervisors judged nothing."""
+
+    @classmethod
+    def begun(cls, pid: int, log: str, socket_: Path, **more: Any) -> JobState:
+        """That of a job which this process, its supervisor, has just started as `pid`."""
+        return cls(
+            status="running",
+            log=log,
+            pid=pid,
+            start_ticks=start_ticks(pid) or 0,
+            supervisor_pid=os.getpid(),
+            supervisor_start_ticks=start_ticks(os.getpid()) or 0,
+            socket=str(socket_),
+            started=time.time(),
+            host=socket.gethostname(),
+            boot=boot_id(),
+            **more,
+        )
+
+    def ended_as(self, ending: Ending, code: int | None) -> JobState:
+        """The last state of a job; `code` is its exit code, negative for a signal."""
+        return replace(
+            self,
+            status=ending.status,
+            condition="",
+            condition_text="",
+            again=False,
+            ended=time.time(),
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            cause=ending.cause,
+            text=ending.text,
+            hint=ending.hint,
+            last_words=list(ending.last_words),
+        )
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE, {"v": 1, **asdict(self)})

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -30,10 +29,10 @@ from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
 from workbench.jobs.own_command import OwnCommand
 from workbench.jobs.process import CONTROL, Child, ControlLine, JobProcess, TakenOver
-from workbench.jobs.restarts import Restarts
+from workbench.jobs.restarts import Restarts, given_up
 from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
-from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, boot_id, start_ticks
+from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, start_ticks
 from workbench.jobs.watchdog import Verdict, Watchdog
 
 SAMPLE_EVERY = 2.0
@@ -125,7 +124,15 @@ class Supervisor:
             self.folder, self._plan, self._control.path, self._environment
         )
         try:
-            self._state = self._first_state(first_event)
+            self._state = JobState.begun(
+                self._job.pid,
+                self._plan.log,
+                self._server.path,
+                first_event=first_event,
+                stderr_from=self._stderr_from,
+                restarts=self._restarts.done,
+                alarms=self._alarming.standing(),
+            )
             self._state.write(self.folder)
             self._sampler = Sampler(self.folder, pid=self._job.pid)
         except BaseException:
@@ -141,7 +148,7 @@ class Supervisor:
         self._environment = processes.environment(before.pid) or self._environment
         self._control.reach(processes.of_job(self.folder))
         self._sampler = Sampler(self.folder, pid=self._job.pid)
-        self._restarts.done = before.restarts
+        self._restarts.done, self._restarts.asked = before.restarts, before.again
         self._state = replace(
             before,
             supervisor_pid=os.getpid(),
@@ -151,24 +158,6 @@ class Supervisor:
         )
         self._state.write(self.folder)
         self._tell("Its supervisor was killed; another has taken over.", "warning")
-
-    def _first_state(self, first_event: int) -> JobState:
-        return JobState(
-            status="running",
-            log=self._plan.log,
-            pid=self._job.pid,
-            start_ticks=start_ticks(self._job.pid) or 0,
-            supervisor_pid=os.getpid(),
-            supervisor_start_ticks=start_ticks(os.getpid()) or 0,
-            socket=str(self._server.path),
-            started=time.time(),
-            first_event=first_event,
-            stderr_from=self._stderr_from,
-            restarts=self._restarts.done,
-            host=socket.gethostname(),
-            boot=boot_id(),
-            alarms=self._alarming.standing(),
-        )
 
     def run(self) -> None:
         """Guard the job until it has ended for good, then record how."""
@@ -181,7 +170,8 @@ class Supervisor:
             if wait is None or self._asked_to_end():
                 break
             if not self._start_again(ending, wait):
-                ending = self._given_up(ending)
+                if self._asked_to_end():
+                    ending = given_up(ending, preempted=self._preempted)
                 break
         # Before the ending is told: whoever reads it may start the job again at once.
         self._server.stop_listening()
@@ -287,15 +277,46 @@ class Supervisor:
             return "The job has ended."
         if command == "dump_stacks":
             return "" if self._dump_stacks() else "No process of it can write its stacks yet."
+        if command in ("restart", "restart_now"):
+            return self._restart(message_id, at_once=command == "restart_now")
+        if command in ("stop", "stop_now"):
+            self._want_again(False)
         if command == "stop_now":
             if self._stop_now_at is None:
                 self._stop_now_at = time.monotonic()
-                self._kill_at = self._stop_now_at + KILL_AFTER
-                process.end_at_once(self.folder)
+                self._end_at_once()
             return ""
         self._give_up |= command == "stop"
         passed = self._pass_on(command, message_id, value)
         return "" if passed else _DEAF
+
+    def _end_at_once(self) -> None:
+        self._kill_at = time.monotonic() + KILL_AFTER
+        process.end_at_once(self.folder)
+
+    def _restart(self, message_id: str, *, at_once: bool) -> str:
+        """End the job and start it again, with a checkpoint unless that is not waited for."""
+        if self._preempted or self._stop_now_at is not None:
+            return "It is being ended already."
+        self._restarts.ask(at_once=at_once)
+        self._want_again(True)
+        if at_once:
+            self._end_at_once()
+        elif not self._pass_on("stop", message_id):
+            self._want_again(False)
+            return _DEAF.replace("stop --now", "restart --now")
+        # What was asked for last counts: a stop before this no longer does.
+        self._give_up = False
+        return ""
+
+    def _want_again(self, wanted: bool) -> None:
+        """Note whether the job is to be started again: also for a supervisor that takes over."""
+        if not wanted:
+            self._restarts.forget()
+        if wanted != self._state.again:
+            self._state = replace(self._state, again=wanted)
+            with contextlib.suppress(WorkbenchError):
+                self._state.write(self.folder)
 
     def _pass_on(self, command: str, message_id: str, value: int | None = None) -> bool:
         body = {"id": message_id, "command": command, "value": value}
@@ -335,9 +356,8 @@ class Supervisor:
 
     def _start_again(self, ending: Ending, wait: float) -> bool:
         """Wait and start the job again; not when a person, or the node, wants its end."""
-        count = f"{self._restarts.done} of {self._plan.care.restarts}"
-        text = f"It starts again in {wait:.0f} s (restart {count}). {ending.text}"
-        self._tell(text, "warning")
+        text, level = self._restarts.announce(ending, wait)
+        self._tell(text, level)
         self._condition("restarting", text)
         until = time.monotonic() + wait
         while (left := until - time.monotonic()) > 0 and not self._asked_to_end():
@@ -346,6 +366,7 @@ class Supervisor:
             self._server.serve(min(left, SAMPLE_EVERY / 2))
         if self._asked_to_end():
             return False
+        self._restarts.forget()
         self._stalled_how, self._kill_at, self._pids = "", None, set()
         try:
             self._start()
@@ -354,30 +375,8 @@ class Supervisor:
             return False
         return True
 
-    def _given_up(self, ending: Ending) -> Ending:
-        """The ending of a job that is not started again, though it could have been."""
-        if not self._asked_to_end():
-            return ending
-        word = "pre-empted" if self._preempted else "stopped"
-        who = "Pre-empted" if self._preempted else "Stopped by a person"
-        text = f"{who} while it waited to be started again. Before that: {ending.text}"
-        return Ending(word, text, last_words=ending.last_words)
-
     def _record(self, ending: Ending) -> None:
-        code = self._job.exit_code
-        self._state = replace(
-            self._state,
-            status=ending.status,
-            condition="",
-            condition_text="",
-            ended=time.time(),
-            exit_code=code if code is not None and code >= 0 else None,
-            signal=-code if code is not None and code < 0 else None,
-            cause=ending.cause,
-            text=ending.text,
-            hint=ending.hint,
-            last_words=list(ending.last_words),
-        )
+        self._state = self._state.ended_as(ending, self._job.exit_code)
         while True:
             try:
                 self._state.write(self.folder)

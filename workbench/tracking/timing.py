@@ -98,9 +98,7 @@ class Timing:
 
     def take(self, record: Record) -> None:
         """Take in one record."""
-        if (self._seq is not None and record.seq != self._seq + 1) or (
-            self._seq is None and record.seq
-        ):
+        if record.seq != self._seq + 1:
             self.whole, self._stepped, self.since = False, None, None
         self._seq = record.seq
         at = record.time

@@ -1,5 +1,5 @@
-"""`workbench stop`, `pause`, `resume`, `save`, `evaluate-now`, `log-every`, `stacks`: tell a job
-that goes on something."""
+"""`workbench stop`, `pause`, `resume`, `save`, `evaluate-now`, `log-every`, `stacks`, `restart`:
+tell a job that goes on something."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
-from workbench.jobs.state import GOING_ON, NOT_STARTED, describe
+from workbench.jobs.state import GOING_ON, NOT_STARTED, describe, look
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf
@@ -48,6 +48,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ("evaluate-now", "evaluate_now", "measure the validation loss after this step"),
     ):
         _add(subparsers, name, help, _sending(sent))
+    again = leaf(
+        subparsers,
+        "restart",
+        help="end a run with a checkpoint, and go on from there in a new process",
+        run=_restart,
+        show=_show,
+    )
+    again.add_argument(
+        "--now", action="store_true", help="end it at once, and go on from its newest checkpoint"
+    )
+    again.add_argument("--wait", action="store_true", help="wait until the new process is there")
+    _add_reference(again)
     every = leaf(
         subparsers,
         "log-every",
@@ -92,6 +104,56 @@ def _stop(args: argparse.Namespace) -> dict[str, Any]:
     return _send(args, "stop_now" if args.now else "stop")
 
 
+def _restart(args: argparse.Namespace) -> dict[str, Any]:
+    """What goes on is ended and started again by its supervisor; what has ended is resumed."""
+    from workbench.tracking import runs
+    from workbench.tracking.orders import Standing
+
+    workspace, folder = _find(args)
+    name = "restart_now" if args.now else "restart"
+    if folder.parent != workspace.runs:
+        raise WorkbenchError(
+            f"{args.reference} is no training, so it has no checkpoint to go on from."
+        )
+    standing = Standing.of(folder)
+    told = {"run": folder.name, "command": name, "value": None, "acknowledged": True}
+    if standing.status not in GOING_ON:
+        if why := standing.why_not("go_on"):
+            advice = f"A new run of its config: {runs.repeating(folder)}"
+            raise WorkbenchError(f"{folder.name} can't be restarted. {why}", advice)
+        runs.start(folder)
+        kept = standing.checkpoint
+        place = "from its beginning" if kept is None else f"from its checkpoint of step {kept:,}"
+        return {**told, "text": f"it had ended ({standing.status}), and goes on {place}"}
+    if why := standing.why_not(name):
+        raise WorkbenchError(f"{folder.name} can't be restarted now. {why}")
+    stake = standing.at_stake(at_once=args.now).rstrip(".")
+    before = standing.state
+    command(folder, name)
+    said = "it is ended now" if args.now else "it ends after this step"
+    said += f", and its supervisor starts it again, whatever becomes of this terminal. {stake}"
+    if standing.status == "stalled" and not args.now:
+        said += (
+            f". It is stalled, so that a stop may never come: `workbench restart --now "
+            f"{folder.name}` doesn't wait. {standing.at_stake(at_once=True)}"
+        ).rstrip(".")
+    if args.wait and before is not None:
+        _wait_for_new(folder, before.pid)
+        said += ". It goes on in a new process"
+    return {**told, "text": said}
+
+
+def _wait_for_new(folder: Path, pid: int) -> None:
+    """Return once another process does the job. Raises WorkbenchError when it ends instead."""
+    while True:
+        state, status, text = look(folder)
+        if status not in GOING_ON:
+            raise WorkbenchError(f"{folder.name} did not start again: {status}. {text}")
+        if state is not None and state.pid != pid:
+            return
+        time.sleep(0.1)
+
+
 def _sending(name: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
     return lambda args: _send(args, name)
 
@@ -113,6 +175,11 @@ def _send(args: argparse.Namespace, name: str, value: int | None = None) -> dict
     job, (status, text) = finding.job_reference(workspace, folder), describe(folder)
     if status not in GOING_ON:
         raise WorkbenchError(f"{job} takes no commands: {status}. {text}", _instead(job, status))
+    if training and name == "evaluate_now":
+        from workbench.tracking.orders import Standing
+
+        if why := Standing.of(folder).why_not(name):
+            raise WorkbenchError(f"{job} can't do that now. {why}")
     command(folder, name, value)
     said = (_OF_TRAINING if training else _OF_OTHERS).get(name, f"it logs every {value} steps")
     if status == "restarting":
