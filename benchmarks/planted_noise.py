@@ -15,24 +15,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from workbench.learning.courses import Courses, neighbours
+from workbench.learning.learnt import OfRun
+from workbench.learning.log import Losses
 from workbench.workspace import Workspace
 
-NOISE = 0.05
+NOISE, WORST = 0.05, 0.1
 END = "<|endoftext|>"
+TRIES = 100_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--longest", type=int, default=2000, help="characters of a row")
     parser.add_argument("--epochs", type=int, default=3)
@@ -40,7 +48,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--base", default="default")
+    parser.add_argument("--run", type=Path, help="tell of this one, trained before, alone")
     args = parser.parse_args()
+    if args.run:
+        tell(args.run)
+        return
     pairs, planted = plant(read(args.file, args.longest), args.rows, args.seed)
     run = train(args, pairs)
     workspace = Workspace.find(None)
@@ -48,6 +60,7 @@ def main() -> None:
     rows = sorted(_rows_of(workspace, folder, planted))
     (folder / "planted.json").write_text(json.dumps(rows))
     print(f"{run}: {len(pairs)} rows, {len(rows)} planted", flush=True)
+    tell(folder)
 
 
 def read(path: Path, longest: int) -> list[tuple[str, str]]:
@@ -77,13 +90,16 @@ def plant(
     """
     rng = random.Random(seed)  # noqa: S311
     rows = rng.sample(pairs, min(count, len(pairs)))
-    wanted = max(2, round(NOISE * len(rows)))
-    while True:
+    # An even number: of two labels an odd one can't go round.
+    wanted = max(2, 2 * round(NOISE * len(rows) / 2))
+    for _ in range(TRIES):
         chosen = rng.sample(range(len(rows)), wanted)
         responses = [rows[place][1] for place in chosen]
         given = responses[1:] + responses[:1]
         if all(own != other for own, other in zip(responses, given, strict=True)):
             break
+    else:
+        sys.exit("Too few of the responses differ.")
     for place, response in zip(chosen, given, strict=True):
         rows[place] = rows[place][0], response
     return rows, chosen
@@ -111,6 +127,65 @@ def train(args: argparse.Namespace, pairs: list[tuple[str, str]]) -> str:
         settings["data.dataset"] = made["reference"]
         sets = [f"--set={field}={value}" for field, value in settings.items()]
         return str(_workbench("train", config, "--wait", *sets)["id"])
+
+
+def tell(run: Path) -> None:
+    """Print which share of a run's planted rows each score has among its worst."""
+    planted = {row - 1 for row in json.loads((run / "planted.json").read_text())}
+    losses = OfRun.read(run).losses()
+    losses.read()
+    for name, score in scores(losses).items():
+        order = sorted(score, key=lambda row: -score[row])
+        worst = set(order[: round(WORST * len(order))])
+        print(f"{name:44} {len(worst & planted)} of {len(planted & score.keys())}")
+    courses = Courses(losses)
+    never = set(courses.never_learnt)
+    print(f"never learnt: {len(never)} of {len(courses)} rows, {len(never & planted)} planted")
+
+
+def scores(losses: Losses) -> dict[str, dict[int, float]]:
+    """By the name of a score, that of each row, from 0: the higher, the worse."""
+    epochs = sorted(losses.epochs)
+    whole, first, last = (_only(losses, some) for some in (epochs, epochs[:1], epochs[-1:]))
+    found = {place: course for place in whole.order if (course := whole.of(place))}
+    mean = {place: course.mean for place, course in found.items()}
+    then = {e: _less(_finite(losses, e), losses.steps[e], 16) for e in epochs}
+    return {
+        "loss of the first epoch": _finite(losses, epochs[0]),
+        "loss of the last epoch": _finite(losses, epochs[-1]),
+        "mean loss": mean,
+        "confidence, the lowest": {place: -c.confidence for place, c in found.items()},
+        "mean loss over that of rows as long": _less(mean, losses.tokens, 32),
+        "mean loss over the usual one then": {
+            place: fmean(of[place] for of in then.values() if place in of) for place in mean
+        },
+        "hardness of the first epoch": _hardness(first),
+        "hardness of the last epoch": _hardness(last),
+        "hardness, which workbench shows": _hardness(whole),
+    }
+
+
+def _only(losses: Losses, epochs: list[int]) -> Courses:
+    part = copy(losses)
+    part.epochs = {epoch: losses.epochs[epoch] for epoch in epochs}
+    return Courses(part)
+
+
+def _hardness(courses: Courses) -> dict[int, float]:
+    return {place: c.hardness for place in courses.order if (c := courses.of(place))}
+
+
+def _finite(losses: Losses, epoch: int) -> dict[int, float]:
+    return {n: loss for n, loss in enumerate(losses.epochs[epoch]) if math.isfinite(loss)}
+
+
+def _less(score: dict[int, float], by: Sequence[int], least: int) -> dict[int, float]:
+    """A score less the median of the rows that are near each one by a number."""
+    left = {}
+    for group in neighbours(list(score), by, least):
+        usual = median(score[place] for place in group)
+        left.update((place, score[place] - usual) for place in group)
+    return left
 
 
 def _rows_of(workspace: Workspace, run: Path, planted: list[int]) -> list[int]:

@@ -14,6 +14,7 @@ from textual import on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.widget import AwaitMount
 from textual.worker import get_current_worker
 
 from screens.data_screen import Pushed
@@ -38,24 +39,24 @@ _BARS = "▁▂▃▄▅▆▇█"
 _ASCII_BARS = "_.-~=+*#"
 
 
-def open_step(app: App[None], run: Path, step: int) -> None:
+def open_step(app: App[None], run: Path, step: int) -> AwaitMount:
     """Show the examples of a step of the run in a folder, over the screen that asks."""
-    app.push_screen(StepScreen(run, step))
+    return app.push_screen(StepScreen(run, step))
 
 
-def open_hardest(app: App[None], run: Path) -> None:
+def open_hardest(app: App[None], run: Path) -> AwaitMount:
     """Show the rows that were hardest to learn for the run in a folder, as far as it has come."""
-    app.push_screen(HardestScreen(run))
+    return app.push_screen(HardestScreen(run))
 
 
 def bars(losses: Sequence[float | None], width: int, *, ascii: bool) -> str:
     """A loss by epoch as bars up to the largest, the last `width` of them; a gap where there is
     none."""
-    signs = _ASCII_BARS if ascii else _BARS
-    top = max((loss for loss in losses if loss is not None), default=0.0)
+    shown, signs = losses[-width:], _ASCII_BARS if ascii else _BARS
+    top = max((loss for loss in shown if loss is not None), default=0.0)
     return "".join(
         " " if loss is None else signs[min(7, int(8 * max(loss, 0) / top)) if top > 0 else 0]
-        for loss in losses[-width:]
+        for loss in shown
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.learning_runs import line, write_lines
 from workbench.learning.courses import Courses
-from workbench.learning.log import Losses
+from workbench.learning.log import NAME, Losses
 
 
 def courses_of(run: Path, rows: int) -> Courses:
@@ -112,3 +113,25 @@ def test_never_learnt_is_who_is_among_the_worst_tenth_of_each_of_several_epochs(
     assert hardest is not None
     assert hardest.never_learnt
     assert all(not c.never_learnt for n in (0, 89, 99) if (c := courses.of(n)))
+
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "planted"),
+    [
+        ("ag_news", 200, {13, 22, 23, 55, 61, 93, 113, 157, 174, 179}),
+        ("gsm8k", 160, {18, 29, 64, 69, 75, 89, 160}),
+    ],
+)
+def test_of_swapped_responses_in_real_runs_four_in_five_are_in_the_worst_tenth(
+    tmp_path: Path, name: str, rows: int, planted: set[int]
+) -> None:
+    """`examples.jsonl` of two runs of benchmarks/planted_noise.py, of SmolLM2-135M-Instruct."""
+    shutil.copy(RECORDED / f"{name}.jsonl", tmp_path / NAME)
+    courses = courses_of(tmp_path, rows)
+    worst = {n + 1 for n in courses.order[: round(len(courses) / 10)]}
+    assert len(worst & planted) >= 0.8 * len(planted)
+    never = {n + 1 for n in courses.never_learnt}
+    assert len(never & planted) >= len(never) / 2 >= 2, "most of these few are planted"
