@@ -107,7 +107,7 @@ class Courses:
     """Those of all rows of a run, as far as it has come."""
 
     def __init__(self, losses: Losses) -> None:
-        """Weighs them all: some seconds for a million rows."""
+        """Weighs them all: some five seconds for a million losses."""
         self._losses = losses
         self.epochs = sorted(losses.epochs)
         scores = [_scores(losses, epoch) for epoch in self.epochs]
