@@ -95,9 +95,13 @@ class WorkbenchScreen(Screen[Any]):
 
     def open_filter(self, text: str) -> None:
         """Show only what matches, as if the text had been written in the filter's line."""
+        self.show_filter(text)
+        self.apply_filter(text)
+
+    def show_filter(self, text: str) -> None:
+        """Have the text in the filter's line, of what is in view already."""
         box = self.query_one("#filter", Input)
         box.display, box.value = True, text
-        self.apply_filter(text)
 
     def reset_filter(self) -> bool:
         """Empty and close the filter's line; whether it was open."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,6 +52,8 @@ class Heard(Message):
 class RowsScreen(DecidingScreen):
     """The rows, and the one under the cursor whole. `/` finds words, "a phrase", task:qa,
     split:validation, flag:email, tokens>512, response<20, level=3; -task:qa finds all others.
+    run:ID are the rows that a run has learnt, the hardest first; loss>2, worst<=10, step=120,
+    learnt:never and region:hard beside it say which.
 
     What is decided about rows waits in a draft: u takes the last back, W makes a version."""
 
@@ -120,6 +123,14 @@ class RowsScreen(DecidingScreen):
     def apply_filter(self, text: str) -> None:
         self._filter = text
         self._look_for()
+
+    def show_found(self, query: str, rows: Sequence[int], row: int) -> None:
+        """Show the rows, from 0, that a query is known to find, with the cursor on one of them."""
+        self._stop_reading()
+        self.show_filter(query)
+        self._filter, self._sort, self.source.found = query, "", list(rows)
+        self._show_source()
+        self.go_to(row)
 
     def action_sort(self) -> None:
         """Sort the rows by tokens, response, task and the like; -tokens begins with the longest."""

@@ -1,8 +1,10 @@
 """What a person looks for in rows: `text`, `task:qa`, `flag:email`, `tokens>512`, `-split:train`.
 
 Terms stand beside each other, and a row has to fit all of them; a minus before one turns it
-round. What is no term is text: words that follow each other, or a phrase in quotes. What looks like
-a term and can't be one is refused: as text it would find nothing, and nobody would know why.
+round. `run:qa-0003` is fitted by rows that a run has learnt, and beside it `loss>2`, `worst<=10`,
+`learnt:never` say how it did. What is no term is text: words that follow each other, or a phrase
+in quotes. What looks like a term and can't be one is refused: as text it would find nothing, and
+nobody would know why.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from workbench.data.curate import checks, store
 from workbench.data.example import Example
 from workbench.data.versions import SPLITS, Version
 from workbench.errors import WorkbenchError
+from workbench.learning.courses import REGIONS, Course
 
 _TERM = re.compile(
     r"""(?P<not>-)?(?P<field>[A-Za-z_][\w.-]*)
@@ -61,6 +64,28 @@ EXACT: dict[str, Callable[[Example], str]] = {
     SPLIT: lambda e: e.split,
     "id": lambda e: e.id,
 }
+RUN = "run"
+LEARNT: dict[str, Callable[[Course], float]] = {
+    "loss": lambda c: c.last,
+    "confidence": lambda c: c.confidence,
+    "variability": lambda c: c.variability,
+    "hardness": lambda c: c.hardness,
+    "rank": lambda c: c.rank,
+    "worst": lambda c: c.share,
+}
+"""What can be compared of how a run learnt a row, beside the run's name: without one these are
+extra fields of the row. `loss` is the last one, `worst` the percent that are as hard."""
+_STEP = "step"
+
+
+def _in_region(name: str, course: Course) -> bool:
+    return course.region == name
+
+
+_KINDS: dict[str, dict[str, Callable[[Course], bool]]] = {
+    "learnt": {"never": lambda c: c.never_learnt},
+    "region": {name: partial(_in_region, name) for name in REGIONS if name},
+}
 Parse = Callable[[int, bytes], tuple[Example, str]]
 """Makes a row of a line, and says why none can be made; the row is then the line as text."""
 
@@ -96,6 +121,8 @@ class Known:
     """By check and by kind of finding, the rows that have one, from 0."""
     tokens: Callable[[Example], int] | None = None
     """How many a row is; None where it isn't said whose tokens."""
+    course: Callable[[Row], Course | None] | None = None
+    """How the run that the query names has learnt a row; None of one that it hasn't."""
 
     def count(self, example: Example) -> int:
         """Tokens of a row. Raises WorkbenchError where it isn't said whose."""
@@ -105,6 +132,15 @@ class Known:
                 "Name the base with --model.",
             )
         return self.tokens(example)
+
+    def learnt(self, row: Row) -> Course | None:
+        """How a run has learnt a row. Raises WorkbenchError where nobody looked into the run."""
+        if self.course is None:
+            raise WorkbenchError(
+                "Rows of a dataset version alone were learnt by a run.",
+                "Look for them in the version that the run was of.",
+            )
+        return self.course(row)
 
 
 Fits = Callable[[Row, Known], bool]
@@ -127,6 +163,8 @@ class Query:
     """All that a row has to fit."""
 
     terms: tuple[Term, ...]
+    run: str = ""
+    """The run whose learning is asked for; empty where none is."""
 
     def fits(self, row: Row, known: Known) -> bool:
         """Whether the row is looked for."""
@@ -140,13 +178,30 @@ class Query:
 def parse(text: str) -> Query:
     """The query that a text is.
 
-    Raises WorkbenchError for a quote that isn't closed, a comparison with what is no number, and
-    a flag or a split that there isn't.
+    Raises WorkbenchError for a quote that isn't closed, a comparison with what is no number, a
+    flag, a split or a region that there isn't, and several runs.
     """
-    return Query(tuple(sorted(_terms(text), key=lambda term: term.cost)))
+    pieces = list(_pieces(text))
+    run = _run([p for p in pieces if not isinstance(p, str) and p.groupdict().get("field") == RUN])
+    terms = [
+        Term(piece, _holds(piece)) if isinstance(piece, str) else _term(piece, learnt=bool(run))
+        for piece in pieces
+    ]
+    return Query(tuple(sorted(terms, key=lambda term: term.cost)), run)
 
 
-def _terms(text: str) -> Iterator[Term]:
+def _run(named: list[re.Match[str]]) -> str:
+    names = {found["quoted"] or found["value"] or "" for found in named}
+    if len(names) > 1 or any(found["not"] for found in named):
+        raise WorkbenchError(
+            f"The query names {' and '.join(found[0] for found in named)}.",
+            "One run at a time says how rows were learnt.",
+        )
+    return names.pop() if names else ""
+
+
+def _pieces(text: str) -> Iterator[str | re.Match[str]]:
+    """What is written between terms, and the terms."""
     place, words = 0, ""
     while place < len(text):
         at_word = place == 0 or text[place - 1].isspace()
@@ -160,11 +215,11 @@ def _terms(text: str) -> Iterator[Term]:
             place += 1
             continue
         if words.strip():
-            yield Term(words.strip(), _holds(words.strip()))
+            yield words.strip()
         words, place = "", found.end()
-        yield _term(found)
+        yield found
     if words.strip():
-        yield Term(words.strip(), _holds(words.strip()))
+        yield words.strip()
 
 
 def _check_closed(text: str, place: int) -> None:
@@ -180,22 +235,57 @@ def _check_number(text: str, place: int) -> None:
         )
 
 
-def _term(found: re.Match[str]) -> Term:
+def _term(found: re.Match[str], *, learnt: bool) -> Term:
     groups = found.groupdict()
+    field = groups.get("field")
     cost = 1
-    if "text" in groups:
+    if field is None:
         fits = _holds(groups["text"])
+    elif learnt and field in (RUN, _STEP, *LEARNT, *_KINDS):
+        fits, cost = _was_learnt(found), 0
     elif groups["compare"]:
-        field = groups["field"]
         fits = _compares(field, groups["compare"], float(groups["number"]))
         cost = {ROW: 0, TOKENS: _COSTLY}.get(field, 1)
     else:
         value = groups["quoted"] or groups["value"] or ""
-        fits = _has(groups["field"], value)
-        cost = 0 if groups["field"] == FLAG and value != BAD else 1
+        fits = _has(field, value)
+        cost = 0 if field == FLAG and value != BAD else 1
     if groups["not"]:
         return Term(found[0], lambda row, known: not fits(row, known), cost)
     return Term(found[0], fits, cost)
+
+
+def _was_learnt(found: re.Match[str]) -> Fits:
+    """What the query's run has to do with a row; none of it fits one that it hasn't learnt."""
+    test = _about_learning(found)
+
+    def fits(row: Row, known: Known) -> bool:
+        course = known.learnt(row)
+        return course is not None and test(course)
+
+    return fits
+
+
+def _about_learning(found: re.Match[str]) -> Callable[[Course], bool]:
+    field, sign = found["field"], found["compare"]
+    if field == RUN and not sign:
+        return lambda course: True
+    if field in _KINDS and not sign:
+        kinds, value = _KINDS[field], found["quoted"] or found["value"] or ""
+        if value not in kinds:
+            known = " and ".join(f"{field}:{name}" for name in kinds)
+            raise WorkbenchError(f"There is no {field}:{value}.", f"There is {known}.")
+        return kinds[value]
+    if sign and field == _STEP:
+        compare, number = _COMPARE[sign], float(found["number"])
+        return lambda course: any(compare(step, number) for step in course.steps)
+    if sign and field in LEARNT:
+        compare, number, value_of = _COMPARE[sign], float(found["number"]), LEARNT[field]
+        return lambda course: compare(value_of(course), number)
+    raise WorkbenchError(
+        f"{found[0]} says nothing of how a run has learnt a row.",
+        "Write run:ID, loss>2, worst<=10, step=120, learnt:never or region:hard.",
+    )
 
 
 def flags_of(version: Version) -> dict[str, set[int]]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from workbench.data import query
@@ -50,6 +50,10 @@ class Wanted:
     @property
     def descending(self) -> bool:
         return self.sort.startswith("-")
+
+    def in_order(self) -> Wanted:
+        """With the hardest rows first where a run is named and no order is."""
+        return replace(self, sort="rank") if query.parse(self.query).run and not self.sort else self
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

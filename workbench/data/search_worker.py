@@ -21,6 +21,7 @@ from workbench.data.search import KEYS, Wanted
 from workbench.data.table import spoilt
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
+from workbench.learning.courses import Course
 from workbench.workspace import Workspace
 
 _ROWS = 1024
@@ -47,6 +48,7 @@ def search(wanted: Wanted, say: Say) -> None:
     Raises WorkbenchError for a file that can't be read, and a query that can't be answered.
     """
     size = Path(wanted.path).stat().st_size
+    wanted = wanted.in_order()
     a_worker = _A_COUNTER if wanted.counts_tokens else _A_WORKER
     workers = dealing.worth(size, a_worker)
     chunks = _beside(wanted, workers) if workers > 1 else _here(wanted)
@@ -111,6 +113,9 @@ def _sort_key(row: Row, name: str, known: Known) -> Key:
         return 0, row.number
     if name == query.TOKENS:
         return 0, known.count(row.example)
+    if known.course and (learnt := query.LEARNT.get(name)):
+        course = known.course(row)
+        return _NOTHING if course is None else (0, learnt(course))
     if (number := query.NUMBERS.get(name)) is not None:
         return 0, number(row.example)
     if name == "source":
@@ -138,12 +143,15 @@ def _parse_any(number: int, line: bytes) -> tuple[Example, str]:
 
 
 def _known(wanted: Wanted) -> Known:
-    flags = {}
-    if wanted.version and f"{query.FLAG}:" in wanted.query:
+    flags, course = {}, None
+    if wanted.version:
         version = versions.resolve(Workspace(Path(wanted.workspace)), wanted.version)
-        flags = query.flags_of(version)
+        if f"{query.FLAG}:" in wanted.query:
+            flags = query.flags_of(version)
+        if run := query.parse(wanted.query).run:
+            course = _course(Workspace(Path(wanted.workspace)), run, version)
     if not (wanted.counts_tokens and wanted.base):
-        return Known(flags)
+        return Known(flags, course=course)
     # Here: few searches count tokens, and the tokenizer takes a while to be there.
     from workbench.data.template import ChatTemplate, MaskError
 
@@ -155,7 +163,16 @@ def _known(wanted: Wanted) -> Known:
         except MaskError:  # `workbench data tokens` names the rows that have none
             return 0
 
-    return Known(flags, count)
+    return Known(flags, count, course)
+
+
+def _course(
+    workspace: Workspace, run: str, version: versions.Version
+) -> Callable[[Row], Course | None]:
+    from workbench.learning import learnt
+
+    find = learnt.finder(workspace, run, version)
+    return lambda row: find(row.number, lambda: row.example)
 
 
 def _beside(wanted: Wanted, workers: int) -> Iterator[Chunk]:

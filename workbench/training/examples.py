@@ -3,7 +3,7 @@
 A line is `{"epoch":1,"step":7,"row":42,"loss":1.23,"tokens":56}`: `row` is the example's line in
 the version's data.jsonl, counted from 1, `loss` the mean over its trained tokens, in nats, before
 the step's update; null where it was not a number. After a resume steps come again that were done
-after the checkpoint: of an epoch and a row the last line counts.
+after the checkpoint: of an epoch and a row the last line counts. `learning.log` reads it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.learning.log import NAME as NAME
 from workbench.training.batches import Row
 
-NAME = "examples.jsonl"
 _LONGEST = 1024
 """Bytes that no line has."""
 

@@ -10,12 +10,13 @@ from typing import Any
 from workbench.text import visible
 from workbench.tracking import manifest, notes, report, runs
 from workbench.tracking.view import ago
+from workbench.verbs import runs_examples
 from workbench.verbs.common import group, leaf, table
 from workbench.workspace import Workspace
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    verbs = group(subparsers, "runs", help="list runs, show one, write its report")
+    verbs = group(subparsers, "runs", help="list runs, show one, its hardest rows, its report")
     listed = leaf(verbs, "list", help="every run, the newest first", run=_list, show=_show_list)
     listed.add_argument(
         "--tag",
@@ -34,6 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         show=lambda result: print(visible(result["text"])),
     )
     written.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    runs_examples.add_parsers(verbs)
 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes
