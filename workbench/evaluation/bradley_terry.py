@@ -1,8 +1,8 @@
-"""The Bradley-Terry fit with its bootstrap: `python -m workbench.evaluation.bradley_terry N`.
+"""The Bradley-Terry fit with its bootstrap: `python -m workbench.evaluation.bradley_terry`.
 
 Reads a request on standard input, as JSON: `systems`, how many; `clusters`, each a list of
-`[winner, loser, points]`; `seed`. Writes `values`, `lows`, `highs` by system, and `left_out`, how
-many of the N resamples gave no finite answer. Apart from its caller, `statistics.ranking`, since
+`[winner, loser, points]`; `seed`; `resamples`. Writes `values`, `lows`, `highs` by system, and
+`left_out`, how many resamples gave no finite answer. Apart from its caller, `statistics.ranking`, since
 choix needs numpy and scipy.
 """
 
@@ -16,9 +16,9 @@ import choix
 import numpy as np
 
 
-def fit(request: dict[str, Any], resamples: int) -> dict[str, Any]:
+def fit(request: dict[str, Any]) -> dict[str, Any]:
     """The strengths, by maximum likelihood, with the percentiles of their bootstrap."""
-    k = request["systems"]
+    k, resamples = request["systems"], request["resamples"]
     clusters = np.zeros((len(request["clusters"]), k, k))
     for place, games in enumerate(request["clusters"]):
         for winner, loser, points in games:
@@ -49,4 +49,4 @@ def _connected(points: Any) -> bool:
 
 
 if __name__ == "__main__":
-    json.dump(fit(json.load(sys.stdin), int(sys.argv[1])), sys.stdout)
+    json.dump(fit(json.load(sys.stdin)), sys.stdout)

@@ -50,11 +50,11 @@ class Ranking:
     games: int
     clusters: int
     left_out: int = 0
-    """Resamples, of `RESAMPLES`, in which some system had no finite strength."""
+    """Resamples in which some system had no finite strength."""
     problem: str = ""
 
 
-def bradley_terry(games: Sequence[Game], *, seed: int = 0) -> Ranking:
+def bradley_terry(games: Sequence[Game], *, seed: int = 0, resamples: int = RESAMPLES) -> Ranking:
     """Strengths by maximum likelihood, with 95 % intervals by the bootstrap over clusters.
 
     A tie counts as half a win for each. There is an answer only if the systems can't be parted in
@@ -72,7 +72,8 @@ def bradley_terry(games: Sequence[Game], *, seed: int = 0) -> Ranking:
     problem = why_not(games)
     if problem:
         return Ranking((), len(games), len(clusters), problem=problem)
-    found = _fitted({"systems": len(systems), "clusters": clusters, "seed": seed})
+    request = {"systems": len(systems), "clusters": clusters, "seed": seed}
+    found = _fitted({**request, "resamples": resamples})
     strengths = [
         Strength(system, value, low, high)
         for system, value, low, high in zip(
@@ -136,7 +137,7 @@ def _by_cluster(games: Sequence[Game], systems: Sequence[str]) -> list[list[list
 
 def _fitted(request: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", _WORKER, str(RESAMPLES)],
+        [sys.executable, "-m", _WORKER],
         input=json.dumps(request),
         capture_output=True,
         text=True,
