@@ -129,7 +129,7 @@ def test_nothing_has_no_mean_and_lengths_must_agree() -> None:
     assert clustered_difference(([], []), ([1.0], ["a"])) is None
     with pytest.raises(ValueError, match="as many"):
         paired_difference([1.0], [])
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         clustered_mean([1.0, 2.0], ["a"])
 
 

@@ -4,6 +4,7 @@ import random
 from statistics import NormalDist
 
 import pytest
+
 from workbench.statistics.proportions import (
     binomial_test,
     comparisons_needed,

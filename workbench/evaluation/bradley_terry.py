@@ -2,8 +2,8 @@
 
 Reads a request on standard input, as JSON: `systems`, how many; `clusters`, each a list of
 `[winner, loser, points]`; `seed`; `resamples`. Writes `values`, `lows`, `highs` by system, and
-`left_out`, how many resamples gave no finite answer. Apart from its caller, `statistics.ranking`, since
-choix needs numpy and scipy.
+`left_out`, how many resamples gave no finite answer. Apart from its caller, `statistics.ranking`,
+since choix needs numpy and scipy.
 """
 
 from __future__ import annotations

@@ -56,6 +56,9 @@ def _contests(analysis: Analysis) -> Iterator[str]:
 def _more(contest: Contest) -> str:
     """How many more items would decide it."""
     more = contest.by_item.more_to_decide
+    if contest.p <= ALPHA:
+        alone = f"This contest alone would show one (p {p_value(contest.p)})"
+        return f" {alone}; among several it may be chance."
     if more is None:
         return " The items stand level, so no number of more items can be named."
     needed = contest.by_item.still_needed
