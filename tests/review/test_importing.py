@@ -146,6 +146,23 @@ def test_a_row_that_is_no_judgement_stops_the_import_with_its_place(
     assert (len(study.assessments), study.refused) == (2, 1)
 
 
+def test_a_line_that_can_not_be_read_is_refused_like_any_other(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    path, described = tmp_path / "votes.csv", tmp_path / "layout.yaml"
+    write(path, [row(why="für"), row(prompt="p2")])
+    text = path.read_text() + "one cell alone\n"
+    path.write_bytes(text.encode("latin-1"))
+    described.write_text(LAYOUT)
+    with pytest.raises(WorkbenchError, match=r"1 of 3 rows.*votes\.csv:4"):
+        importing.import_file(workspace, path, "study", described, encoding="latin-1")
+    study = importing.import_file(
+        workspace, path, "study", described, encoding="latin-1", skip_bad=True
+    )
+    assert study.refused == 1
+    assert study.assessments[0].note == "für"
+
+
 def test_a_preference_without_values_may_name_the_better_system(take: Import) -> None:
     layout = LAYOUT.replace('values: {"yes": 2, left: 1, "no": 0, right: -1}', "")
     given = ("new", "old", "tie", "first", "second", -2)

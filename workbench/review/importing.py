@@ -32,6 +32,7 @@ def import_file(
     layout_file: Path | None = None,
     *,
     skip_bad: bool = False,
+    encoding: str = "",
 ) -> Study:
     """Keep the judgements of a table as the review `name`.
 
@@ -41,12 +42,15 @@ def import_file(
     unless `skip_bad` leaves these out (and counts them).
     """
     studies.check_free(workspace, name)
-    rows = list(tables.rows(path))
-    columns = {column for _, cells in rows for column in cells}
+    rows = list(tables.rows(path, encoding))
+    columns = {column for _, cells, _ in rows for column in cells}
     layout = _layout(path, columns, layout_file)
     given: list[Assessment] = []
     refused: list[str] = []
-    for place, cells in rows:
+    for place, cells, problem in rows:
+        if problem:
+            refused.append(f"{place}: {problem}")
+            continue
         try:
             given.append(assessment(layout, cells))
         except _Refused as reason:

@@ -12,27 +12,30 @@ from workbench.data import readers
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
-Row = tuple[str, dict[str, Any]]
-"""`FILE:LINE` or `FILE:row N`, and the cells by column; empty cells are missing."""
+Row = tuple[str, dict[str, Any], str]
+"""`FILE:LINE` or `FILE:row N`; the cells by column, without empty ones; why it can't be read, or an
+empty string."""
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path, encoding: str = "") -> Iterator[Row]:
     """The rows of a .xlsx (its first sheet), .csv, .tsv, .json, .jsonl or .parquet file that hold
-    anything. Raises WorkbenchError that names the file, and the row where one can't be read."""
-    found = _sheet(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _plain(path)
-    for place, cells in found:
+    anything. `encoding` is that of a file of text, as for `data.readers`. Raises WorkbenchError,
+    which names the file, for one that is none of these."""
+    found = _sheet(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _plain(path, encoding)
+    for place, cells, problem in found:
         kept = {name: value for name, value in cells.items() if value not in (None, "")}
-        if kept:
-            yield place, kept
+        if kept or problem:
+            yield place, kept, problem
 
 
-def _plain(path: Path) -> Iterator[Row]:
-    for raw in readers.read(path):
+def _plain(path: Path, encoding: str) -> Iterator[Row]:
+    for raw in readers.read(path, encoding):
         if raw.problem:
-            raise WorkbenchError(f"{raw.place}: {raw.problem}.")
-        if not isinstance(raw.value, dict):
-            raise WorkbenchError(f"{raw.place} has no named columns.")
-        yield raw.place, raw.value
+            yield raw.place, {}, raw.problem
+        elif isinstance(raw.value, dict):
+            yield raw.place, raw.value, ""
+        else:
+            yield raw.place, {}, "it has no named columns"
 
 
 def _sheet(path: Path) -> Iterator[Row]:
@@ -49,7 +52,7 @@ def _sheet(path: Path) -> Iterator[Row]:
             for number, line in enumerate(lines, start=2):
                 cells = dict(zip(header, line, strict=False))
                 cells.pop("", None)
-                yield f"{path.name}:row {number}", cells
+                yield f"{path.name}:row {number}", cells, ""
             book.close()
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error

@@ -27,6 +27,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="FILE",
         help=f"which column means what, as YAML (default: recognised; known: {known})",
     )
+    parser.add_argument("--encoding", metavar="NAME", default="", help="of text (default: UTF-8)")
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out rows that are no judgement, and say so"
     )
@@ -39,7 +40,12 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     name = args.name or _name(path)
     layout = user_path(args.layout) if args.layout else None
     study = importing.import_file(
-        Workspace.find(args.workspace), path, name, layout, skip_bad=args.skip_bad
+        Workspace.find(args.workspace),
+        path,
+        name,
+        layout,
+        skip_bad=args.skip_bad,
+        encoding=args.encoding,
     )
     return {
         "name": study.name,
