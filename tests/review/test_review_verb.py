@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.review import layouts
 from workbench.verbs import review
 
 Run = Callable[..., Any]
@@ -107,3 +108,64 @@ def test_a_folder_without_outputs_makes_no_session(tmp_path: Path, run: Run) -> 
     with pytest.raises(WorkbenchError, match=r"no outputs\.jsonl"):
         run("create", "first", "--from", str(tmp_path))
     assert run("list") == []
+
+
+def test_an_unblinded_session_is_analysed_on_the_page(
+    evaluation: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("create", "first", "--from", str(evaluation))
+    while (shown := run("next", "first", "--annotator", "ann"))["comparison"]:
+        comparison = shown["comparison"]
+        choice = "left" if comparison["left"].startswith("A") else "right"
+        run("judge", "first", comparison["item"], choice, "--annotator", "ann")
+    blind = run("report", "first")
+    assert "analysis" not in blind
+    capsys.readouterr()
+    found = run("report", "first", "--unblind")
+    (contest,) = found["analysis"]["contests"]
+    assert (contest["candidate"], contest["baseline"]) == ("adapter", "base")
+    assert contest["tally"] == {"wins": 3, "ties": 0, "losses": 0}
+    text = capsys.readouterr().out
+    assert text.index("Wins 3, ties 1, losses 0.") < text.index("Preferred: better")
+    assert "3 items are too few for intervals by the bootstrap" in text
+    page = run("report", "first", "--unblind", "--markdown")["page"]
+    assert page.startswith("# Review first\n\n- 3 comparisons to judge.")
+    assert "| adapter | base | 3/0/0 | 1.000 |" in page
+    with pytest.raises(WorkbenchError, match="no system bass"):
+        run("report", "first", "--unblind", "--against", "bass")
+
+
+def test_a_blind_page_of_markdown_names_nobody(evaluation: Path, run: Run) -> None:
+    run("create", "first", "--from", str(evaluation))
+    page = run("report", "first", "--markdown")["page"]
+    assert page.startswith("# Review first")
+    assert "adapter" not in page
+    assert "base" not in page
+
+
+def test_an_imported_review_is_listed_reported_and_not_judged(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    votes = tmp_path / "my votes.csv"
+    votes.write_text(
+        "prompt_id,rater,model_a,model_b,winner\n"
+        + "".join(f"p{i},r{i % 6},new,old,{'A' if i % 4 else 'B'}\n" for i in range(24))
+    )
+    layout = tmp_path / "layout.yaml"
+    layout.write_text(layouts.EXAMPLE)
+    taken = run("import", str(votes), "--layout", str(layout))
+    assert (taken["name"], taken["judgements"], taken["systems"]) == (
+        "my-votes",
+        24,
+        ["new", "old"],
+    )
+    (listed,) = run("list")
+    assert (listed["name"], listed["items"]) == ("my-votes", 24)
+    assert "24 by 6 annotators" in capsys.readouterr().out
+    found = run("report", "my-votes", "--against", "new")
+    (contest,) = found["analysis"]["contests"]
+    assert contest["tally"] == {"wins": 6, "ties": 0, "losses": 18}
+    assert "new is preferred to old" in found["page"]
+    assert any("W/T/L" in method for method in found["methods"])
+    with pytest.raises(WorkbenchError, match="was imported: it is judged already"):
+        run("next", "my-votes")

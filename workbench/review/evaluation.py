@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from workbench.files import sha256_file
-from workbench.review import items, sessions
+from workbench.review import items, sessions, studies
 from workbench.review.sessions import Session
 from workbench.workspace import Workspace
 
@@ -20,6 +20,7 @@ def create_session(
     compute which system stands where. Raises WorkbenchError for a folder that is no
     evaluation, and as `sessions.create` does.
     """
+    studies.check_free(workspace, name)
     found = items.read_evaluation(evaluation)
     return sessions.create(
         workspace,

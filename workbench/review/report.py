@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from workbench.review import statistics
-from workbench.review.statistics import Agreement, Rate, Tally
+from workbench.statistics.agreement import Agreement, agreement
+from workbench.statistics.proportions import Rate, rate
+from workbench.statistics.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Report:
         Each system is on the left for half of the items, so a preference for a system
         leaves this share at a half.
         """
-        return statistics.rate(self.choices["left"], self.choices["left"] + self.choices["right"])
+        return rate(self.choices["left"], self.choices["left"] + self.choices["right"])
 
     def to_json(self) -> dict[str, Any]:
         left = self.left_share
@@ -138,7 +139,7 @@ def blind_report(
             for annotator, given in sorted(by_annotator.items())
         ),
         choices={choice: chosen.count(choice) for choice in ("left", "right", "tie", "skip")},
-        agreement=statistics.agreement(votes),
+        agreement=agreement(votes),
     )
 
 

@@ -22,12 +22,14 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 from workbench.review import assignment, database
+from workbench.review.assessments import Assessment
 from workbench.review.items import Item
 from workbench.review.report import Judgement, Progress, Report, blind_report, unblinded_report
 from workbench.review.wording import progress_line
 from workbench.workspace import Workspace, check_name
 
 CHOICES = ("left", "right", "tie", "skip")
+_POINTS = {"left": 1, "tie": 0, "right": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,31 @@ class Session:
             with database.changing(self.path) as connection:
                 connection.execute("INSERT INTO unblindings (made) VALUES (?)", (time.time(),))
         return unblinded_report(blind, judgements, self.systems, self.source, earlier)
+
+    def assessments(self) -> list[Assessment]:
+        """The verdicts with the systems that they are of, without the skips: only for a session
+        that was unblinded."""
+        with database.reading(self.path) as connection:
+            standing = [each for each in _standing(connection) if each.choice != "skip"]
+            rows = connection.execute("SELECT key, outputs FROM items")
+            outputs = {row["key"]: json.loads(row["outputs"]) for row in rows}
+        found = []
+        for each in standing:
+            left = self._left(each.annotator, each.item)
+            shown = left, self._other(left)
+            found.append(
+                Assessment(
+                    annotator=each.annotator,
+                    item=each.item,
+                    systems=shown,
+                    preferences={"better": _POINTS[each.choice]},
+                    ratings={},
+                    lengths=tuple(len(outputs[each.item][system]) for system in shown),
+                    note=each.note,
+                    made=each.made,
+                )
+            )
+        return found
 
     def _order(self, annotator: str) -> list[str]:
         return assignment.order(self._seed, annotator, self.keys)

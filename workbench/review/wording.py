@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from workbench.review.statistics import comparisons_needed
+from workbench.statistics.proportions import comparisons_needed
 
 
 def progress_line(progress: Mapping[str, Any]) -> str:

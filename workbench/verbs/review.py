@@ -10,12 +10,13 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.files import user_path
-from workbench.review import sessions
+from workbench.review import sessions, studies
 from workbench.review.evaluation import create_session
 from workbench.review.sessions import CHOICES, Comparison, Session
-from workbench.review.wording import progress_line, report_lines
+from workbench.review.wording import progress_line
 from workbench.text import visible
 from workbench.tracking import runs
+from workbench.verbs import review_import
 from workbench.verbs.common import (
     OpenApp,
     add_app_options,
@@ -23,8 +24,12 @@ from workbench.verbs.common import (
     leaf,
     open_app,
     table,
+    width,
 )
 from workbench.workspace import Workspace
+
+_NAMED = 4
+"""Annotators that the list names."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("name", metavar="NAME")
     add_app_options(parser)
 
-    leaf(review, "list", help="list the sessions", run=_list, show=_show_list)
+    review_import.add_parser(review)
+
+    leaf(review, "list", help="list the reviews", run=_list, show=_show_list)
 
     parser = leaf(review, "next", help="show the next comparison", run=_next, show=_show_next)
     _add_session(parser)
@@ -75,6 +82,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--unblind", action="store_true", help="say which system won, once all is judged"
     )
     parser.add_argument("--anyway", action="store_true", help="unblind although some is not judged")
+    parser.add_argument(
+        "--against",
+        metavar="SYSTEM",
+        default="",
+        help="hold the others against this one (default: a session's base, else by name)",
+    )
+    parser.add_argument("--markdown", action="store_true", help="as a page of Markdown")
 
 
 def _add_session(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +99,13 @@ def _add_session(parser: argparse.ArgumentParser) -> None:
 
 
 def _session(args: argparse.Namespace) -> Session:
-    return sessions.open(Workspace.find(args.workspace), args.name)
+    workspace = Workspace.find(args.workspace)
+    if studies.exists(workspace, args.name):
+        raise WorkbenchError(
+            f"The review {args.name} was imported: it is judged already.",
+            f"Read it with: workbench review report {args.name}",
+        )
+    return sessions.open(workspace, args.name)
 
 
 def _annotator(args: argparse.Namespace) -> str:
@@ -124,7 +144,9 @@ def _open(args: argparse.Namespace) -> OpenApp:
 
 
 def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
-    return [asdict(listed) for listed in sessions.list_sessions(Workspace.find(args.workspace))]
+    workspace = Workspace.find(args.workspace)
+    listed = [*sessions.list_sessions(workspace), *studies.listed(workspace)]
+    return [asdict(each) for each in sorted(listed, key=lambda each: -each.created)]
 
 
 def _next(args: argparse.Namespace) -> dict[str, Any]:
@@ -148,8 +170,17 @@ def _undo(args: argparse.Namespace) -> dict[str, Any]:
     return _state(session, annotator, session.undo(annotator))
 
 
-def _report(args: argparse.Namespace) -> dict[str, Any]:
-    return _session(args).report(unblind=args.unblind, anyway=args.anyway).to_json()
+def _report(args: argparse.Namespace) -> Any:
+    from workbench.review import reporting
+
+    workspace = Workspace.find(args.workspace)
+    form = {"markdown": args.markdown, "width": width()}
+    if studies.exists(workspace, args.name):
+        study = studies.open(workspace, args.name)
+        return reporting.of_study(study, args.against, **form)
+    session = sessions.open(workspace, args.name)
+    report = session.report(unblind=args.unblind, anyway=args.anyway)
+    return reporting.of_session(session, report, args.against, **form)
 
 
 def _state(session: Session, annotator: str, comparison: Comparison | None) -> dict[str, Any]:
@@ -177,12 +208,18 @@ def _show_list(result: list[dict[str, Any]]) -> None:
             if row["items"]
             else "–",
             row["items"],
-            row["problem"]
-            or ", ".join(f"{who['annotator']} {who['judged']}" for who in row["annotators"]),
+            row["problem"] or _judged(row["annotators"]),
         )
         for row in result
     ]
     print(table(("NAME", "MADE", "ITEMS", "JUDGED"), rows))
+
+
+def _judged(annotators: list[dict[str, Any]]) -> str:
+    """Who judged how many; of many only how many they are."""
+    if len(annotators) > _NAMED:
+        return f"{sum(who['judged'] for who in annotators)} by {len(annotators)} annotators"
+    return ", ".join(f"{who['annotator']} {who['judged']}" for who in annotators)
 
 
 def _show_next(result: dict[str, Any]) -> None:
@@ -218,4 +255,4 @@ def _show_judged(result: dict[str, Any]) -> None:
 
 
 def _show_report(result: dict[str, Any]) -> None:
-    print(visible("\n".join(report_lines(result))))
+    print(visible(result["page"].rstrip("\n")))
