@@ -11,18 +11,21 @@ import signal
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import ModalScreen, Screen
 from textual.widget import AwaitMount
 from textual.widgets import Input
 
-from workbench import faults
+from screens import colours
+from screens.appearance import PLAIN, Appearance, Symbols, choose
+from workbench import faults, settings
 from workbench.terminal import GIVE_BACK, Title
 from workbench.workspace import Workspace
 
@@ -75,6 +78,7 @@ class WorkbenchApp(App[None]):
 
     TITLE = "workbench"
     ENABLE_COMMAND_PALETTE = True
+    CSS = colours.CSS
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "datasets": _datasets,
         "config": _config,
@@ -104,12 +108,18 @@ class WorkbenchApp(App[None]):
         dataset: str | None = None,
         session: str = "",
         base: str = "default",
-        ascii: bool = False,
+        appearance: Appearance = PLAIN,
         compact: bool = False,
     ) -> None:
         # Begin on the wanted screen: a switch after the first frame would draw two.
         self.DEFAULT_MODE = mode  # type: ignore[misc]
-        super().__init__()
+        # Without colours the terminal's own are taken; Textual's grey would be written as colours.
+        super().__init__(ansi_color=True if appearance.colourless else None)
+        self.ansi_theme_light = colours.ON_LIGHT
+        self.theme = appearance.theme
+        self.animation_level = appearance.animation
+        self.symbols: Symbols = appearance.symbols
+        """What charts and bars are drawn with."""
         self.workspace = workspace
         self.run_id = run_id
         self.job = ""
@@ -127,16 +137,27 @@ class WorkbenchApp(App[None]):
         """The base model of the config in work: whose tokens the Datasets screen shows."""
         self.max_length: int | None = None
         """Its cutoff in tokens; None before there is a config in work."""
-        self.ascii = ascii
         self.compact = compact
         """Draw the Monitor for a pane of a few lines, whatever its height."""
         self.terminal_title = Title(self._write_to_terminal)
         self._session = session
         self._modes["review"] = self._review
-        remote = "TMUX" in os.environ or "SSH_CONNECTION" in os.environ
-        if remote and "TEXTUAL_ANIMATIONS" not in os.environ:
-            # A scroll animation writes 250 KB a page over SSH, 10 KB without.
-            self.animation_level = "none"
+
+    @property
+    def ascii(self) -> bool:
+        """Whether only ASCII is drawn."""
+        return self.symbols == "ascii"
+
+    def get_css_variables(self) -> dict[str, str]:
+        theme = self.current_theme
+        own = self.native_ansi_color
+        return colours.mended(super().get_css_variables(), dark=theme.dark, own=own)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        if not self.native_ansi_color:
+            return filters
+        return (colours.OF_SIXTEEN[self.current_theme.dark], *filters)
 
     def _review(self) -> Screen[Any]:
         from screens.review import ReviewScreen
@@ -208,11 +229,17 @@ def run_app(
     dataset: str | None,
     session: str,
     mouse: bool,
-    ascii: bool,
+    symbols: str | None,
     compact: bool,
 ) -> NoReturn:
-    """Run the app until the person leaves, and end the process with the app's code."""
-    encoding = (sys.stdout.encoding or "").lower()
+    """Run the app until the person leaves, and end the process with the app's code.
+
+    Raises WorkbenchError where the terminal can't show it, or a setting is wrong.
+    """
+    own = settings.read()
+    appearance = choose(own, symbols, os.environ, sys.stdout.encoding or "")
+    if not appearance.colourless:
+        os.environ.pop("NO_COLOR", None)  # Textual heeds an empty one, too
     for name in ("COLUMNS", "LINES"):
         # What a shell has exported once (`resize` does) Textual would take for the terminal's
         # size for good, and draw past its end.
@@ -223,7 +250,7 @@ def run_app(
         run_id=run_id,
         dataset=dataset,
         session=session,
-        ascii=ascii or not encoding.startswith("utf"),
+        appearance=appearance,
         compact=compact,
     )
     # Textual can't leave in order once its terminal is gone: it would wait, or spin.
@@ -233,7 +260,7 @@ def run_app(
     threading.Thread(target=_leave_with_terminal, daemon=True).start()
     # Not app.run(): it waits for every thread, also for one that fetches a base model. Nothing
     # that a thread does here is lost half-way: what it writes appears whole or not at all.
-    asyncio.new_event_loop().run_until_complete(app.run_async(mouse=mouse))
+    asyncio.new_event_loop().run_until_complete(app.run_async(mouse=mouse and own.mouse))
     if app.terminal_title.shown is not None:
         os.write(pty.STDOUT_FILENO, GIVE_BACK.encode())
     sys.stdout.flush()

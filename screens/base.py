@@ -76,7 +76,7 @@ class WorkbenchScreen(Screen[Any]):
     def _tabs(self) -> Content:
         parts: list[Content] = []
         for number, name in enumerate(TABS, start=1):
-            style = "bold reverse" if name == self.NAME else "dim"
+            style = "bold reverse" if name == self.NAME else "$foreground 80%"
             parts.append(Content.styled(f" {number} {name.capitalize()} ", style))
         return Content(" ").join(parts)
 

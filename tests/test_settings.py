@@ -63,3 +63,23 @@ def test_a_slip_in_what_is_filled_in_is_refused_and_other_braces_are_left(writte
     assert "Did you mean {status}?" in caught.value.hint
     written.write_text('on_end = ["awk", "{print}", "{run}"]')
     assert settings.read().on_end == ("awk", "{print}", "{run}")
+
+
+def test_how_the_app_is_drawn_is_set_too(written: Path) -> None:
+    written.write_text('theme = "nord"\nanimation = "off"\nsymbols = "block"\nmouse = false\n')
+    assert settings.read() == Settings(theme="nord", animation="off", symbols="block", mouse=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('symbols = "brail"', "symbols must be one of auto, braille, block, ascii"),
+        ("animation = true", "animation must be one of auto, off, on"),
+        ('mouse = "no"', "mouse must be true or false"),
+        ("theme = 3", "theme must be the name of a theme"),
+    ],
+)
+def test_what_can_not_be_drawn_is_told_with_what_can(written: Path, text: str, said: str) -> None:
+    written.write_text(text)
+    with pytest.raises(WorkbenchError, match=said):
+        settings.read()

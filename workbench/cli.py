@@ -128,7 +128,7 @@ def _open_app(request: OpenApp) -> NoReturn:
         dataset=request.dataset,
         session=request.session,
         mouse=request.mouse,
-        ascii=request.ascii,
+        symbols=request.symbols,
         compact=request.compact,
     )
 
@@ -152,7 +152,13 @@ def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:
     add_app_options(parser)
     parser.add_argument("--dataset", metavar="REF", help="dataset version or JSONL file to browse")
     parser.set_defaults(
-        run=_app, show=None, json=False, workspace=None, no_mouse=False, ascii=False
+        run=_app,
+        show=None,
+        json=False,
+        workspace=None,
+        no_mouse=False,
+        ascii=False,
+        symbols=None,
     )
     return parser
 

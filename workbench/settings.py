@@ -2,6 +2,10 @@
 
 on_end = ["notify-send", "{run} {status}"]
 on_alarm = ["notify-send", "{run} {alarm}", "{text}"]
+theme = "textual-light"
+animation = "off"
+symbols = "block"
+mouse = false
 """
 
 from __future__ import annotations
@@ -22,6 +26,12 @@ PLACES = {
     "on_alarm": ("run", "alarm", "severity", "text", "next_step", "folder"),
 }
 """What is filled in in the words of each command."""
+CHOICES = {
+    "animation": ("auto", "off", "on"),
+    "symbols": ("auto", "braille", "block", "ascii"),
+}
+"""What may be written for those that are one of a few words."""
+NAMES = (*PLACES, "theme", *CHOICES, "mouse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,14 @@ class Settings:
     on_alarm: tuple[str, ...] = ()
     """The command that is run, without a shell, when an alarm of a run begins. `{run}`, `{alarm}`,
     `{severity}`, `{text}`, `{next_step}` and `{folder}` in its words are filled in."""
+    theme: str = "auto"
+    """The app's colours, by the name of one of Textual's themes."""
+    animation: str = "auto"
+    """Whether what scrolls glides; `auto`: not over SSH and in tmux."""
+    symbols: str = "auto"
+    """What charts and bars are drawn with; `auto`: braille where the terminal has it."""
+    mouse: bool = True
+    """Whether the app takes the mouse."""
 
 
 def path() -> Path:
@@ -53,11 +71,28 @@ def read() -> Settings:
         raise explain_os_error(error, f"read {place}") from error
     except ValueError as error:
         raise WorkbenchError(f"{place} is not valid TOML: {error}.") from error
-    if unknown := sorted(body.keys() - PLACES.keys()):
+    if unknown := sorted(body.keys() - set(NAMES)):
         raise WorkbenchError(
-            f"{place}: there is no setting {unknown[0]}.", f"There are: {', '.join(PLACES)}."
+            f"{place}: there is no setting {unknown[0]}.", f"There are: {', '.join(NAMES)}."
         )
-    return Settings(**{name: _words(place, name, body.get(name, [])) for name in PLACES})
+    return Settings(**{name: _read(place, name, value) for name, value in body.items()})
+
+
+def _read(place: Path, name: str, value: Any) -> Any:
+    if name in PLACES:
+        return _words(place, name, value)
+    if name in CHOICES and value not in CHOICES[name]:
+        raise WorkbenchError(
+            f"{place}: {name} must be one of {', '.join(CHOICES[name])}.",
+            f'For example: {name} = "{CHOICES[name][0]}"',
+        )
+    if name == "mouse" and not isinstance(value, bool):
+        raise WorkbenchError(f"{place}: mouse must be true or false, without quotes.")
+    if name == "theme" and not (isinstance(value, str) and value):
+        raise WorkbenchError(
+            f"{place}: theme must be the name of a theme.", 'For example: theme = "textual-light"'
+        )
+    return value
 
 
 def _words(place: Path, name: str, value: Any) -> tuple[str, ...]:

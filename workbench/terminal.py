@@ -1,8 +1,9 @@
-"""A terminal's bell and title, in the control sequences that xterm, tmux and screen know."""
+"""A terminal: its bell and title, in the control sequences that xterm, tmux and screen know, and
+what it can show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from workbench.text import visible
 
@@ -34,3 +35,31 @@ class Title:
         if self.shown is not None:
             self._write(GIVE_BACK)
         self.shown = None
+
+
+DUMB = "none"
+"""Of a terminal that can't even place its cursor."""
+
+
+def colours(environ: Mapping[str, str]) -> str:
+    """How many colours a terminal shows: `truecolor`, `256`, `16`, or DUMB.
+
+    By the rules that the app's libraries go by (Rich's `Console`), so that what is said of a
+    terminal is what is drawn on it.
+    """
+    asked = environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
+    known = {"standard": "16", "256": "256", "truecolor": "truecolor"}
+    term = environ.get("TERM", "").strip().lower()
+    if term in ("", "dumb", "unknown"):
+        return DUMB
+    if asked in known:
+        return known[asked]
+    if environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
+        return "truecolor"
+    _, _, family = term.rpartition("-")
+    return "256" if family in ("kitty", "256color") else "16"
+
+
+def shows_braille(environ: Mapping[str, str]) -> bool:
+    """Whether its font is likely to have braille: the console of Linux has none."""
+    return environ.get("TERM") != "linux"

@@ -53,7 +53,11 @@ class RowTable(ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
         .row-table--header { text-style: bold; color: $accent; }
         .row-table--cursor { background: $primary 50%; }
-        &:focus .row-table--cursor { background: $primary; color: $text; text-style: bold; }
+        &:focus .row-table--cursor {
+            background: $block-cursor-background;
+            color: $block-cursor-foreground;
+            text-style: bold;
+        }
     }
     """
 

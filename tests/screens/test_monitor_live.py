@@ -10,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from screens.app import WorkbenchApp
+from screens.appearance import PLAIN
 from screens.widgets.confirm import Confirm
 from screens.widgets.line_chart import LineChart
 from tests.screens.conftest import WorkIn, said, shown, until
@@ -136,7 +137,7 @@ async def test_a_start_and_its_rehearsal_are_told_in_the_log(past: Workspace) ->
 async def test_a_pane_of_a_few_lines_holds_state_curve_and_machine(
     past: Workspace, size: tuple[int, int]
 ) -> None:
-    app = WorkbenchApp(past, mode="monitor", ascii=True)
+    app = WorkbenchApp(past, mode="monitor", appearance=replace(PLAIN, symbols="ascii"))
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
         assert is_compact(pilot)

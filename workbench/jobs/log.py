@@ -89,6 +89,9 @@ class LogReader:
         self.path = path
         self.offset = 0
         """Bytes read so far; always at the start of a line."""
+        self.failed: OSError | None = None
+        """Why the last look at the log found nothing, where that is no matter of its having
+        nothing new: its file server is away, or a log that was there is gone."""
         self._identity: tuple[int, int] | None = None
 
     def skip_to_tail(self, size: int) -> None:
@@ -100,7 +103,9 @@ class LogReader:
                 if stream.tell():
                     stream.readline()
                 self.offset, self._identity = stream.tell(), (status.st_dev, status.st_ino)
-        except FileNotFoundError:
+        except PermissionError:
+            raise
+        except OSError:  # it is read from its start once it is there
             return
 
     def skip_to(self, offset: int) -> None:
@@ -146,8 +151,11 @@ class LogReader:
                     chunk += stream.readline()
         except PermissionError:
             raise  # nor will there ever be anything: that is to be told
-        except OSError:  # there is none yet, or its file server is away: there is nothing new
+        except OSError as error:  # there is none yet, or its file server is away
+            missing_yet = isinstance(error, FileNotFoundError) and self._identity is None
+            self.failed = None if missing_yet else error
             return []
+        self.failed = None
         whole = chunk.rfind(b"\n") + 1
         self.offset += whole
         return chunk[:whole].splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from workbench.tracking.notes import Notes
 
 _TAIL = 1 << 16
 """Bytes of a run's own log before where it is followed from: two hundred steps."""
+_PATIENCE = 5.0
+"""Seconds that a look at the logs may take: a busy disk takes one."""
 _HOST_TAIL = 4 << 20
 """Bytes of the supervisor's log that are read besides: twenty minutes of samples of eight GPUs, or
 two hours of one. In a week eight make it grow to two gigabytes."""
@@ -82,9 +85,36 @@ class RunFollower:
         self._plan: Plan | None = None
         self._notes: tuple[int, Notes] = (0, Notes())
         """With when they were written, in ns."""
+        self._began: float | None = None
+        """When the look at the logs began that goes on."""
+        self._failing: float | None = None
+        """Since when the run's log can't be read."""
+
+    def trouble(self) -> str:
+        """Why there is no news though there may be some: that a file server is away, in words;
+        empty as long as all is well. For any thread, as it looks at no file."""
+        now = time.monotonic()
+        began, failing, failed = self._began, self._failing, self._log.failed
+        if began is not None and now - began > _PATIENCE:
+            return f"The file server hasn't answered for {now - began:.0f} s: what is shown is old."
+        if failing is not None and failed is not None and now - failing > _PATIENCE:
+            return f"{runs.LOG} can't be read since {now - failing:.0f} s: {failed.strerror}."
+        return ""
 
     def read(self) -> News:
-        """What is new. Meant for a thread: it looks into folders."""
+        """What is new. Meant for a thread of its own: it looks into folders, and doesn't return
+        as long as a file server is away."""
+        self._began = time.monotonic()
+        try:
+            return self._read()
+        finally:
+            if self._log.failed is None:
+                self._failing = None
+            elif self._failing is None:
+                self._failing = self._began
+            self._began = None
+
+    def _read(self) -> News:
         # The status first: what a job wrote before it ended is then among the records.
         if (self.run / STATE).exists():
             ensure_supervisor(self.run)

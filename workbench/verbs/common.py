@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.settings import CHOICES
 from workbench.text import visible
 from workbench.workspace import Workspace
 
@@ -60,9 +61,15 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
     """Add how the app is drawn, for the command itself and for verbs that open the app."""
     for name, help in (
         ("--no-mouse", "leave the mouse to the terminal, so that it selects text"),
-        ("--ascii", "draw with ASCII characters only"),
+        ("--ascii", "draw with ASCII characters only, as --symbols ascii"),
     ):
         parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=help)
+    parser.add_argument(
+        "--symbols",
+        choices=CHOICES["symbols"],
+        default=argparse.SUPPRESS,
+        help="what charts and bars are drawn with (default: by the settings and the terminal)",
+    )
 
 
 def group(
@@ -104,7 +111,8 @@ class OpenApp:
     dataset: str | None = None
     session: str = ""
     mouse: bool = True
-    ascii: bool = False
+    symbols: str | None = None
+    """What is asked for on the command line; None: by the settings."""
     compact: bool = False
 
 
@@ -125,7 +133,7 @@ def open_app(
         dataset=dataset,
         session=session,
         mouse=not args.no_mouse,
-        ascii=args.ascii,
+        symbols="ascii" if args.ascii else args.symbols,
         compact=compact,
     )
 
