@@ -17,17 +17,20 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from screens import examples
 from screens.chart_keys import ChartScreen
 from screens.monitor_charts import Charts, Window
 from screens.run_text import log_lines, machine, machine_line
-from screens.state_text import brief, state
+from screens.state_text import Head, brief, state
 from workbench.charts.series import Chart
-from workbench.charts.symbols import ASCII, BRAILLE
+from workbench.charts.symbols import SETS
 from workbench.errors import WorkbenchError
 from workbench.history import panels
+from workbench.history import window as part
 from workbench.history.history import History
+from workbench.history.window import Window as Part
 from workbench.jobs.events import CheckpointSaved, Event, Progress, Record, Sampled
-from workbench.jobs.state import ENDED, GOING_ON
+from workbench.jobs.state import ENDED, GOING_ON, HOST_LOG
 from workbench.text import visible
 from workbench.tracking import course, runs
 from workbench.tracking.follower import News, RunFollower
@@ -44,6 +47,8 @@ Press 2 to make a config and start one, or run: workbench train CONFIG
 _LOG_LINES = 2000
 _LOOK_EVERY = 0.25
 """Seconds between two looks at the logs, and between two redraws."""
+_CLOSER_EVERY = 3.0
+"""Seconds between two readings of the part in view while a run goes on."""
 _FEW = 15
 """Lines of a screen up to which tabs, keys, log and the small charts make way for the loss."""
 
@@ -55,6 +60,22 @@ class Read(Message):
     news: News
     room: Room | None
     """What its next checkpoints need."""
+
+
+@dataclass
+class Followed(Message):
+    """Who follows a run."""
+
+    run: Path
+    follower: RunFollower
+
+
+@dataclass
+class PartRead(Message):
+    """The part of the run in view, event by event."""
+
+    wanted: Part
+    history: History
 
 
 @dataclass
@@ -76,6 +97,9 @@ class MonitorScreen(ChartScreen):
         Binding("j,down,right_square_bracket", "run(1)", "Older run", id="monitor.older"),
         Binding("k,up,left_square_bracket", "run(-1)", "Newer run", show=False, id="monitor.newer"),
         Binding("a", "alarms", "Alarms", show=False, id="monitor.alarms"),
+        Binding("enter", "examples", "Examples of this step", show=False, id="monitor.examples"),
+        Binding("d", "hardest", "Hardest rows", id="monitor.hardest"),
+        Binding("t", "samples", "Samples", show=False, id="monitor.samples"),
     ]
 
     def __init__(self) -> None:
@@ -86,7 +110,7 @@ class MonitorScreen(ChartScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
-        yield Charts(ASCII if self.shell.ascii else BRAILLE, id="charts")
+        yield Charts(SETS[self.shell.symbols], id="charts")
         yield Static(id="machine", markup=False)
         yield Static(id="log", markup=False)
         yield self.interval_line()
@@ -131,6 +155,28 @@ class MonitorScreen(ChartScreen):
 
             self.app.push_screen(AlarmsScreen(self.run), self._go_to)
 
+    async def action_examples(self) -> None:
+        """The examples of the step under the cursor, each with its loss; without a cursor those of
+        the newest spike, else of the newest step."""
+        if self.run is None or not self._view.steps:
+            self.notify("No step has been taken yet, so there are no examples of one.")
+            return
+        spikes = self.history.noted.of("spike")
+        step = self.cursor_step
+        if step is None:
+            step = spikes[-1].step if spikes else self._view.step
+        await examples.open_step(self.app, self.run, step)
+
+    async def action_hardest(self) -> None:
+        """The rows with the highest losses, and those that were never learnt."""
+        if self.run is not None:
+            await examples.open_hardest(self.app, self.run)
+
+    async def action_samples(self) -> None:
+        """What the run answered to its fixed prompts, over time."""
+        if self.run is not None:
+            await samples.open_samples(self.app, self.run)
+
     def _go_to(self, step: int | None) -> None:
         if step is not None:
             self.put_cursor(step)
@@ -156,6 +202,12 @@ class MonitorScreen(ChartScreen):
         self.history = History()
         self.saved_step = None
         self.status = ""
+        self._part: tuple[Part, History] | None = None
+        """What is in view of a long run, exact."""
+        self._part_read = 0.0
+        """When it was looked for last, by the monotonic clock."""
+        self._follower: RunFollower | None = None
+        self._trouble = ""
         self._view = RunView()
         self._news: News | None = None
         """The newest."""
@@ -174,6 +226,7 @@ class MonitorScreen(ChartScreen):
         worker = get_current_worker()
         space: Room | None = None
         with closing(RunFollower(run)) as follower:
+            self.post_message(Followed(run, follower))
             while not worker.is_cancelled:
                 news = follower.read()
                 self.post_message(Read(news, space))
@@ -198,12 +251,50 @@ class MonitorScreen(ChartScreen):
                 if not any(news.records or news.samples for news in came):
                     time.sleep(_LOOK_EVERY)
 
+    @on(Charts.Moved)
+    def _look_closer(self) -> None:
+        """Read the part in view event by event, where the curves have less than that of it."""
+        wanted = self._wanted_part()
+        self._part_read = time.monotonic()
+        if wanted is not None and self.run is not None and not self._covers(wanted):
+            self._read_part(self.run, wanted)
+
+    def _wanted_part(self) -> Part | None:
+        window = self.charts.window
+        if window is None:
+            return None
+        left, right = (panels.step_at(self.history, self.axis, place) for place in window)
+        return part.window(self.history, left, right)
+
+    def _covers(self, wanted: Part) -> bool:
+        return (
+            self._part is not None
+            and self._part[0].left <= wanted.left <= wanted.right <= self._part[0].right
+        )
+
+    @work(thread=True, exclusive=True, group="part", exit_on_error=False)
+    def _read_part(self, run: Path, wanted: Part) -> None:
+        worker = get_current_worker()
+        found = part.read(wanted, run / runs.LOG, run / HOST_LOG, lambda: worker.is_cancelled)
+        if found is not None:
+            self.post_message(PartRead(wanted, found))
+
+    @on(PartRead)
+    def _take_part(self, message: PartRead) -> None:
+        self._part = (message.wanted, message.history)
+        self.redraw_soon()
+
     @on(OtherRead)
     def _take_other(self, message: OtherRead) -> None:
         news = message.news
         if (history := self.others.get(news.run.name)) is not None:
             self.others[news.run.name] = _fed(history, news)
             self._stale |= bool(news.records or news.samples)
+
+    @on(Followed)
+    def _take_follower(self, message: Followed) -> None:
+        if message.run == self.run:
+            self._follower = message.follower
 
     @on(Read)
     def _take(self, message: Read) -> None:
@@ -254,11 +345,17 @@ class MonitorScreen(ChartScreen):
             self._jobs[name] = f"{name}: {event.phase}{count}"
 
     def _redraw(self) -> None:
+        trouble = "" if self._follower is None else self._follower.trouble()
+        self._stale |= trouble != self._trouble
+        self._trouble = trouble
         if not self._stale or self.run is None or self._news is None:
             return
         self._stale = False
         compact = self.has_class("-compact")
         self._show_state(self._news, compact=compact)
+        if time.monotonic() - self._part_read > _CLOSER_EVERY:
+            # What is in view of a run that goes on may go on with it.
+            self._look_closer()
         names = [panel.name for panel in panels.shown(self.history)] or ["loss"]
         self.charts.show(names, self._chart, bare=compact)
         if self._sample is not None:
@@ -270,12 +367,15 @@ class MonitorScreen(ChartScreen):
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _chart(self, name: str, window: Window, marked: bool) -> Chart:
+        wanted = self._wanted_part()
+        exact = self._part[1] if self._part and wanted and self._covers(wanted) else None
         chart = panels.chart(
             self.history,
             panels.panel(name),
             self.axis,
             window=window,
             others=list(self.others.items()),
+            part=exact,
             thresholds=panels.limits(name, self._sample),
         )
         return chart if marked else replace(chart, marks=())
@@ -283,13 +383,14 @@ class MonitorScreen(ChartScreen):
     def _show_state(self, news: News, *, compact: bool) -> None:
         told = course.of(self._view, news.status, news.text, news.plan, news.link)
         doing = "  ".join(said for name, said in self._jobs.items() if name in news.working)
+        head = Head(news, told, self._view, doing, self._trouble)
         box = self.query_one("#state", Static)
         width = max(20, self.size.width - 2)
         if compact:
-            box.update(brief(news, told, doing, width))
+            box.update(brief(head, width))
         else:
             most = max(2, self.size.height // 8)
-            box.update(state(news, told, self._view, doing, width, most, ascii=self.shell.ascii))
+            box.update(state(head, width, most, ascii=self.shell.ascii))
 
 
 def _fed(history: History, news: News) -> History:

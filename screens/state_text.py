@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 from rich.text import Text
 
 from screens.widgets.gauge import bar
@@ -18,49 +21,63 @@ _PLAIN = ("running", "finished")
 """States whose sentence says no more than their word."""
 
 
-def state(
-    news: News,
-    told: Course,
-    view: RunView,
-    doing: str,
-    width: int,
-    most: int,
-    *,
-    ascii: bool = False,
-) -> Text:
-    """At most `most` lines beside the first: the worst alarm, what is remarkable of the state,
-    the jobs on the run, its course, what people say of it, and the machine that it is on."""
-    lines = []
-    if news.alarms:
-        lines.append(f"{in_brief(news.alarms)} (a)  {news.alarms[0].text}")
-    if news.status not in _PLAIN and news.text:
-        more = "  R goes on from its newest checkpoint." if news.status in RESUMABLE else ""
-        lines.append(f"{news.text}{more}")
-    if doing:
-        lines.append(doing)
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the head tells of."""
+
+    news: News
+    """The newest."""
+    course: Course
+    view: RunView
+    doing: str
+    """What jobs on the run besides its training are at."""
+    trouble: str
+    """Why there is no news; empty as long as all is well."""
+
+    def urgent(self) -> Iterator[str]:
+        """What isn't as it should be, the gravest first, and what is done with the run."""
+        if self.trouble:
+            yield self.trouble
+        if self.news.alarms:
+            yield f"{in_brief(self.news.alarms)} (a)  {self.news.alarms[0].text}"
+        if self.news.status not in _PLAIN and self.news.text:
+            resumable = self.news.status in RESUMABLE and not self.doing
+            more = "  R goes on from its newest checkpoint." if resumable else ""
+            yield f"{self.news.text}{more}"
+        if self.doing:
+            yield self.doing
+
+    def course_lines(self, width: int) -> list[str]:
+        """How the run does."""
+        # What `urgent` says is not said again.
+        told = replace(self.course, text="") if self.news.status not in _PLAIN else self.course
+        return course.lines(told, width, state=False)
+
+
+def state(head: Head, width: int, most: int, *, ascii: bool = False) -> Text:
+    """At most `most` lines beside the first: what is urgent, how the run does, what people say of
+    it, and the machine that it is on."""
+    news, view = head.news, head.view
+    lines = list(head.urgent())
     if news.looked_through < 1:
         share = f"{news.looked_through:.0%}"
         lines.append(f"The curves are of places all over a long log; {share} is looked through.")
-    lines += course.lines(told, width, state=False)
+    lines += head.course_lines(width)
     if said := news.notes.head():
         lines.append(said)
     if view.started is not None and news.status not in ENDED:
         lines.append(setting(view.started))
-    out = _headline(news, told, ascii=ascii)
+    out = _headline(news, head.course, ascii=ascii)
     for line in lines[:most]:
         out.append("\n").append(visible(line, one_line=True))
     return out
 
 
-def brief(news: News, told: Course, doing: str, width: int) -> Text:
-    """Two lines, for a pane of a few: where it is; and what isn't as it should be, else how it
-    does."""
-    said = doing or (news.text if news.status not in _PLAIN else "")
-    if not said and news.alarms:
-        said = f"{in_brief(news.alarms)}  {news.alarms[0].text}"
-    if not said:
-        said = "".join(course.lines(told, width, state=False)[:1])
-    return _headline(news, told).append("\n").append(visible(said, one_line=True))
+def brief(head: Head, width: int) -> Text:
+    """Two lines, for a pane of a few: where it is; and what is urgent, else how it does."""
+    said = [*head.urgent(), *head.course_lines(width)]
+    first = visible(said[0], one_line=True) if said else ""
+    return _headline(head.news, head.course).append("\n").append(first)
 
 
 def _headline(news: News, told: Course, *, ascii: bool | None = None) -> Text:

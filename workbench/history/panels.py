@@ -124,16 +124,16 @@ def chart(
     *,
     window: tuple[float, float] | None = None,
     others: Sequence[tuple[str, History]] = (),
-    finer: Mapping[tuple[str, str], Line] | None = None,
+    part: History | None = None,
     thresholds: Sequence[Threshold] = (),
 ) -> Chart:
     """A panel of a run over an axis.
 
     `window` is the part of the axis that is in view. `others` are runs that are laid over it, by
-    name. `finer` are lines, by group and figure, that are exact where those of the history are
-    drawn together. `thresholds` are limits.
+    name. `part` is the window alone, exact (`history.window`), where the history has several points
+    to a bucket. `thresholds` are limits.
     """
-    own = list(_series(history, panel, x, window, finer or {}))
+    own = list(_series(history, panel, x, window, part))
     if others:
         own = _overlaid(own, history, panel, x, window, others)
     start = _start(history, x)
@@ -171,7 +171,7 @@ def _overlaid(
     loss, that of the validation."""
     found: list[Series] = []
     runs = [("this run", own)]
-    runs += [(name, list(_series(other, panel, x, window, {}))) for name, other in others]
+    runs += [(name, list(_series(other, panel, x, window, None))) for name, other in others]
     for letter, colour, (name, lines) in zip("abcdefgh", cycle(COLOURS), runs, strict=False):
         for place, line in enumerate(lines):
             if place and line.style != "marks":
@@ -186,14 +186,19 @@ def _series(
     panel: Panel,
     x: Axis,
     window: tuple[float, float] | None,
-    finer: Mapping[tuple[str, str], Line],
+    part: History | None,
 ) -> Iterator[Series]:
     start = _start(history, x)
     left, right = (None, None) if window is None else (window[0] + start, window[1] + start)
     for figure, colour in zip(_figures(panel, _known(history)), cycle(COLOURS), strict=False):
-        line = finer.get((figure.group, figure.figure))
-        if line is None:
-            line = history.line(figure.group, figure.figure, x, left, right)
+        source = history
+        if (
+            part is not None
+            and figure.group != "validation"
+            and figure.figure in part.figures(figure.group)
+        ):
+            source = part
+        line = source.line(figure.group, figure.figure, x, left, right)
         spacing = None
         if figure.group == "training":
             spacing = _spacing(history, x)
