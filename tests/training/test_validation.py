@@ -145,7 +145,7 @@ def test_an_answer_is_that_of_the_model_as_it_is_then(tmp_path: Path, base: Path
     assert first.prompt == last.prompt == asked.instruction
     causal = causal_model(loop.model).eval()
     with plain_attention(causal):
-        (text,) = answer(
+        (said,) = answer(
             causal,
             ChatTemplate.load(base),
             [asked],
@@ -153,9 +153,10 @@ def test_an_answer_is_that_of_the_model_as_it_is_then(tmp_path: Path, base: Path
             batch_size=1,
             on_rows=lambda done: None,
         )
-    assert last.answer == text != first.answer
+    assert last.answer == said.text != first.answer
+    assert (last.stopped, last.tokens) == (said.stopped, said.tokens)
     # A token is a byte, and some bytes alone are no character.
-    assert 0 < len(text) <= 9
+    assert 0 < len(said.text) <= said.tokens <= 9
 
 
 Make = Callable[..., Path]
