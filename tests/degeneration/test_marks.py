@@ -85,7 +85,7 @@ def test_answers_that_open_alike_are_seen_beside_each_other() -> None:
         "It was raining on that day, and so we all stayed at home.",
     ]
     found = beside([*same, *other])
-    assert [letters(one) for one in found] == ["T"] * 4 + ["·"] * 2
+    assert [letters(one) for one in found] == ["t"] * 4 + ["·"] * 2
     assert found[0][0].reason == "4 of 6 answers open with “as a matter of”"
     assert not any(beside(same[:2] + other)), "two of four may be chance"
     assert not any(beside(same, references=same)), "the data itself opens so"
@@ -97,7 +97,7 @@ def test_every_rule_has_a_letter_of_its_own_and_a_source() -> None:
     assert len({rule.letter for rule in RULES.values()}) == len(RULES)
     for rule in RULES.values():
         assert rule.what and rule.limit and rule.source
-    assert [rule.name for rule in RULES.values() if rule.note] == ["cut", "refusal"]
+    assert [rule.name for rule in RULES.values() if rule.note] == ["opening", "cut", "refusal"]
     assert letters([Mark("loop", "x"), Mark("cut", "x")]) == "Lc"
 
 

@@ -203,6 +203,17 @@ def test_the_first_questions_of_the_validation_are_asked_each_time_and_no_plain_
     ]
 
 
+def test_own_prompts_are_asked_before_the_rows(make_run: Make) -> None:
+    own = ["Say hello, please", "Who\nare you?"]
+    told = go(make_run(samples=1, sample_prompts=own))
+    assert [(a.step, a.row, a.prompt) for a in told if not a.row] == [
+        (step, 0, prompt) for step in (0, 1, 2) for prompt in own
+    ]
+    assert [bool(a.row) for a in told] == [False, False, True] * 3
+    assert all(a.tokens is not None and a.tokens <= 4 for a in told)
+    assert {a.stopped for a in told} <= {True, False}
+
+
 def test_what_is_longer_than_a_row_may_be_is_not_asked(
     workspace: Workspace, write_rows: Callable[..., Path], base: Path
 ) -> None:

@@ -2,7 +2,8 @@
 
 A mark has the figure that it rests on; `RULES` has each limit with its source. Those that are
 `ours` were chosen so that they stay silent on real responses: `docs/monitor.md` has how often they
-don't. A note (`cut`, `refusal`) is no degeneration: it may be just what is wanted.
+don't. A note (`opening`, `cut`, `refusal`) is no degeneration: it may be
+just what is wanted.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ RULES: dict[str, Rule] = {
             "Z",
             "compresses too well",
             f"{COMPRESSION:g} times, of the best {measures.WINDOW} bytes",
-            "measure: Radford et al. 2022 (Whisper), limit 2.4; ours: 1 % of GSM8K is above that",
+            "measure: Radford et al. 2022 (Whisper), limit 2.4; ours: 1.1 % of GSM8K is above that",
         ),
         Rule(
             "few-words",
@@ -139,7 +140,7 @@ RULES: dict[str, Rule] = {
         ),
         Rule(
             "opening",
-            "T",
+            "t",
             "opens as other answers do",
             f"4 or 8 words in {OPENING_OUTPUTS} answers and {OPENING_SHARE:.0%} of them, unless "
             "their references do so, too",
@@ -183,11 +184,11 @@ def marks(
     """
     found = [*_of_text(text, prompt, stopped)]
     if stopped is False:
-        after = f" after {tokens:,} tokens" if tokens else ""
-        found.append(Mark("cut", f"it was still going on at the longest length{after}", tokens))
+        length = f"at {tokens:,} tokens" if tokens else "at the longest length"
+        found.append(Mark("cut", f"still going on {length}", tokens))
     if refused := refusals.refusal(text):
         start, end, kind = refused
-        found.append(Mark("refusal", f"it {kind}: “{_quoted(text[start:end])}”"))
+        found.append(Mark("refusal", f"{kind}: “{_quoted(text[start:end])}”"))
     return tuple(found)
 
 
@@ -221,11 +222,11 @@ def degenerate(found: Sequence[Mark]) -> bool:
 
 def _of_text(text: str, prompt: str, stopped: bool | None) -> Iterator[Mark]:
     if is_empty(text):
-        yield Mark("empty", f"it says “{_quoted(text)}”" if text.strip() else "it says nothing")
+        yield Mark("empty", f"only “{_quoted(text)}”" if text.strip() else "nothing at all")
         return
     yield from _repeating(text)
     if prompt and (echo := echoes.echo(prompt, text)):
-        yield Mark("echo", f"it repeats {echo[2]:.0%} of the prompt's words", echo[2])
+        yield Mark("echo", f"{echo[2]:.0%} of the prompt's words", echo[2])
     yield from _leaked(text, prompt)
     # The bytes of a last character may have been cut with the rest.
     whole = text if stopped else text.rstrip("\ufffd")
@@ -242,13 +243,12 @@ def _repeating(text: str) -> Iterator[Mark]:
         yield Mark("loop", f"“{_quoted(loop.phrase)}” {times} times to the end", loop.times)
     words = measures.words(text)
     if len(words) >= FEWEST_WORDS and (rep := measures.rep(words, 4)) > REP_4:
-        yield Mark("repeated", f"rep-4 {rep:.2f}: so many runs of four words come again", rep)
+        yield Mark("repeated", f"rep-4 {rep:.2f}", rep)
     if worst := repetition.worst(text, GOPHER):
-        limit = f"Gopher's limit is {worst.limit:.0%}"
         rule = visible(worst.rule, one_line=True)
-        yield Mark("gopher", f"{worst.share:.0%} of its {rule}; {limit}", worst.share)
+        yield Mark("gopher", f"{worst.share:.0%} of its {rule}", worst.share)
     if (ratio := measures.compression(text)) > COMPRESSION:
-        yield Mark("compressible", f"compresses {ratio:.1f} times (zlib)", ratio)
+        yield Mark("compressible", f"{ratio:.1f} times by zlib", ratio)
     if len(words) >= FEWEST_WORDS:
         yield from _few_words(words)
 
@@ -258,7 +258,7 @@ def _few_words(words: list[str]) -> Iterator[Mark]:
     windows = [words[start : start + DISTINCT_WINDOW] for start in starts]
     one, two = (min(measures.distinct(window, n) for window in windows) for n in (1, 2))
     if one < DISTINCT_1 or two < DISTINCT_2:
-        reason = f"distinct-1 {one:.2f}, distinct-2 {two:.2f} in {DISTINCT_WINDOW} words"
+        reason = f"distinct-1 {one:.2f}, distinct-2 {two:.2f}"
         yield Mark("few-words", reason, one)
 
 
