@@ -72,6 +72,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "patience": 3,
         "samples": 1,
         "sample_tokens": 20,
+        "sample_prompts": ["Say hello, please", "Who are you?"],
         "generate_rows": 8,
         "max_new_tokens": 64,
         "batch_size": 2,

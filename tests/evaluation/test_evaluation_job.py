@@ -15,7 +15,7 @@ from workbench.data import versions
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
 from workbench.evaluation import metrics
-from workbench.evaluation.generate import answer
+from workbench.evaluation.generate import Answer, answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.scoring import system_scores
 from workbench.training import encoding
@@ -159,9 +159,10 @@ def test_the_bases_own_generation_settings_change_no_answer(
     template, examples, _ = held_out(trained_run)
 
     def answers() -> list[str]:
-        return answer(
+        said = answer(
             plain, template, examples, max_new_tokens=8, batch_size=4, on_rows=lambda n: None
         )
+        return [one.text for one in said]
 
     greedy = answers()
     kept = plain.generation_config
@@ -193,8 +194,16 @@ def test_an_answer_ends_at_the_end_marker_and_keeps_its_place(
         batch_size=2,
         on_rows=done.append,
     )
-    assert answers == [ANSWER] * 5
+    assert answers == [Answer(ANSWER, len(ANSWER), stopped=True)] * 5, "a token is a byte"
     assert done == [2, 4, 5]
+
+
+def test_an_answer_that_is_cut_says_so(trained_run: Trained, plain: PreTrainedModel) -> None:
+    template, examples, _ = held_out(trained_run)
+    (said,) = answer(
+        plain, template, examples[:1], max_new_tokens=1, batch_size=1, on_rows=lambda n: None
+    )
+    assert (said.tokens, said.stopped) == (1, False)
 
 
 def test_answers_in_a_batch_are_those_that_each_prompt_gets_alone(
@@ -204,9 +213,10 @@ def test_answers_in_a_batch_are_those_that_each_prompt_gets_alone(
     asked = [Example((Message("user", "x" * n),)) for n in (40, 1, 17, 3)]
 
     def answers(rows: list[Example], size: int) -> list[str]:
-        return answer(
+        said = answer(
             plain, template, rows, max_new_tokens=8, batch_size=size, on_rows=lambda n: None
         )
+        return [one.text for one in said]
 
     together = answers(asked, 4)
     assert together == [text for row in asked for text in answers([row], 1)]

@@ -13,6 +13,7 @@ ONE_OF_EACH: list[events.Event] = [
     events.Step(4, 0.5, 1.25, 1e-4, 0.75, 512, 128, 0.5, memory=1 << 40),
     events.Evaluated(4, 2.5, 10, 99, 12.18, {"chat": {"loss": None, "rows": 1}}),
     events.Answered(4, 7, "Is 1\na number?", "ok\x1b[2J"),
+    events.Answered(4, 0, "Is 1 a number?", "ok", stopped=True, tokens=2),
     events.Skipped(4, "gradient", [{"row": 7, "loss": None, "tokens": 9}]),
     events.Spiked(4, 9.5, 2.5, [{"row": 7, "loss": 9.5, "tokens": 9}]),
     events.Rehearsed(4, 512, 1 << 30, 0.5, 4),

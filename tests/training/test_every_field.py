@@ -95,6 +95,7 @@ ELSEWHERE = {
     "training.compile": "below",
     "evaluation.patience": "tests/training/test_best.py",
     "evaluation.samples": "below",
+    "evaluation.sample_prompts": "tests/training/test_validation.py",
     "evaluation.against": "tests/training/test_gate.py",
     "evaluation.generate_rows": "tests/training/test_results.py",
     "evaluation.max_new_tokens": "tests/evaluation/test_evaluation_job.py",

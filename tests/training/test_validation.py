@@ -145,7 +145,7 @@ def test_an_answer_is_that_of_the_model_as_it_is_then(tmp_path: Path, base: Path
     assert first.prompt == last.prompt == asked.instruction
     causal = causal_model(loop.model).eval()
     with plain_attention(causal):
-        (text,) = answer(
+        (said,) = answer(
             causal,
             ChatTemplate.load(base),
             [asked],
@@ -153,9 +153,10 @@ def test_an_answer_is_that_of_the_model_as_it_is_then(tmp_path: Path, base: Path
             batch_size=1,
             on_rows=lambda done: None,
         )
-    assert last.answer == text != first.answer
+    assert last.answer == said.text != first.answer
+    assert (last.stopped, last.tokens) == (said.stopped, said.tokens)
     # A token is a byte, and some bytes alone are no character.
-    assert 0 < len(text) <= 9
+    assert 0 < len(said.text) <= said.tokens <= 9
 
 
 Make = Callable[..., Path]
@@ -200,6 +201,17 @@ def test_the_first_questions_of_the_validation_are_asked_each_time_and_no_plain_
     assert [(a.step, a.row, a.prompt) for a in told] == [
         (step, n, prompt) for step in (0, 1, 2) for n, prompt in asking
     ]
+
+
+def test_own_prompts_are_asked_before_the_rows(make_run: Make) -> None:
+    own = ["Say hello, please", "Who\nare you?"]
+    told = go(make_run(samples=1, sample_prompts=own))
+    assert [(a.step, a.row, a.prompt) for a in told if not a.row] == [
+        (step, 0, prompt) for step in (0, 1, 2) for prompt in own
+    ]
+    assert [bool(a.row) for a in told] == [False, False, True] * 3
+    assert all(a.tokens is not None and a.tokens <= 4 for a in told)
+    assert {a.stopped for a in told} <= {True, False}
 
 
 def test_what_is_longer_than_a_row_may_be_is_not_asked(

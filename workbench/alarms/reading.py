@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from heapq import merge
@@ -12,11 +11,9 @@ from typing import Any
 
 from workbench.alarms.engine import Alarms
 from workbench.alarms.standing import standing
-from workbench.jobs.events import Alarm, Record, decode
-from workbench.jobs.log import read_all
+from workbench.jobs.events import Alarm, Record
+from workbench.jobs.log import marked, read_all
 from workbench.jobs.state import ENDED, HOST_LOG, look
-
-_MARK = f'"type":"{Alarm.type}"'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +96,9 @@ def episodes(changes: Iterable[tuple[float, Alarm]]) -> list[Episode]:
 
 def noted(log: Path) -> Iterator[tuple[float, Alarm]]:
     """What a supervisor noted, with the time of each; its log may be gigabytes of samples."""
-    try:
-        with log.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            place = m.find(_MARK)
-            while place != -1:
-                end = m.find(b"\n", place)
-                if end == -1:
-                    return  # a line that is being written
-                record = decode(m[m.rfind(b"\n", 0, place) + 1 : end])
-                if record is not None and isinstance(record.event, Alarm):
-                    yield record.time, record.event
-                place = m.find(_MARK, end)
-    except (FileNotFoundError, ValueError):
-        return  # none, or an empty one
+    for record in marked(log, (Alarm,))[0]:
+        if isinstance(record.event, Alarm):
+            yield record.time, record.event
 
 
 def by_log(folder: Path, log: str) -> Iterator[tuple[float, Alarm]]:

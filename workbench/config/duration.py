@@ -290,7 +290,7 @@ def _validating(
 def _answering(config: RunConfig, known: Circumstances, facts: BaseFacts) -> Span:
     """The answers of one validation: every token reads all weights once."""
     evaluation, machine = config.evaluation, known.machine
-    if not evaluation.samples:
+    if not evaluation.asked:
         return Span(0, 0)
     dtype = base_dtype(config, machine.device)
     held = weight_bytes(config, facts, dtype, known.new_ids)
@@ -298,7 +298,7 @@ def _answering(config: RunConfig, known: Circumstances, facts: BaseFacts) -> Spa
     low, high = _READING[machine.device.gpu]
     if read:
         low, high = OTHER[0] * min(read), OTHER[1] * max(read)
-    tokens = evaluation.sample_tokens * math.ceil(evaluation.samples / evaluation.batch_size)
+    tokens = evaluation.sample_tokens * math.ceil(evaluation.asked / evaluation.batch_size)
     a_token = Span(held / high, held / low)
     if machine.device.gpu and not read:
         a_token += Span(facts.layers * _A_TOKEN[0], facts.layers * _A_TOKEN[1])

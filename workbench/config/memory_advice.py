@@ -41,11 +41,12 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
     evaluation = config.evaluation
     if doing == "evaluating" and evaluation.batch_size > 1:
         yield f"evaluation.batch_size={evaluation.batch_size // 2}"
-    if doing == "answering" and evaluation.samples:
-        at_once = min(evaluation.batch_size, evaluation.samples)
+    if doing == "answering" and evaluation.asked:
+        at_once = min(evaluation.batch_size, evaluation.asked)
         if at_once > 1:
             yield f"evaluation.batch_size={at_once // 2}"
-        yield "evaluation.samples=0 (no rows are answered while it trains)"
+        own = " and no evaluation.sample_prompts" if evaluation.sample_prompts else ""
+        yield f"evaluation.samples=0{own} (no rows are answered while it trains)"
 
 
 def _weights(config: RunConfig) -> Iterator[str]:

@@ -56,6 +56,15 @@ def listed(value: Any) -> Any:
     return value
 
 
+def one_or_more(value: Any) -> Any:
+    """A text, commas and all, is a list of one; nothing at all is an empty one."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    return value
+
+
 def weighted(value: Any) -> Any:
     """`a=0.7, b=0.3`, with braces and colons as YAML has them or without, is a mapping of two;
     nothing at all is an empty one.
@@ -122,6 +131,9 @@ class _OrText:
 
 Listed = Annotated[list[_T], BeforeValidator(listed), _OrText()]
 """A list that may be given as one text with commas, too."""
+
+Texts = Annotated[list[str], BeforeValidator(one_or_more), _OrText()]
+"""A list of texts that may be given as a single one."""
 
 _PART = r"\s*[^,=:]*[^,=:\s]\s*[=:]\s*\+?[0-9.][0-9._]*([eE][+-]?[0-9]+)?\s*"
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from workbench.config.section import MOST, Listed, Section, field
+from pydantic import field_validator
+
+from workbench.config.section import MOST, Listed, Section, Texts, field
 
 
 class Evaluation(Section):
@@ -42,6 +44,12 @@ class Evaluation(Section):
         le=1 << 16,
         source="ours: two or three sentences show what it is like",
     )
+    sample_prompts: Texts = field(
+        [],
+        "Prompts of your own that are answered with those rows, each a turn of the user.",
+        source="ours: validation rows are what you train for; these may be what you fear to lose",
+        schema={"uniqueItems": True, "items": {"pattern": r"\S"}},
+    )
     generate_rows: int = field(
         32,
         "Validation rows answered by base and adapter after training.",
@@ -72,6 +80,18 @@ class Evaluation(Section):
         "training rows hold theirs doesn't start.",
         source="ours: only you know them",
     )
+
+    @field_validator("sample_prompts")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value) or not all(prompt.strip() for prompt in value):
+            raise ValueError("write each prompt once, and none that is empty")
+        return value
+
+    @property
+    def asked(self) -> int:
+        """Prompts that are answered at each validation."""
+        return self.samples + len(self.sample_prompts)
 
 
 class Checkpoints(Section):

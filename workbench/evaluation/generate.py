@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,17 @@ from transformers import GenerationConfig, PreTrainedModel
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.training.loss import OnRows
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model said to a prompt."""
+
+    text: str
+    tokens: int
+    """Without that of its end."""
+    stopped: bool
+    """It ended by itself, not at the longest length."""
 
 
 def greedy(template: ChatTemplate, max_new_tokens: int) -> dict[str, Any]:
@@ -33,7 +45,7 @@ def answer(
     max_new_tokens: int,
     batch_size: int,
     on_rows: OnRows,
-) -> list[str]:
+) -> list[Answer]:
     """Greedy answers to each example's prompt, in the order of `examples`.
 
     Prompts of like lengths go together, padded on the left so that the answers begin at
@@ -44,15 +56,15 @@ def answer(
     prompts = [template.prompt_of(example) for example in examples]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     settings = GenerationConfig(**greedy(template, max_new_tokens))
-    answers = [""] * len(prompts)
+    answers: dict[int, Answer] = {}
     with _without_own_settings(model):
         for start in range(0, len(order), batch_size):
             picked = order[start : start + batch_size]
             generated = _generate(model, [prompts[i] for i in picked], settings)
             for place, ids in zip(picked, generated, strict=True):
-                answers[place] = template.decode(_until_stop(ids, template.stop_ids))
+                answers[place] = _answer(ids, template)
             on_rows(start + len(picked))
-    return answers
+    return [answers[place] for place in range(len(prompts))]
 
 
 @contextmanager
@@ -86,6 +98,7 @@ def _generate(
     return tokens
 
 
-def _until_stop(ids: list[int], stops: frozenset[int] | set[int]) -> list[int]:
+def _answer(ids: list[int], template: ChatTemplate) -> Answer:
+    stops = template.stop_ids
     end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-    return ids[:end]
+    return Answer(template.decode(ids[:end]), end, stopped=end < len(ids))

@@ -89,7 +89,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
                 replace(layout, size=1) if apart else layout,
                 _on_rows(tell, f"loss of the {system}", len(rows)),
             )
-            answers[system] = answer(
+            said = answer(
                 causal_model(network),
                 template,
                 list(asked.values()),
@@ -97,6 +97,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
                 batch_size=config.evaluation.batch_size,
                 on_rows=_on_rows(tell, f"answers of the {system}", len(asked)),
             )
+            answers[system] = [one.text for one in said]
 
     for system in systems_of(made):
         measure(system)

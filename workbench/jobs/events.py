@@ -87,15 +87,20 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the model being trained says to a validation row: the same rows each time."""
+    """What the model being trained says, by greedy decoding: to the same prompts each time."""
 
     type: ClassVar[str] = "answered"
     step: int
     row: int
-    """Its line in the version's data.jsonl, counted from 1."""
+    """The line in the version's data.jsonl, counted from 1; 0 for a prompt of the config's own."""
     prompt: str
     """The last turn before the answer."""
     answer: str
+    stopped: bool | None = None
+    """Whether it ended by itself, not at `evaluation.sample_tokens`; None in logs of earlier
+    releases."""
+    tokens: int | None = None
+    """Of the answer, without that of its end; None in logs of earlier releases."""
 
 
 @dataclass(frozen=True, slots=True)

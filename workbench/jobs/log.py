@@ -7,7 +7,9 @@ O_APPEND; a reader stops at the last newline, so a torn tail is never parsed.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -187,6 +189,32 @@ def before(path: Path, offset: int, size: int) -> list[Record]:
     except OSError:
         return []
     return [record for line in content.splitlines() if (record := _decode(line)) is not None]
+
+
+def marked(path: Path, kinds: Collection[type[Event]], start: int = 0) -> tuple[list[Record], int]:
+    """The events of some kinds that a log has from byte `start` on, in order, and the byte after
+    its last whole line, from which to go on.
+
+    The others are not decoded: 400 MB of steps are passed over in a second. A log that is shorter
+    than `start` was replaced, and is read from its beginning.
+    """
+    # No text holds this: the quotes of a text are escaped in JSON.
+    mark = re.compile(rb'"type":"(?:%s)"' % b"|".join(kind.type.encode() for kind in kinds))
+    found: list[Record] = []
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            whole = m.rfind(b"\n") + 1
+            start = start if start <= whole else 0
+            with memoryview(m) as content:
+                places = [place.start() for place in mark.finditer(content, start, whole)]
+            for place in places:
+                line = m[m.rfind(b"\n", 0, place) + 1 : m.find(b"\n", place)]
+                record = _decode(line)
+                if record is not None and type(record.event) in kinds:
+                    found.append(record)
+            return found, whole
+    except (FileNotFoundError, ValueError):
+        return [], 0  # none, or an empty one
 
 
 def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = ()) -> list[Record]:

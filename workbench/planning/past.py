@@ -95,7 +95,7 @@ def _reading(
     if not seconds or seconds <= 0:
         return None
     evaluation = config.evaluation
-    batches = -(-evaluation.samples // evaluation.batch_size)
+    batches = -(-evaluation.asked // evaluation.batch_size)
     held = weight_bytes(config, facts, base_dtype(config, device))
     return held * batches * evaluation.sample_tokens / seconds
 

@@ -43,7 +43,8 @@ def words(event: Event) -> str:
         case Evaluated(step, loss):
             return f"validation loss {loss:.4f} after step {step}{''.join(_in_detail(event))}"
         case Answered(step, row, prompt, answer):
-            return f"after step {step}, line {row}: {_short(prompt)}\n  answered: {_short(answer)}"
+            asked = f"{prompt_name(row)}: {_short(prompt)}"
+            return f"after step {step}, {asked}\n  answered: {_short(answer)}"
         case Skipped(step, what, rows):
             skipped = f"step {step} was skipped, for its {what} is not a number"
             return f"warning: {skipped}{_named(rows)}"
@@ -55,6 +56,11 @@ def words(event: Event) -> str:
         case Alarm(name, severity, text=text, next_step=next_step):
             return f"{severity} {name}: {visible(text, one_line=True)}\n{visible(next_step)}"
     return ""
+
+
+def prompt_name(row: int) -> str:
+    """What a sample answers: `line 33` of the version's data.jsonl, or `own prompt`."""
+    return f"line {row}" if row else "own prompt"
 
 
 def memory(rehearsed: Rehearsed) -> str:

@@ -18,7 +18,7 @@ from peft import PeftModel
 from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data import versions
-from workbench.data.example import Example
+from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate, MaskError
 from workbench.files import building_folder, read_json_object, sha256_file
 from workbench.jobs import launcher
@@ -171,25 +171,31 @@ def _samples(
     log: LogWriter,
     ranks: Ranks,
 ) -> Samples:
-    """The first validation rows that ask something in no more tokens than a row may have: one
-    that is left out, or cut, would be answered at its full length.
+    """The config's own prompts, and the first validation rows that ask something in no more
+    tokens than a row may have: one that is left out, or cut, would be answered at its full length.
 
     None but for the first rank, which alone answers, and where the model is spread over ranks,
     which can only go through it together.
     """
     version = versions.resolve(Workspace(folder.parent.parent), config.data.dataset)
     wanted = ranks.first and version.splits.get("validation")
-    count = config.evaluation.samples if wanted else 0
-    if count and ready.sharded:
+    evaluation = config.evaluation
+    count, own = (evaluation.samples, evaluation.sample_prompts) if wanted else (0, [])
+    if (count or own) and ready.sharded:
         text = "No rows are answered while it trains (evaluation.samples): job.sharding is fsdp."
         log.write(Notice(text))
-        count = 0
+        count, own = 0, []
     asking = (
         (number, example)
         for number, example in enumerate(versions.read(version), start=1)
         if example.split == "validation" and _asks(example, template, config.data.max_length)
     )
-    return Samples(list(islice(asking, count)), template, config.evaluation)
+    prompts = [(0, Example((Message("user", prompt),))) for prompt in own]
+    short = [one for one in prompts if _asks(one[1], template, config.data.max_length)]
+    if left_out := len(prompts) - len(short):
+        text = f"{left_out} of evaluation.sample_prompts are over data.max_length, and not asked."
+        log.write(Notice(text, "warning"))
+    return Samples([*short, *islice(asking, count)], template, evaluation)
 
 
 def _asks(example: Example, template: ChatTemplate, limit: int) -> bool:

@@ -16,6 +16,8 @@ def unheeded(config: RunConfig, total_steps: int, validation_rows: int) -> Itera
         yield f"evaluation.patience does nothing: {no_rows} empty."
     if not validation_rows and config.checkpoints.result == "best":
         yield f"checkpoints.result: best does nothing, the last step is kept: {no_rows} at last."
+    if not validation_rows and config.evaluation.sample_prompts:
+        yield f"evaluation.sample_prompts are never answered: {no_rows} empty."
     warmup = config.training.warmup_steps
     if warmup is not None and warmup >= total_steps:
         yield (

@@ -57,7 +57,7 @@ def _finite(value: float) -> float | None:
 
 
 class Samples:
-    """Rows that the model being trained answers at each validation, always the same."""
+    """What the model being trained answers at each validation, always the same."""
 
     def __init__(
         self,
@@ -65,7 +65,8 @@ class Samples:
         template: ChatTemplate,
         evaluation: Evaluation,
     ) -> None:
-        """`examples` each with its line in the version's data.jsonl, counted from 1."""
+        """`examples` each with its line in the version's data.jsonl, counted from 1; 0 for a
+        prompt of the config's own."""
         self._examples = examples
         self._template = template
         self._evaluation = evaluation
@@ -76,7 +77,7 @@ class Samples:
             return []
         causal.eval()
         with torch.no_grad(), plain_attention(causal):
-            texts = answer(
+            answers = answer(
                 causal,
                 self._template,
                 [example for _, example in self._examples],
@@ -85,6 +86,6 @@ class Samples:
                 on_rows=lambda done: None,
             )
         return [
-            Answered(step, row, example.prompt[-1].content, text)
-            for (row, example), text in zip(self._examples, texts, strict=True)
+            Answered(step, row, example.prompt[-1].content, said.text, said.stopped, said.tokens)
+            for (row, example), said in zip(self._examples, answers, strict=True)
         ]

@@ -33,7 +33,7 @@ _IDLE: Any = {
         "rehearsal",
         "seed",
     },
-    "evaluation": {"every", "patience", "samples", "sample_tokens", "against"},
+    "evaluation": {"every", "patience", "samples", "sample_tokens", "sample_prompts", "against"},
 }
 """Fields of a config that no forecast depends on: they may change without another one."""
 _memory: OrderedDict[tuple[object, ...], tuple[BaseFacts, Forecast | None]] = OrderedDict()

@@ -19,7 +19,7 @@ from workbench.data.curate.endings import Ending, ending
 from workbench.data.curate.findings import Finding, Span, row_by_row
 from workbench.data.curate.habits import DEVIATIONS, Habits
 from workbench.data.curate.language import Languages
-from workbench.data.curate.responses import Learnt, learnt
+from workbench.data.curate.responses import Learnt, is_empty, learnt, without_unseen
 from workbench.data.curate.words import QUOTED, quoted
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
@@ -42,13 +42,6 @@ _PROPER = 0.9
 _SPANS = 50
 """Places that a finding names."""
 _CODE = re.compile(r"[a-z]{2,3}\Z")
-_NO_ANSWER = re.compile(
-    r"[\s.…_–—-]*\Z|nan\Z|<no\s?(?:in|out)put>\Z|#(?:n/a|ref!|value!|name\?)\Z"
-    r"|[\[(<](?:no (?:response|answer|output)|empty|blank)[\])>]\Z",
-    re.IGNORECASE,
-)
-# White space for a reader, but not for Python.
-_UNSEEN = str.maketrans(dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +114,7 @@ class _Survey:
     def add(self, row: int, example: Example) -> None:
         """Take in a row."""
         for one in learnt(example):
-            if not _is_empty(one):
+            if not is_empty(one.text):
                 self._habits[example.task, one.plain].add(one.text, _ending(one))
                 self._languages.add(row, one.text)
 
@@ -136,7 +129,7 @@ class _Survey:
         nothing = True
         for one in learnt(example):
             nothing = False
-            if _is_empty(one):
+            if is_empty(one.text):
                 yield _empty(row, one)
                 continue
             if not one.plain:
@@ -160,12 +153,8 @@ def _ending(one: Learnt) -> Ending:
     return Ending.OTHER if one.plain else ending(one.text)
 
 
-def _is_empty(one: Learnt) -> bool:
-    return _NO_ANSWER.match(one.text.translate(_UNSEEN)) is not None
-
-
 def _empty(row: int, one: Learnt) -> Finding:
-    said = one.text.translate(_UNSEEN).strip()
+    said = without_unseen(one.text).strip()
     reason = f"The response is “{said}”, which says nothing." if said else "The response is empty."
     return Finding(
         row, "empty-response", reason, spans=(_span(one, 0, len(one.part.text), "empty"),)

@@ -11,6 +11,13 @@ from workbench.data.example import Example
 
 _END_MARK = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>|</s>|<eos>|<end_of_turn>|<EOD>)\Z")
 _MARK_LENGTH = 48
+_NO_ANSWER = re.compile(
+    r"[\s.…_–—-]*\Z|nan\Z|<no\s?(?:in|out)put>\Z|#(?:n/a|ref!|value!|name\?)\Z"
+    r"|[\[(<](?:no (?:response|answer|output)|empty|blank)[\])>]\Z",
+    re.IGNORECASE,
+)
+# White space for a reader, but not for Python.
+_UNSEEN = str.maketrans(dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +53,13 @@ def without_end_marks(text: str) -> str:
     while mark := _END_MARK.search(text, max(0, len(text) - _MARK_LENGTH)):
         text = text[: mark.start()].rstrip()
     return text
+
+
+def without_unseen(text: str) -> str:
+    """The text without characters that have no width."""
+    return text.translate(_UNSEEN)
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text says nothing: white space, dots and dashes, or a word for nothing at all."""
+    return _NO_ANSWER.match(without_unseen(text)) is not None
