@@ -20,6 +20,9 @@ from workbench.history.history import History
 from workbench.history.logs import Logs, whole
 from workbench.history.reading import LARGE
 
+_NEARLY = 0.99
+"""The most that is read before it is told what it came to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -74,7 +77,7 @@ class ExactPass:
             line = self._answers.readline()
             body = json.loads(line) if line.endswith(b"\n") else {}
             if "share" in body:
-                self.share = body["share"]
+                self.share = min(body["share"], _NEARLY)
                 continue
             content = self._answers.read(body.get("bytes", 0))
             self.end()
