@@ -51,7 +51,7 @@ def test_a_gap_stays_a_gap_and_stretches_no_axis() -> None:
         assert picture(Series("a", line), 40, 5) == [
             "━ a 1",
             "     1.5│                               ",
-            "        │⠤⠤⠤⠤⠤⠤⠤⠤               ⠤⠤⠤⠤⠤⠤⠤⠤",
+            "     1.0│⠤⠤⠤⠤⠤⠤⠤⠤               ⠤⠤⠤⠤⠤⠤⠤⠤",
             "     0.5│                               ",
             "    step 0                  5",
         ]

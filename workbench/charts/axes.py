@@ -33,6 +33,8 @@ def y_labels(scale: Scale, unit: Unit, margin: int, symbols: Symbols) -> list[st
     else:
         # Within a part of a decade a logarithmic axis has round values as a linear one.
         ticks = unit.ticks(scale.low, scale.high, most)
+        if len(ticks) < 2:
+            ticks = unit.ticks(scale.low, scale.high, min(scale.height, 2 * most))
         step = step_of(ticks)
         said = {y: unit.tick(y, step) for y in ticks}
     rows = {scale.row(y): symbols.fold(label) for y, label in said.items()}

@@ -297,7 +297,8 @@ def _last(series: Series) -> float:
 
 
 def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
-    """A row of at most `width` cells, with `beside` at its right end, where it has to fit."""
+    """A row of at most `width` cells, with `beside` near its right end, where it has to fit: what
+    stands right of the chart may have no margin."""
     row: Row = []
     left = width
     for piece in pieces:
@@ -307,7 +308,7 @@ def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = ""
         if text != piece.text or left <= 0:
             break
     if beside:
-        row.append(Piece(" " * (left - width_of(beside)) + beside, "", "dim"))
+        row.append(Piece(" " * (left - width_of(beside) - 1) + beside, "", "dim"))
     return row
 
 
