@@ -28,7 +28,7 @@ PAUSED = (
 
 
 _STOP = "Stop {run} after this step, with a checkpoint?\n{stake} R goes on from there."
-_STOP_NOW = "End {run} at once, without a new checkpoint?\n{stake} R goes on from a checkpoint."
+_STOP_NOW = "End {run} at once, without a new checkpoint?\n{stake} R goes on {place}."
 _RESTART = (
     "Restart {run}? It ends after this step, and goes on from there in a new process.\n{stake} "
     "Its supervisor does it: closing this terminal changes nothing."
@@ -148,7 +148,8 @@ class RunScreen(CommandScreen, NotingScreen):
     def _ask(self, name: str, question: str, said: str, standing: Standing, run: Path) -> None:
         """Ask with what is kept and what is lost."""
         stake = standing.at_stake(at_once=name.endswith("_now"))
-        text = question.format(run=run.name, stake=stake)
+        place = "from its beginning" if standing.checkpoint is None else "from there"
+        text = question.format(run=run.name, stake=stake, place=place)
 
         def agreed(yes: bool | None) -> None:
             if yes:
