@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from screens.monitor_charts import Charts
-from screens.run_keys import RunScreen
+from screens.curves import CurvesScreen
 from screens.widgets.pick import Choice, Pick
 from workbench.history import panels
 from workbench.history.history import History
@@ -24,7 +23,7 @@ _PANNED = 0.25
 """Of what is in view."""
 
 
-class ChartScreen(RunScreen):
+class ChartScreen(CurvesScreen):
     """A run's charts with their keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,28 +52,6 @@ class ChartScreen(RunScreen):
         Binding("b", "mark(-1)", "Mark before", show=False, id="chart.mark_back"),
         Binding("o", "overlay", "Lay over", show=False, id="chart.overlay"),
     ]
-
-    history: History
-    """The curves of the run in view."""
-    axis: Axis = "step"
-    """What x is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.others: dict[str, History] = {}
-        """The runs that are laid over this one, by their ids."""
-
-    @property
-    def charts(self) -> Charts:
-        return self.query_one(Charts)
-
-    def redraw_soon(self) -> None:
-        """Draw the charts with the next look at the logs."""
-        raise NotImplementedError
-
-    def follow_others(self) -> None:
-        """Read the runs in `others`, and no longer those that are not there."""
-        raise NotImplementedError
 
     def action_beside(self, by: int) -> None:
         """Show another figure beside the large one."""

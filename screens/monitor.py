@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,20 +18,17 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from screens import examples
+from screens import examples, samples
 from screens.chart_keys import ChartScreen
-from screens.monitor_charts import Charts, Window
+from screens.curves import LOOK_EVERY, fed
+from screens.monitor_charts import Charts
 from screens.run_text import log_lines, machine, machine_line
 from screens.state_text import Head, brief, state
-from workbench.charts.series import Chart
 from workbench.charts.symbols import SETS
 from workbench.errors import WorkbenchError
 from workbench.history import panels
-from workbench.history import window as part
-from workbench.history.history import History
-from workbench.history.window import Window as Part
 from workbench.jobs.events import CheckpointSaved, Event, Progress, Record, Sampled
-from workbench.jobs.state import ENDED, GOING_ON, HOST_LOG
+from workbench.jobs.state import ENDED, GOING_ON
 from workbench.text import visible
 from workbench.tracking import course, runs
 from workbench.tracking.follower import News, RunFollower
@@ -45,10 +43,6 @@ There are no runs yet.
 Press 2 to make a config and start one, or run: workbench train CONFIG
 """
 _LOG_LINES = 2000
-_LOOK_EVERY = 0.25
-"""Seconds between two looks at the logs, and between two redraws."""
-_CLOSER_EVERY = 3.0
-"""Seconds between two readings of the part in view while a run goes on."""
 _FEW = 15
 """Lines of a screen up to which tabs, keys, log and the small charts make way for the loss."""
 
@@ -68,21 +62,6 @@ class Followed(Message):
 
     run: Path
     follower: RunFollower
-
-
-@dataclass
-class PartRead(Message):
-    """The part of the run in view, event by event."""
-
-    wanted: Part
-    history: History
-
-
-@dataclass
-class OtherRead(Message):
-    """What the follower of a run that is laid over has read."""
-
-    news: News
 
 
 class MonitorScreen(ChartScreen):
@@ -117,7 +96,7 @@ class MonitorScreen(ChartScreen):
 
     def on_mount(self) -> None:
         # None without news.
-        self.set_interval(_LOOK_EVERY, self._redraw)
+        self.set_interval(LOOK_EVERY, self._redraw)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.shell.compact or event.size.height <= _FEW, "-compact")
@@ -172,10 +151,10 @@ class MonitorScreen(ChartScreen):
         if self.run is not None:
             await examples.open_hardest(self.app, self.run)
 
-    async def action_samples(self) -> None:
+    def action_samples(self) -> None:
         """What the run answered to its fixed prompts, over time."""
         if self.run is not None:
-            await samples.open_samples(self.app, self.run)
+            samples.open_samples(self.app, self.run)
 
     def _go_to(self, step: int | None) -> None:
         if step is not None:
@@ -199,13 +178,9 @@ class MonitorScreen(ChartScreen):
 
     def _forget(self) -> None:
         """Begin with another run."""
-        self.history = History()
+        self.forget_curves()
         self.saved_step = None
         self.status = ""
-        self._part: tuple[Part, History] | None = None
-        """What is in view of a long run, exact."""
-        self._part_read = 0.0
-        """When it was looked for last, by the monotonic clock."""
         self._follower: RunFollower | None = None
         self._trouble = ""
         self._view = RunView()
@@ -234,62 +209,7 @@ class MonitorScreen(ChartScreen):
                 if news.status in GOING_ON and (space is None or saved):
                     space = room.of(self.workspace, run)
                 if not news.records and not news.samples:
-                    time.sleep(_LOOK_EVERY)
-
-    def follow_others(self) -> None:
-        self._follow_others([self.workspace.runs / name for name in self.others])
-
-    @work(thread=True, exclusive=True, group="others", exit_on_error=False)
-    def _follow_others(self, folders: list[Path]) -> None:
-        worker = get_current_worker()
-        with ExitStack() as stack:
-            followers = [stack.enter_context(closing(RunFollower(run))) for run in folders]
-            while followers and not worker.is_cancelled:
-                came = [follower.read() for follower in followers]
-                for news in came:
-                    self.post_message(OtherRead(news))
-                if not any(news.records or news.samples for news in came):
-                    time.sleep(_LOOK_EVERY)
-
-    @on(Charts.Moved)
-    def _look_closer(self) -> None:
-        """Read the part in view event by event, where the curves have less than that of it."""
-        wanted = self._wanted_part()
-        self._part_read = time.monotonic()
-        if wanted is not None and self.run is not None and not self._covers(wanted):
-            self._read_part(self.run, wanted)
-
-    def _wanted_part(self) -> Part | None:
-        window = self.charts.window
-        if window is None:
-            return None
-        left, right = (panels.step_at(self.history, self.axis, place) for place in window)
-        return part.window(self.history, left, right)
-
-    def _covers(self, wanted: Part) -> bool:
-        return (
-            self._part is not None
-            and self._part[0].left <= wanted.left <= wanted.right <= self._part[0].right
-        )
-
-    @work(thread=True, exclusive=True, group="part", exit_on_error=False)
-    def _read_part(self, run: Path, wanted: Part) -> None:
-        worker = get_current_worker()
-        found = part.read(wanted, run / runs.LOG, run / HOST_LOG, lambda: worker.is_cancelled)
-        if found is not None:
-            self.post_message(PartRead(wanted, found))
-
-    @on(PartRead)
-    def _take_part(self, message: PartRead) -> None:
-        self._part = (message.wanted, message.history)
-        self.redraw_soon()
-
-    @on(OtherRead)
-    def _take_other(self, message: OtherRead) -> None:
-        news = message.news
-        if (history := self.others.get(news.run.name)) is not None:
-            self.others[news.run.name] = _fed(history, news)
-            self._stale |= bool(news.records or news.samples)
+                    time.sleep(LOOK_EVERY)
 
     @on(Followed)
     def _take_follower(self, message: Followed) -> None:
@@ -303,7 +223,7 @@ class MonitorScreen(ChartScreen):
             return
         self._room = message.room
         self._view.feed(news.records)
-        self.history = _fed(self.history, news)
+        self.history = fed(self.history, news)
         if news.samples:
             self._sample = news.samples[-1][1]
         for record in news.records:
@@ -353,11 +273,8 @@ class MonitorScreen(ChartScreen):
         self._stale = False
         compact = self.has_class("-compact")
         self._show_state(self._news, compact=compact)
-        if time.monotonic() - self._part_read > _CLOSER_EVERY:
-            # What is in view of a run that goes on may go on with it.
-            self._look_closer()
-        names = [panel.name for panel in panels.shown(self.history)] or ["loss"]
-        self.charts.show(names, self._chart, bare=compact)
+        limits = partial(panels.limits, sample=self._sample)
+        self.draw_charts(limits, bare=compact)
         if self._sample is not None:
             tell = machine_line if compact else machine
             told = tell(self._sample, ascii=self.shell.ascii, room=self._room)
@@ -365,20 +282,6 @@ class MonitorScreen(ChartScreen):
         box = self.query_one("#log", Static)
         kept = [line for _, line in self._log if self._filter in line.casefold()]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
-
-    def _chart(self, name: str, window: Window, marked: bool) -> Chart:
-        wanted = self._wanted_part()
-        exact = self._part[1] if self._part and wanted and self._covers(wanted) else None
-        chart = panels.chart(
-            self.history,
-            panels.panel(name),
-            self.axis,
-            window=window,
-            others=list(self.others.items()),
-            part=exact,
-            thresholds=panels.limits(name, self._sample),
-        )
-        return chart if marked else replace(chart, marks=())
 
     def _show_state(self, news: News, *, compact: bool) -> None:
         told = course.of(self._view, news.status, news.text, news.plan, news.link)
@@ -391,16 +294,6 @@ class MonitorScreen(ChartScreen):
         else:
             most = max(2, self.size.height // 8)
             box.update(state(head, width, most, ascii=self.shell.ascii))
-
-
-def _fed(history: History, news: News) -> History:
-    """The history with what is new, or the one that takes its place and holds that, too."""
-    if news.history is not None:
-        return news.history
-    history.feed(news.records)
-    history.feed_samples(news.samples)
-    history.feed_supervision(news.supervision)
-    return history
 
 
 def _differ(before: News, after: News) -> bool:
