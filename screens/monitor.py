@@ -43,6 +43,7 @@ There are no runs yet.
 Press 2 to make a config and start one, or run: workbench train CONFIG
 """
 _LOG_LINES = 2000
+_LINES_A_GPU = 5
 _FEW = 15
 """Lines of a screen up to which tabs, keys, log and the small charts make way for the loss."""
 
@@ -276,7 +277,9 @@ class MonitorScreen(ChartScreen):
         limits = partial(panels.limits, sample=self._sample)
         self.draw_charts(limits, bare=compact)
         if self._sample is not None:
-            tell = machine_line if compact else machine
+            # Each GPU has a line of its own as long as that leaves the charts theirs.
+            crowded = len(self._sample.gpus) >= self.size.height // _LINES_A_GPU
+            tell = machine_line if compact or crowded else machine
             told = tell(self._sample, ascii=self.shell.ascii, room=self._room)
             self.query_one("#machine", Static).update(told)
         box = self.query_one("#log", Static)
