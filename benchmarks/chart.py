@@ -82,7 +82,7 @@ def as_text(line: Line, points: Points, width: int, height: int) -> dict[str, Ca
     return {
         "ours": lambda: "\n".join(map(text_of, draw(chart, View(), width, height).rows)),
         "ours, smoothed": lambda: draw(chart, View(smoothing=0.9), width, height),
-        "ours, columns never seen before": lambda: draw(
+        "ours, columns never drawn before": lambda: draw(
             chart_of(Line(*fresh)), View(), width, height
         ),
         "plotext": lambda: with_plotext(points, width, height),

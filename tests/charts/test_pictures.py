@@ -302,3 +302,15 @@ def test_a_part_of_a_decade_has_numbers_on_a_log_axis() -> None:
     line = Line.of((x, 1.1 + x / 100) for x in range(80))
     labels = [row[:8].strip() for row in picture(Series("a", line), 60, 14, view=View(log=True))]
     assert {"1.2", "1.4", "1.6", "1.8"} <= set(labels)
+
+
+def test_the_plot_stays_where_it_is_whatever_the_values_and_the_cursor() -> None:
+    for width in range(50, 90, 3):
+        tops = set()
+        for height in (1.0, 1.234567, 123456.7):
+            for cursor in (None, 3.0):
+                line = Line.of((x, height * x) for x in range(9))
+                chart = Chart("loss", [Series("train", line)], marks=[Mark(3, "alarm")])
+                rows = picture(chart, width, 14, cursor=cursor)
+                tops.add(sum("│" in row for row in rows))
+        assert len(tops) == 1

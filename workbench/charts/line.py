@@ -25,6 +25,8 @@ class _Blocks:
     """Of the finite means."""
     count: array[float] = field(default_factory=_column)
     """Buckets with a finite mean."""
+    read: int = 0
+    """Buckets whose extremes were read one by one so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,16 @@ class Line:
         first, last = -(-begin // _BLOCK), end // _BLOCK
         if last - first < 2:
             return min(self.low[begin:end]), max(self.high[begin:end])
-        self._work_out_extremes()
+        kept = self._kept
+        if len(kept.low) < last:
+            # Blocks take longer than one reading of all, and pay from the second one on.
+            kept.read += end - begin
+            if kept.read <= len(self):
+                return min(self.low[begin:end]), max(self.high[begin:end])
+            self._work_out_extremes()
         head, tail = first * _BLOCK, last * _BLOCK
-        low = self.low[begin:head] + self._kept.low[first:last] + self.low[tail:end]
-        high = self.high[begin:head] + self._kept.high[first:last] + self.high[tail:end]
+        low = self.low[begin:head] + kept.low[first:last] + self.low[tail:end]
+        high = self.high[begin:head] + kept.high[first:last] + self.high[tail:end]
         return min(low), max(high)
 
     def total(self, begin: int, end: int) -> tuple[float, float]:

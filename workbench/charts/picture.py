@@ -17,6 +17,8 @@ from workbench.text import visible
 
 _CELLS_A_MARK = 4
 """Marks closer than this hide the line beneath them."""
+_CELLS_A_VALUE = 14
+"""Of a legend, with its character and what is between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def draw(
     legend = axes.legend_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
     title = _title(chart, view, curves, cursor, cell, symbols)
-    beside = sum(width_of(piece.text) for piece in title) + width_of(legend) + 3 <= width
+    beside = _usual_width(chart, view) + width_of(legend) + 3 <= width
     below = 0 if bare or height < 3 else 1
     marks = 1 if below and chart.marks and height >= 6 else 0
     told = 1 if marks and legend and not beside and height >= 10 else 0
@@ -278,6 +280,15 @@ def _title(
     return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
 
 
+def _usual_width(chart: Chart, view: View) -> int:
+    """Cells of the title, whatever its values are: so the plot stays where it is."""
+    width = width_of(visible(chart.title, one_line=True)) + 8 * view.log
+    width += 17 * (view.smoothing > 0)
+    return width + sum(
+        _CELLS_A_VALUE + width_of(visible(one.name, one_line=True)) for one in chart.series
+    )
+
+
 def _value(chart: Chart, curve: _Curve, cursor: float | None, cell: float) -> str:
     """What a curve reads at the cursor, else its last value."""
     if cursor is None:
@@ -297,8 +308,8 @@ def _last(series: Series) -> float:
 
 
 def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
-    """A row of at most `width` cells, with `beside` near its right end, where it has to fit: what
-    stands right of the chart may have no margin."""
+    """A row of at most `width` cells, with `beside` near its right end if it fits: what stands
+    right of the chart may have no margin."""
     row: Row = []
     left = width
     for piece in pieces:
@@ -307,7 +318,7 @@ def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = ""
         row.append(piece._replace(text=text))
         if text != piece.text or left <= 0:
             break
-    if beside:
+    if beside and width_of(beside) + 3 <= left:
         row.append(Piece(" " * (left - width_of(beside) - 1) + beside, "", "dim"))
     return row
 
