@@ -332,7 +332,7 @@ class HardestScreen(_LearntScreen):
     def _weigh(self, losses: Losses) -> None:
         begin = time.monotonic()
         try:
-            if losses.read():
+            if losses.read() or self._courses is None:
                 self.post_message(Weighed(Courses(losses)))
         except WorkbenchError as error:
             self.post_message(Weighed(None, error))
@@ -352,6 +352,8 @@ class HardestScreen(_LearntScreen):
         self.refresh_rows()
         self._go_to(number)
         self.show_row(self.table.cursor)
+        if not self.table.count and not self._never:
+            self.show_beside(Text("The run hasn't learnt a row yet."))
 
     def _go_to(self, number: int | None) -> None:
         """Have the cursor on the row that it was on; it stays at the top where it was there."""

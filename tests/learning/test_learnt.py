@@ -166,6 +166,9 @@ def test_the_verbs_say_what_isn_t_there(workspace: Workspace, write_rows: Rows, 
     assert [(row["row"], row["prompt"]) for row in json.loads(hardest.stdout)["rows"]] == [
         (7, None)
     ]
+    (run / NAME).write_text("")
+    assert "0 rows" in cli("runs", "hardest").stdout
+    assert "none yet" in cli("runs", "examples", "--step", 1).stderr
     (run / NAME).unlink()
     bare = cli("runs", "hardest")
     assert bare.returncode == 2

@@ -127,10 +127,13 @@ async def test_what_a_run_learns_meanwhile_comes_into_view(
     workspace: Workspace, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("screens.examples._LEAST_PAUSE", 0.0)
-    run = make_run(workspace, version, lines(1)[:10])
+    run = make_run(workspace, version, [])
+    (run / NAME).touch()
     app = WorkbenchApp(workspace, mode="jobs")
     async with app.run_test(size=(80, 24)) as pilot:
         await open_hardest(app, run)
+        await until(pilot, lambda: "hasn't learnt a row yet" in shown(pilot, "#text"))
+        write_lines(run, lines(1)[:10])
         await until(pilot, lambda: "1 epoch  ·  10 rows" in shown(pilot, "#state"))
         await pilot.press("j")
         below = table(pilot)[1][0]
