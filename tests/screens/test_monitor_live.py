@@ -44,9 +44,7 @@ async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None
         await pilot.press("i", "2", "s", "5", "enter")
         await pilot.press("e", "s", "D")
         for asked in ("set interval 25", "evaluate now", "save now", "dump stacks"):
-            await pilot.press("slash", *asked, "enter")
             await until(pilot, lambda asked=asked: f"asked for: {asked}" in shown(pilot, "#log"))
-            await pilot.press("escape")
         assert "The stacks are in small-0001/stacks." in said(pilot)
         await pilot.press("X")
         assert isinstance(app.screen, Confirm)

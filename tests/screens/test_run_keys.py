@@ -100,6 +100,12 @@ def test_without_validation_rows_there_is_nothing_to_measure(live: Live) -> None
     assert "no validation set" in Standing.of(live(*STEPS, rows=0)).why_not("evaluate_now")
 
 
+def test_a_long_validation_does_not_hide_the_steps_before_it(live: Live) -> None:
+    progress = (Progress("validation", n, 1000, "rows") for n in range(1000))
+    standing = Standing.of(live(*STEPS, *progress))
+    assert standing.view.step == 30 and standing.why_not("save_now") == ""
+
+
 def test_a_checkpoint_of_this_step_needs_no_other(live: Live) -> None:
     run = live(*STEPS, CheckpointSaved(30, "step-30", "regular"))
     (run / "checkpoints" / "step-30").mkdir()

@@ -15,6 +15,8 @@ from workbench.tracking.view import RunView, duration
 
 _TAIL = 1 << 15
 """Bytes of a log that are looked at: over a hundred steps, in some 2 ms."""
+_TAILS = (_TAIL, 1 << 20, 1 << 24)
+"""Where no step is in these, more are: a validation of an hour reports its progress meanwhile."""
 _UNIT = "after this step"
 
 
@@ -40,7 +42,7 @@ class Standing:
         view = RunView()
         asked: set[str] = set()
         if state is not None:
-            view.feed(glance(run / state.log, _TAIL))
+            view = _view(run / state.log)
             asked = view.timing.asked | _taken(tail(run / HOST_LOG, _TAIL), state, view)
         return cls(run.name, status, text, state, view, newest_checkpoint(run), frozenset(asked))
 
@@ -138,6 +140,16 @@ class Standing:
             f"Its checkpoint of step {saved:,} is kept, with the adapter of then; the "
             f"{_count(step - saved, 'step')} since{seconds} are lost."
         )
+
+
+def _view(log: Path) -> RunView:
+    """Of the log's beginning, and of its end from a step on if there is one."""
+    for size in _TAILS:
+        view = RunView()
+        view.feed(glance(log, size))
+        if view.recent or not log.exists() or log.stat().st_size <= size:
+            break
+    return view
 
 
 def newest_checkpoint(run: Path) -> int | None:
