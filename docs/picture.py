@@ -1,6 +1,8 @@
 """The documentation's pictures: the app draws itself on what is in a workspace.
 
 .venv/bin/python docs/picture.py WORKSPACE monitor [RUN]
+.venv/bin/python docs/picture.py WORKSPACE sizes FOLDER [RUN]   the Monitor at four sizes, as SVG
+                                                                and as text, into FOLDER
 .venv/bin/python docs/picture.py WORKSPACE datasets DATASET     near-duplicates are looked for
 .venv/bin/python docs/picture.py WORKSPACE config CONFIG
 """
@@ -19,6 +21,8 @@ from screens.widgets.line_chart import LineChart
 from workbench.config.loading import config_path
 from workbench.workspace import Workspace
 
+SIZES = ((80, 8), (80, 24), (160, 45), (250, 70))
+
 
 async def monitor(workspace: Workspace, run: str | None) -> str:
     """The Monitor as SVG."""
@@ -30,6 +34,20 @@ async def monitor(workspace: Workspace, run: str | None) -> str:
         app.screen.apply_filter("step")
         await pilot.pause(1)
         return app.export_screenshot(title="workbench")
+
+
+async def sizes(workspace: Workspace, folder: Path, run: str | None) -> None:
+    """The Monitor as it is at each of SIZES."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for columns, rows in SIZES:
+        app = WorkbenchApp(workspace, mode="monitor", run_id=run)
+        async with app.run_test(size=(columns, rows)) as pilot:
+            await pilot.pause(3)
+            target = folder / f"monitor-{columns}x{rows}"
+            target.with_suffix(".svg").write_text(_alone(app.export_screenshot()), encoding="utf-8")
+            lines = [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
+            target.with_suffix(".txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+            print(target)
 
 
 async def datasets(workspace: Workspace, dataset: str | None) -> str:
@@ -59,16 +77,24 @@ async def config(workspace: Workspace, name: str | None) -> str:
         return app.export_screenshot(title="workbench")
 
 
-def main() -> None:
-    workspace, name, *wanted = sys.argv[1:]
-    draw = {"monitor": monitor, "datasets": datasets, "config": config}[name]
-    svg = asyncio.run(draw(Workspace.find(workspace), wanted[0] if wanted else None))
-    # The picture is to be seen without a network: no fonts from elsewhere.
+def _alone(svg: str) -> str:
+    """The picture without what it would fetch."""
+    # It is to be seen without a network: no fonts from elsewhere.
     svg = re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL)
     # Some viewers drop spaces at the ends of a piece of text otherwise.
-    svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
+def main() -> None:
+    workspace, name, *wanted = sys.argv[1:]
+    if name == "sizes":
+        run = wanted[1] if len(wanted) > 1 else None
+        asyncio.run(sizes(Workspace.find(workspace), Path(wanted[0]), run))
+        return
+    draw = {"monitor": monitor, "datasets": datasets, "config": config}[name]
+    svg = asyncio.run(draw(Workspace.find(workspace), wanted[0] if wanted else None))
     target = Path(__file__).parent / f"{name}.svg"
-    target.write_text(svg, encoding="utf-8")
+    target.write_text(_alone(svg), encoding="utf-8")
     print(target)
 
 

@@ -14,8 +14,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -29,6 +30,9 @@ from workbench import faults, settings
 from workbench.terminal import GIVE_BACK, Title
 from workbench.workspace import Workspace
 
+_T = TypeVar("_T")
+_PATIENCE = 0.7
+"""Seconds that one who leaves waits for the files."""
 _TERMINAL_GONE = 129
 """Exit code after the terminal was lost: 128 and the number of SIGHUP."""
 _RESTORE = (
@@ -168,6 +172,13 @@ class WorkbenchApp(App[None]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(text)
 
+    def on_resize(self, event: events.Resize) -> None:
+        """A sentence instead of a screen that has no room, on top of whatever is open."""
+        from screens.small import TooSmall, is_small
+
+        if is_small(event.size) and not isinstance(self.screen, TooSmall):
+            self.push_screen(TooSmall())
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "go":
             # Digits are text in a line, and a question is answered first.
@@ -207,11 +218,10 @@ class WorkbenchApp(App[None]):
 
     def action_detach(self) -> None:
         """Leave. Runs are processes of their own and go on."""
-        # Here: it brings pydantic, 90 ms that the first frame need not wait for.
-        from workbench.tracking import runs
-
-        going = runs.running(self.workspace)
-        if going:
+        going = _within(_PATIENCE, partial(_running, self.workspace))
+        if going is None:
+            message = "Detached. Its files don't answer, so that what goes on can't be told."
+        elif going:
             message = (
                 f"Detached. Training goes on: {', '.join(going)}. "
                 "`workbench attach` shows it again, `workbench stop` ends it."
@@ -219,6 +229,23 @@ class WorkbenchApp(App[None]):
         else:
             message = "Detached. No training is running."
         self.exit(message=message)
+
+
+def _running(workspace: Workspace) -> list[str]:
+    # Here: it brings pydantic, 90 ms that the first frame need not wait for.
+    from workbench.tracking import runs
+
+    return runs.running(workspace)
+
+
+def _within(seconds: float, look: Callable[[], _T]) -> _T | None:
+    """What `look` returns; None where it takes longer: a file server that is away answers nothing,
+    and not even a signal ends the wait for it."""
+    found: list[_T] = []
+    thread = threading.Thread(target=lambda: found.append(look()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else None
 
 
 def run_app(

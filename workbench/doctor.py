@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from workbench.hardware.gpu import Gpu, devices
 from workbench.hardware.host import HostSampler
 from workbench.hardware.nvml import Nvml
 from workbench.jobs.socket import socket_folder
+from workbench.terminal import DUMB, colours
 from workbench.workspace import Workspace
 
 _PACKAGES = (
@@ -31,6 +33,8 @@ _PACKAGES = (
 )
 _ROOM = 2 << 30
 """Bytes of free disk below which a run of the default model may not fit with its exports."""
+_LONG_ESCAPE = 50
+"""Milliseconds that tmux waits behind an Escape, above which the key feels dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +158,39 @@ def _default_model(workspace: Workspace) -> Finding:
 
 
 def _tmux() -> Finding:
-    if os.environ.get("TMUX"):
-        return Finding("tmux", "ok", "inside one")
-    return Finding("tmux", "note", "outside; runs go on without one all the same")
+    if os.environ.get("STY") and not os.environ.get("TMUX"):
+        return Finding("tmux", "ok", "inside screen")
+    if not os.environ.get("TMUX"):
+        return Finding("tmux", "note", "outside; runs go on without one all the same")
+    wait, clipboard = _of_tmux("escape-time"), _of_tmux("set-clipboard")
+    hints = []
+    if wait.isdigit() and int(wait) > _LONG_ESCAPE:
+        hints.append(f"Escape takes {wait} ms: set -sg escape-time 10")
+    if clipboard and clipboard != "on":
+        hints.append("What is copied here doesn't reach your clipboard: set -g set-clipboard on")
+    text = "inside one" + (f", escape-time {wait} ms, set-clipboard {clipboard}" if wait else "")
+    return Finding("tmux", "note" if hints else "ok", text, "; ".join(hints))
+
+
+def _of_tmux(option: str) -> str:
+    """A server option of the tmux that this runs in; empty where it can't be told."""
+    command = ["tmux", "show-options", "-sv", option]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ended.stdout.strip() if ended.returncode == 0 else ""
 
 
 def _terminal() -> Finding:
     size = shutil.get_terminal_size()
-    text = f"{os.environ.get('TERM', 'unknown')}, {size.columns}x{size.lines}"
+    shown = colours(os.environ)
+    text = f"{os.environ.get('TERM') or 'unknown'}, {size.columns}x{size.lines}, "
+    text += {DUMB: "no cursor to move", "truecolor": "true colour"}.get(shown, f"{shown} colours")
+    if os.environ.get("NO_COLOR"):
+        text += ", of which NO_COLOR wants none"
+    if shown == DUMB:
+        return Finding("terminal", "note", text, "The app can't be shown on it; all verbs work.")
     if size.columns < 80 or size.lines < 24:
         return Finding("terminal", "note", text, "The screens want 80x24 at least.")
     return Finding("terminal", "ok", text)
