@@ -194,6 +194,7 @@ def test_a_file_server_that_is_away_keeps_nobody_from_looking_elsewhere_or_leavi
     app.wait(READY)
     # Opening it hangs until somebody writes, as a file does whose server is away.
     os.mkfifo(run / hanging)
+    os.utime(run / hanging, (0, 0))
     app.press("3")
     eventually(lambda: hangs(app.pid))
     place = len(app.written)
