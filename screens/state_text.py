@@ -11,7 +11,7 @@ from screens.widgets.gauge import bar
 from workbench.alarms.standing import brief as in_brief
 from workbench.jobs.state import ENDED, RESUMABLE
 from workbench.text import visible
-from workbench.tracking import course
+from workbench.tracking import course_words
 from workbench.tracking.course import Course
 from workbench.tracking.follower import News
 from workbench.tracking.view import RunView
@@ -51,7 +51,7 @@ class Head:
         """How the run does."""
         # What `urgent` says is not said again.
         told = replace(self.course, text="") if self.news.status not in _PLAIN else self.course
-        return course.lines(told, width, state=False)
+        return course_words.lines(told, width, state=False)
 
 
 def state(head: Head, width: int, most: int, *, ascii: bool = False) -> Text:

@@ -23,7 +23,7 @@ from workbench.jobs.events import (
     WentOn,
 )
 from workbench.jobs.log import read_all
-from workbench.tracking import course
+from workbench.tracking import course, course_words
 from workbench.tracking.course import Course, Plan
 from workbench.tracking.link import Link, network_file_system
 from workbench.tracking.timing import Timing
@@ -69,7 +69,7 @@ def begun(steps: int = 20, **settings: int) -> Log:
 
 
 def shown(told: Course, width: int = 400) -> str:
-    return "\n".join(course.lines(told, width))
+    return "\n".join(course_words.lines(told, width))
 
 
 def test_the_true_end_lies_within_the_bounds() -> None:
@@ -201,10 +201,10 @@ def test_lines_of_more_steps_are_compared_with_their_like() -> None:
 @pytest.mark.parametrize("width", [40, 80, 160])
 def test_lines_fit_and_begin_with_what_matters(width: int) -> None:
     told = begun(45).course()
-    lines = course.lines(told, width)
+    lines = course_words.lines(told, width)
     assert all(len(line) <= width for line in lines)
     assert lines[0].startswith("RUNNING  step 45/200")
-    assert course.lines(told, width, state=False)[0].startswith("6 min")
+    assert course_words.lines(told, width, state=False)[0].startswith("6 min")
 
 
 def test_how_fresh_it_is() -> None:

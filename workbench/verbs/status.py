@@ -45,10 +45,10 @@ def _status(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _course(folder: Path) -> dict[str, Any]:
-    from workbench.tracking import course
+    from workbench.tracking import course, course_words
 
     told = course.read(folder)
-    return {**told.to_json(), "lines": course.lines(told, width(), state=False)}
+    return {**told.to_json(), "lines": course_words.lines(told, width(), state=False)}
 
 
 def _show(result: dict[str, Any]) -> None:
