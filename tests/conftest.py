@@ -20,6 +20,9 @@ from workbench.workspace import Workspace
 # Before anything imports torch: in models as small as the tests' a second thread only waits
 # for the first, on a busy machine ten times as long as the work takes.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Where this is set each of the many processes compiles anew what it imports of ours.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

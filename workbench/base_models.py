@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 import urllib.parse
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -331,9 +330,12 @@ def _hub_in_reach() -> bool:
 
 def _hub_address() -> tuple[str, int]:
     """Host and port that a download speaks to. Raises ValueError when they can't be told."""
+    # Here and not above: it brings http, email and ssl, which every verb would wait for.
+    from urllib.request import getproxies, proxy_bypass
+
     url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if proxy and not urllib.request.proxy_bypass(url.hostname or ""):
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(url.hostname or ""):
         url = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if not url.hostname:
         raise ValueError("no host")

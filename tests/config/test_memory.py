@@ -14,7 +14,6 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.memory import compare, exact
-from tests import tiny
 from workbench.config.activations import CHUNK, Work
 from workbench.config.base_facts import BaseFacts
 from workbench.config.circumstances import Circumstances, Machine
@@ -387,9 +386,10 @@ def test_modules_that_are_not_there_are_refused(bases: dict[str, Path]) -> None:
         assert said in f"{told.value.message} {told.value.hint}"
 
 
-def test_the_verb_tells_parts_what_fits_and_what_switches_save(cli: Cli, tmp_path: Path) -> None:
-    base = tiny.make_model(tmp_path / "base")
-    (tmp_path / "run.yaml").write_text(f"model: {{base: {base}}}\n")
+def test_the_verb_tells_parts_what_fits_and_what_switches_save(
+    cli: Cli, tmp_path: Path, _tiny_model: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text(f"model: {{base: {_tiny_model}}}\n")
     told = cli("config", "forecast", "run.yaml", "--set", "data.max_length=256", "--json")
     assert told.returncode == 0, told.stderr
     body = json.loads(told.stdout)
@@ -404,17 +404,20 @@ def test_the_verb_tells_parts_what_fits_and_what_switches_save(cli: Cli, tmp_pat
     assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
 
 
-def test_the_longest_row_is_the_verdicts_once_there_is_one(cli: Cli, tmp_path: Path) -> None:
-    base = tiny.make_model(tmp_path / "base")
+def test_the_longest_row_is_the_verdicts_once_there_is_one(
+    cli: Cli, tmp_path: Path, _tiny_model: Path
+) -> None:
     rows = [{"prompt": f"Is {n} a number?", "completion": "yes " * n} for n in range(1, 9)]
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (tmp_path / "run.yaml").write_text(f"model: {{base: {base}}}\ndata: {{dataset: numbers}}\n")
+    (tmp_path / "run.yaml").write_text(
+        f"model: {{base: {_tiny_model}}}\ndata: {{dataset: numbers}}\n"
+    )
     made = cli("data", "import", "rows.jsonl", "--name", "numbers")
     assert made.returncode == 0, made.stderr
     before = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
     assert before["work"]["longest"] == 1024
     assert "workbench data verdict numbers@" in before["rows"]
-    judged = json.loads(cli("data", "verdict", "numbers", "--model", base, "--json").stdout)
+    judged = json.loads(cli("data", "verdict", "numbers", "--model", _tiny_model, "--json").stdout)
     after = json.loads(cli("config", "forecast", "run.yaml", "--json").stdout)
     assert after["work"]["longest"] == judged["lengths"]["train"]["max"] < 1024
     assert after["work"]["trained_tokens"] < after["work"]["tokens"]

@@ -27,21 +27,10 @@ def begin(trip: Journey) -> Path:
     return trip.workspace / "runs" / str(run)
 
 
-def test_a_run_stopped_on_its_way_is_evaluated_exported_and_resumed(trip: Journey) -> None:
-    run = begin(trip)
-    trip.run("stop", run.name)
-    stopped = trip.run("attach", run.name)
-    assert stopped["status"] == "stopped"
-    assert trip.run("eval", run.name)["systems"]["adapter"]["loss"]["n"] == 12
-    exported = trip.run("export", "adapter", run.name, "--to", trip.home / "half-way")
-    assert (Path(exported["path"]) / "adapter_model.safetensors").exists()
-    trip.run("train", "--resume", run.name)
-    eventually(lambda: trip.step(run.name) > stopped["step"])
-    trip.run("stop", "--now", run.name)
-    eventually(lambda: describe(run)[0] == "stopped")
-
-
-def test_a_run_whose_supervisor_was_killed_takes_commands_all_the_same(trip: Journey) -> None:
+def test_a_run_is_stopped_evaluated_exported_resumed_and_goes_on_where_it_was_pre_empted(
+    trip: Journey,
+) -> None:
+    """Its supervisor is killed first: it takes commands all the same."""
     run = begin(trip)
     state = JobState.read(run)
     assert state is not None
@@ -51,11 +40,13 @@ def test_a_run_whose_supervisor_was_killed_takes_commands_all_the_same(trip: Jou
     trip.run("stop", run.name)
     stopped = trip.run("attach", run.name)
     assert stopped["status"] == "stopped" and "with a checkpoint" in stopped["text"]
+    assert trip.run("eval", run.name)["systems"]["adapter"]["loss"]["n"] == 12
+    exported = trip.run("export", "adapter", run.name, "--to", trip.home / "half-way")
+    assert (Path(exported["path"]) / "adapter_model.safetensors").exists()
+    trip.run("train", "--resume", run.name)
+    eventually(lambda: trip.step(run.name) > stopped["step"])
 
-
-def test_a_preempted_run_goes_on_where_it_was(trip: Journey) -> None:
-    """SIGTERM to all of a run's processes, as a node sends that is taken away."""
-    run = begin(trip)
+    # SIGTERM to all of a run's processes, as a node sends that is taken away.
     state = JobState.read(run)
     assert state is not None
     for pid in (state.supervisor_pid, state.pid):

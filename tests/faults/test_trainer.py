@@ -71,8 +71,11 @@ def test_sigkill_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) 
 def test_sigkill_again_and_again(fresh: Fresh, forked: Forked, reference: Course) -> None:
     def trial(chance: Chance) -> None:
         one = Trial(fresh(), forked, chance)
-        while one.hit(after(chance.uniform(0.1, reference.seconds))) != 0:
+        # Longer each time: on a machine that is slower by now none would come to the end.
+        longest = reference.seconds
+        while one.hit(after(chance.uniform(0.1, longest))) != 0:
             chance.note("kills")
+            longest *= 1.2
         assert course(one.run) == reference
 
     play("trainer: SIGKILL again and again until done", trial, few=1, many=40)
@@ -111,9 +114,11 @@ def _nth(run: Path, which: int, pattern: str, pause: float) -> None:
     """Return `pause` seconds after the checkpoint `which` (from 0) has a folder."""
     folder = run / "checkpoints"
     wanted = pattern.replace("*", f"{2 * (which + 1)}")
-    deadline = time.monotonic() + 30
-    # Without a sleep: the writing takes some 20 ms, the removal of an old one less than one.
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
+        # Hardly any: the writing takes some 20 ms, the removal of an old one less than one. None
+        # at all would take the processor from the run.
+        time.sleep(0.0002)
         with contextlib.suppress(FileNotFoundError):
             if any(
                 path.name == wanted or path.name.startswith(f"{wanted}.")

@@ -38,7 +38,9 @@ def rank(folder: Path, number: int) -> int:
     return int((folder / f"rank-{number}.pid").read_text())
 
 
-def test_what_is_asked_before_there_are_ranks_is_kept_for_them(start_job: StartJob) -> None:
+def test_ranks_work_together_each_with_a_log_of_its_own_and_hear_what_was_asked_before(
+    start_job: StartJob,
+) -> None:
     folder = working(start_job("work in ranks", processes=2, wait=True))
     before = state_of(folder)
     command(folder, "set_interval", value=7)
@@ -48,9 +50,18 @@ def test_what_is_asked_before_there_are_ranks_is_kept_for_them(start_job: StartJ
     assert (handled.command, handled.value) == ("set_interval", 7)
     # What was one process is the launcher now, and guarded as before.
     assert state_of(folder).pid == before.pid and before.job_alive()
+
+    assert {rank(folder, 0), rank(folder, 1), state_of(folder).pid} <= set(of_job(folder))
+    command(folder, "dump_stacks")
+    for name in ("rank-0.log", "rank-1.log"):
+        assert "in_ranks" in eventually((folder / "stacks" / name).read_text)
     (folder / "go").touch()
     assert wait(folder) == "finished"
     assert set(_phases(folder)) == {"making ready", "working"}
+    for log in (folder / "events.jsonl", folder / "ranks" / "rank-1.jsonl"):
+        records = list(read_all(log))
+        assert [record.seq for record in records] == list(range(len(records)))
+    assert of_job(folder) == []
 
 
 def test_a_node_that_is_wanted_before_there_are_ranks_gets_it(start_job: StartJob) -> None:
@@ -58,29 +69,6 @@ def test_a_node_that_is_wanted_before_there_are_ranks_gets_it(start_job: StartJo
     os.kill(state_of(folder).supervisor_pid, signal.SIGTERM)
     assert ended(folder).text == "Pre-empted before its first step."
     assert not (folder / "rank-0.pid").exists()
-
-
-def test_ranks_work_together_each_with_a_log_of_its_own(folder: Path) -> None:
-    assert {rank(folder, 0), rank(folder, 1), state_of(folder).pid} <= set(of_job(folder))
-    command(folder, "dump_stacks")
-    for name in ("rank-0.log", "rank-1.log"):
-        assert "in_ranks" in eventually((folder / "stacks" / name).read_text)
-    (folder / "go").touch()
-    assert wait(folder) == "finished"
-    for log in (folder / "events.jsonl", folder / "ranks" / "rank-1.jsonl"):
-        records = list(read_all(log))
-        assert [record.seq for record in records] == list(range(len(records)))
-    assert of_job(folder) == []
-
-
-def test_a_lost_rank_ends_the_job_by_its_name(folder: Path) -> None:
-    lost = rank(folder, 1)
-    os.kill(lost, signal.SIGKILL)
-    eventually(lambda: state_of(folder).ended, 60)
-    state = state_of(folder)
-    assert (state.status, state.cause) == ("failed", "lost_rank")
-    assert f"Rank 1 (process {lost}) was killed by signal 9 (SIGKILL)" in state.text
-    assert of_job(folder) == []
 
 
 def test_a_killed_launcher_leaves_no_rank_behind(folder: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -225,6 +226,21 @@ def test_a_frame_of_just_1_mib_is_taken(running: Running, raw: Callable[[], sock
     assert receive(client)["type"] == "welcome"
     with pytest.raises(ProtocolError):
         pack({"type": "x", "filler": "x" * MAX_FRAME})
+
+
+def test_a_server_is_roused_once_by_the_end_of_a_process(path: Path) -> None:
+    server = Server(path, lambda message: message)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        handle = os.pidfd_open(process.pid)
+        server.be_roused_by(handle)
+        server.serve(0)
+        os.fstat(handle)
+    # Without it the test would run into its limit.
+    server.serve(3600)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+    server.serve(0)
+    server.close()
 
 
 def test_a_client_that_never_reads_blocks_nobody_and_its_ticks_coalesce(path: Path) -> None:

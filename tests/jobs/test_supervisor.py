@@ -267,9 +267,10 @@ def test_following_a_job_gives_every_event_of_it(start_job: StartJob) -> None:
 
 
 START = """
-    import os, sys
+    import os, signal, sys
     from pathlib import Path
     from workbench.jobs import launch
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, which ignores it, is inherited
     launch.start(Path(sys.argv[1]), "tests.jobs.sample_job")
     print("started", flush=True)
     sys.stdin.read()

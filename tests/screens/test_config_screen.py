@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,6 @@ from textual.widgets import Input, Static
 from screens.app import WorkbenchApp
 from screens.config import ConfigScreen
 from screens.widgets.row_table import RowTable
-from tests import tiny
 from tests.screens.conftest import said, shown, until
 from workbench.config import loading
 from workbench.data import verdict, versions
@@ -30,8 +30,8 @@ Form = Pilot[None]
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    return tiny.make_model(tmp_path / "base")
+def base(_tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_tiny_model, tmp_path / "base"))
 
 
 @pytest.fixture

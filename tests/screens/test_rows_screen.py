@@ -12,7 +12,6 @@ from textual.widgets import TextArea
 
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
-from tests import tiny
 from tests.screens.conftest import fill_in, said, shown, until
 from workbench.data import versions
 from workbench.data.curate import checks, looking
@@ -69,11 +68,10 @@ async def test_rows_are_found_by_terms_and_sorted_and_all_are_there_again(
 
 
 async def test_rows_are_found_by_their_tokens(
-    workspace: Workspace, write_rows: Rows, tmp_path: Path
+    workspace: Workspace, write_rows: Rows, _tiny_model: Path
 ) -> None:
-    model = tiny.make_model(tmp_path / "model")
     version = version_of(workspace, write_rows, pair(1, output="a b c d e f g h i j"), pair(2))
-    app = WorkbenchApp(workspace, dataset=version.reference, base=str(model))
+    app = WorkbenchApp(workspace, dataset=version.reference, base=str(_tiny_model))
     async with app.run_test(size=(100, 24), notifications=True) as pilot:
         await write(pilot, "s", "tokens")
         await until(pilot, lambda: numbers(pilot) == ["2", "1"])

@@ -10,7 +10,6 @@ from textual.pilot import Pilot
 
 from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
-from tests import tiny
 from tests.screens.conftest import shown, until
 from workbench.data import verdict, versions
 from workbench.data.importing import Options, import_files
@@ -29,8 +28,9 @@ def version(workspace: Workspace, write_rows: Rows) -> Version:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return tiny.make_model(tmp_path / "model")
+def model(_tiny_model: Path) -> Path:
+    """The tiny model, to be read only."""
+    return _tiny_model
 
 
 def table(pilot: Pilot[None]) -> list[str]:

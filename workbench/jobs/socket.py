@@ -40,6 +40,8 @@ _LENGTH = struct.Struct(">I")
 _MAX_PATH = 107
 """Bytes of a socket's path, by sun_path in unix(7)."""
 _DIGITS = 16
+_ROUSING = "rousing"
+"""What a handle is registered with that is no client's."""
 
 Message = dict[str, Any]
 
@@ -211,6 +213,10 @@ class Server:
             if key.fileobj is self._listener:
                 self._accept()
                 continue
+            if key.data == _ROUSING:
+                self._selector.unregister(key.fd)
+                os.close(key.fd)
+                continue
             client = self._clients.get(key.fd)
             if client is not None:
                 self._exchange(client, events)
@@ -218,6 +224,11 @@ class Server:
         for client in list(self._clients.values()):
             if client.is_lost(now):
                 self._drop(client)
+
+    def be_roused_by(self, handle: int) -> None:
+        """Have one `serve` return as soon as `handle` can be read, such as a pidfd, which can be
+        once its process has ended. It is closed then."""
+        self._selector.register(handle, selectors.EVENT_READ, _ROUSING)
 
     def tick(self, size: int) -> None:
         """Tell every client that the log has `size` bytes now."""

@@ -193,6 +193,9 @@ class Supervisor:
     def _guard(self) -> None:
         """Look after the job until its process has ended."""
         next_sample = 0.0
+        # An end is told at once; where the system can't say, with the next look.
+        with contextlib.suppress(OSError, AttributeError):
+            self._server.be_roused_by(os.pidfd_open(self._job.pid))
         while not self._job.ended():
             now = time.monotonic()
             if now >= next_sample:

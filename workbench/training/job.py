@@ -20,7 +20,7 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate, MaskError
-from workbench.files import building_folder, read_json_object, sha256_file
+from workbench.files import building_folder, sha256_file
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
@@ -28,11 +28,12 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import embeddings, encoding, gated, model, saving
+from workbench.training import embeddings, model, saving
 from workbench.training.batches import lengths_of
 from workbench.training.foretelling import Foreteller
 from workbench.training.loop import Loop, Outcome
 from workbench.training.memory import advised
+from workbench.training.proving import encoded, prove_inputs
 from workbench.training.ranks import Ranks
 from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
@@ -40,27 +41,6 @@ from workbench.training.token_cache import EncodedRows
 from workbench.training.unheeded import outgrown, unheeded
 from workbench.training.validation import Samples
 from workbench.workspace import Workspace
-
-Splits = tuple[EncodedRows, EncodedRows]
-"""For training and for validation."""
-
-
-def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
-    """The encoded rows of the run in `folder`, its inputs proved those that it began with, and
-    judged before its first start.
-
-    Raises Stopped when that was asked for meanwhile.
-    """
-    config = runs.load_config(folder)
-    template = inputs.load_template(folder)
-    log.write(Progress("hashing the data and the base model", 0, 1))
-    inputs.pin(folder, template)
-    _warn_of_length(config, inputs.base_folder(folder), log)
-    control.end_if_asked(log, put_off=True)
-    gated.pass_gate(folder, config, template, log, control)
-    splits = _encoded(folder, config, template, log, control)
-    control.end_if_asked(log, put_off=True)
-    return splits
 
 
 def train(folder: Path, log: LogWriter, control: Control) -> Finished:
@@ -72,7 +52,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
     base = inputs.base_folder(folder)
     template = inputs.load_template(folder)
     if launcher.is_rank():
-        train_rows, validation_rows = _encoded(folder, config, template, log, control)
+        train_rows, validation_rows = encoded(folder, config, template, log, control)
     else:
         train_rows, validation_rows = prove_inputs(folder, log, control)
     ranks = Ranks.join()
@@ -145,13 +125,6 @@ def _finish(
         manifest.update(folder, **{result.name: weights}, step=step)
     ranks.leave()
     return Finished(stopped=outcome.stopped, step=step, result=result.name)
-
-
-def _encoded(
-    folder: Path, config: RunConfig, template: ChatTemplate, log: LogWriter, control: Control
-) -> Splits:
-    log.write(Progress("encoding the data", 0, 1))
-    return encoding.prepare(Workspace(folder.parent.parent), config, template, log, control)
 
 
 def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
@@ -242,16 +215,6 @@ def _tell_start(
             micro_batch_tokens=ready.layout.tokens,
         )
     )
-
-
-def _warn_of_length(config: RunConfig, base: Path, log: LogWriter) -> None:
-    context = read_json_object(base / "config.json").get("max_position_embeddings")
-    if isinstance(context, int) and config.data.max_length > context:
-        text = (
-            f"data.max_length ({config.data.max_length} tokens) is over the longest context of "
-            f"the base ({context}): what stands behind that in a row is at places it never saw."
-        )
-        log.write(Notice(text, "warning"))
 
 
 def _environment(trained: Trained, device: torch.device, dtype: str) -> dict[str, Any]:

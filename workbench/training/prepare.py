@@ -7,10 +7,6 @@ launcher.
 
 from __future__ import annotations
 
-from workbench.training import start_up  # noqa: F401 (before anything that imports torch)
-
-# isort: split
-
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +22,7 @@ from workbench.jobs.events import Progress
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import runs
-from workbench.training.job import prove_inputs
+from workbench.training.proving import prove_inputs
 from workbench.training.ranks import in_words
 
 
