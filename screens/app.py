@@ -143,6 +143,8 @@ class WorkbenchApp(App[None]):
         """Its cutoff in tokens; None before there is a config in work."""
         self.compact = compact
         """Draw the Monitor for a pane of a few lines, whatever its height."""
+        self.written = 0
+        """Bytes that the terminal was sent so far."""
         self.terminal_title = Title(self._write_to_terminal)
         self._session = session
         self._modes["review"] = self._review
@@ -167,6 +169,18 @@ class WorkbenchApp(App[None]):
         from screens.review import ReviewScreen
 
         return ReviewScreen(self._session)
+
+    def on_mount(self) -> None:
+        if self._driver is not None:
+            # What is drawn by itself is drawn less often where a picture is many bytes.
+            self._driver.write = self._counted(self._driver.write)  # type: ignore[method-assign, assignment]
+
+    def _counted(self, write: Callable[[str], None]) -> Callable[[str], None]:
+        def counting(data: str) -> None:
+            self.written += len(data.encode("utf-8", "surrogatepass"))
+            write(data)
+
+        return counting
 
     def _write_to_terminal(self, text: str) -> None:
         if self._driver is not None and not self.is_headless:

@@ -73,8 +73,11 @@ class CurvesScreen(RunScreen):
         """Draw the charts with the next look at the logs."""
         raise NotImplementedError
 
-    def draw_charts(self, limits: Callable[[str], Sequence[Threshold]], *, bare: bool) -> None:
-        """Draw them anew; `limits` are those of a panel, by its name."""
+    def draw_charts(
+        self, limits: Callable[[str], Sequence[Threshold]], *, growing: bool, bare: bool
+    ) -> None:
+        """Draw them anew; `limits` are those of a panel, by its name. `growing`: there is more
+        to come."""
         if time.monotonic() - self._part_read > _CLOSER_EVERY:
             # What is in view of a run that goes on may go on with it.
             self._look_closer()
@@ -88,6 +91,7 @@ class CurvesScreen(RunScreen):
                 others=list(self.others.items()),
                 part=self._exact(),
                 thresholds=limits(name),
+                growing=growing,
             )
             return chart if marked else replace(chart, marks=())
 

@@ -43,6 +43,9 @@ There are no runs yet.
 Press 2 to make a config and start one, or run: workbench train CONFIG
 """
 _LOG_LINES = 2000
+_BYTES_A_SECOND = 18_000
+"""What is sent, at most, in the mean: a screen of 250 by 70 is up to 40 KB, over a network of
+hundreds of milliseconds too."""
 _LINES_A_GPU = 5
 _FEW = 15
 """Lines of a screen up to which tabs, keys, log and the small charts make way for the loss."""
@@ -87,6 +90,8 @@ class MonitorScreen(ChartScreen):
         self._forget()
         self._filter = ""
         self._stale = False
+        self._drawn = (0.0, 0)
+        """When the screen was last drawn anew by itself, and how much had been sent until then."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -271,11 +276,13 @@ class MonitorScreen(ChartScreen):
         self._trouble = trouble
         if not self._stale or self.run is None or self._news is None:
             return
+        if not self._may_write():
+            return
         self._stale = False
         compact = self.has_class("-compact")
         self._show_state(self._news, compact=compact)
         limits = partial(panels.limits, sample=self._sample)
-        self.draw_charts(limits, bare=compact)
+        self.draw_charts(limits, growing=self.status in GOING_ON, bare=compact)
         if self._sample is not None:
             # Each GPU has a line of its own as long as that leaves the charts theirs.
             crowded = len(self._sample.gpus) >= self.size.height // _LINES_A_GPU
@@ -285,6 +292,16 @@ class MonitorScreen(ChartScreen):
         box = self.query_one("#log", Static)
         kept = [line for _, line in self._log if self._filter in line.casefold()]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
+
+    def _may_write(self) -> bool:
+        """Whether what the last redraw has sent, in the time since, is as much as a slow
+        connection takes; a key is answered at once all the same."""
+        now, written = time.monotonic(), self.shell.written
+        then, before = self._drawn
+        if written - before > _BYTES_A_SECOND * (now - then):
+            return False
+        self._drawn = (now, written)
+        return True
 
     def _show_state(self, news: News, *, compact: bool) -> None:
         told = course.of(self._view, news.status, news.text, news.plan, news.link)

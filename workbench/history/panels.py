@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ _MARKS: Mapping[str, MarkKind] = {
     "skipped": "spike",
     "alarm": "alarm",
 }
+_MOVES = 16
+"""Moves of the right edge in which what is in view doubles: 3 to 6 % of it are free at most."""
 _GPUS = 8
 """GPUs with a line of their own: as many as one node has."""
 
@@ -126,12 +129,13 @@ def chart(
     others: Sequence[tuple[str, History]] = (),
     part: History | None = None,
     thresholds: Sequence[Threshold] = (),
+    growing: bool = False,
 ) -> Chart:
     """A panel of a run over an axis.
 
     `window` is the part of the axis that is in view. `others` are runs that are laid over it, by
     name. `part` is the window alone, exact (`history.window`), where the history has several points
-    to a bucket. `thresholds` are limits.
+    to a bucket. `thresholds` are limits. `growing` leaves some room at the right, for what comes.
     """
     own = list(_series(history, panel, x, window, part))
     if others:
@@ -142,7 +146,19 @@ def chart(
     ]
     span = history.span(x)
     extent = None if span is None else (span[0] - start, span[1] - start)
+    if growing and extent is not None:
+        extent = (extent[0], _with_room(extent, window))
     return Chart(panel.name, own, AXES[x], panel.unit, marks, thresholds, extent)
+
+
+def _with_room(extent: tuple[float, float], window: tuple[float, float] | None) -> float:
+    """The right edge, so that the axis moves seldom: with each move every cell is sent anew."""
+    left, right = extent
+    width = right - left if window is None else window[1] - window[0]
+    if width <= 0:
+        return right
+    grid = 2.0 ** math.floor(math.log2(width)) / _MOVES
+    return left + math.ceil((right - left) / grid) * grid
 
 
 def step_at(history: History, x: Axis, value: float) -> int:
