@@ -26,7 +26,7 @@ from workbench.tracking import runs
 from workbench.tracking.follower import News, RunFollower
 
 LOOK_EVERY = 0.25
-"""Seconds between two looks at the logs, and between two redraws."""
+"""Seconds between two looks at the logs."""
 _CLOSER_EVERY = 3.0
 """Seconds between two readings of the part in view while a run goes on."""
 

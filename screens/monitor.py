@@ -43,6 +43,8 @@ There are no runs yet.
 Press 2 to make a config and start one, or run: workbench train CONFIG
 """
 _LOG_LINES = 2000
+_DRAW_EVERY = 0.3
+"""Seconds between two redraws."""
 _BYTES_A_SECOND = 18_000
 """What is sent, at most, in the mean: a screen of 250 by 70 is up to 40 KB, over a network of
 hundreds of milliseconds too."""
@@ -102,7 +104,7 @@ class MonitorScreen(ChartScreen):
 
     def on_mount(self) -> None:
         # None without news.
-        self.set_interval(LOOK_EVERY, self._redraw)
+        self.set_interval(_DRAW_EVERY, self._redraw)
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(self.shell.compact or event.size.height <= _FEW, "-compact")
@@ -243,17 +245,14 @@ class MonitorScreen(ChartScreen):
         # While it runs the clock goes on, too, with the machine's sample every 2 s.
         self._stale |= bool(told or news.samples) or before is None or _differ(before, news)
         self._news, self.status = news, news.status
-        self._tell_terminal(before.status if before is not None else "")
+        if before is not None and before.status in GOING_ON:
+            self._tell_terminal()
 
-    def _tell_terminal(self, before: str) -> None:
-        """The run in the terminal's title; at its end, if one saw it running, the bell."""
-        if self.run is None or before not in GOING_ON:
-            return
-        if self.status in ENDED:
+    def _tell_terminal(self) -> None:
+        """At the end of a run that one saw going on: its title, and the bell."""
+        if self.run is not None and self.status in ENDED:
             self.shell.terminal_title.show(f"{self.run.name}: {self.status}")
             self.app.bell()
-        else:
-            self.shell.terminal_title.show(f"{self.run.name} {self._view.place()}")
 
     def _write_down(self, told: list[tuple[str, Record]]) -> None:
         """Add to the log what a person is told. Logs are read one beside the other, so that
@@ -279,6 +278,8 @@ class MonitorScreen(ChartScreen):
         if not self._may_write():
             return
         self._stale = False
+        if self.status in GOING_ON:
+            self.shell.terminal_title.show(f"{self.run.name} {self._view.place()}")
         compact = self.has_class("-compact")
         self._show_state(self._news, compact=compact)
         limits = partial(panels.limits, sample=self._sample)
