@@ -146,6 +146,7 @@ def test_a_gpu_that_comes_and_goes_leaves_gaps() -> None:
     history.feed_samples([(1.0, sampled(5, 1)), (2.0, sampled(6, 2)), (3.0, sampled(7, 1))])
     line = history.line("machine", "gpu1.memory_used", "time")
     assert list(line.high) == [-math.inf, 6.0, -math.inf]
+    assert len(history.line("machine", "gpu1.memory_used", "step")) == 0  # there is no step yet
 
 
 STRANGE = [

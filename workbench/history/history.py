@@ -137,6 +137,8 @@ class History:
         if group != "machine" or x == "time":
             track: Track = getattr(self, group)
             return track.line(figure, x, left, right)
+        if self.span() is None:
+            return Line.of(())  # nobody knows where on it the samples are
         times = [
             None if value is None else self.training.at(x, value, "time") for value in (left, right)
         ]
