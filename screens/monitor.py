@@ -27,7 +27,7 @@ from screens.state_text import Head, brief, state
 from workbench.charts.symbols import SETS
 from workbench.errors import WorkbenchError
 from workbench.history import panels
-from workbench.jobs.events import CheckpointSaved, Event, Progress, Record, Sampled
+from workbench.jobs.events import CheckpointSaved, Evaluated, Event, Progress, Record, Sampled
 from workbench.jobs.state import ENDED, GOING_ON
 from workbench.text import visible
 from workbench.tracking import course, runs
@@ -232,6 +232,10 @@ class MonitorScreen(ChartScreen):
         self._room = message.room
         self._view.feed(news.records)
         self.history = fed(self.history, news)
+        if news.history is not None:
+            # Of a long log that was only sketched the view has those alone that the sketch met.
+            told = (record.event for record in self.history.evaluations)
+            self._view.evaluations = [event for event in told if isinstance(event, Evaluated)]
         if news.samples:
             self._sample = news.samples[-1][1]
         for record in news.records:
