@@ -234,8 +234,8 @@ class MonitorScreen(ChartScreen):
         self.history = fed(self.history, news)
         if news.history is not None:
             # Of a long log that was only sketched the view has those alone that the sketch met.
-            told = (record.event for record in self.history.evaluations)
-            self._view.evaluations = [event for event in told if isinstance(event, Evaluated)]
+            known = (record.event for record in self.history.evaluations)
+            self._view.evaluations = [event for event in known if isinstance(event, Evaluated)]
         if news.samples:
             self._sample = news.samples[-1][1]
         for record in news.records:
