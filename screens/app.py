@@ -28,10 +28,11 @@ from screens import colours
 from screens.appearance import PLAIN, Appearance, Symbols, choose
 from workbench import faults, settings
 from workbench.terminal import GIVE_BACK, Title
+from workbench.tracking import finding
 from workbench.workspace import Workspace
 
 _T = TypeVar("_T")
-_PATIENCE = 0.7
+_PATIENCE = 1.5
 """Seconds that one who leaves waits for the files."""
 _TERMINAL_GONE = 129
 """Exit code after the terminal was lost: 128 and the number of SIGHUP."""
@@ -232,9 +233,12 @@ class WorkbenchApp(App[None]):
 
     def action_detach(self) -> None:
         """Leave. Runs are processes of their own and go on."""
-        going = _within(_PATIENCE, partial(_running, self.workspace))
+        going = _within(_PATIENCE, partial(finding.running, self.workspace))
         if going is None:
-            message = "Detached. Its files don't answer, so that what goes on can't be told."
+            message = (
+                f"Detached. Its files didn't answer within {_PATIENCE:g} s, so that what goes on "
+                "can't be told: `workbench runs list` tells."
+            )
         elif going:
             message = (
                 f"Detached. Training goes on: {', '.join(going)}. "
@@ -243,13 +247,6 @@ class WorkbenchApp(App[None]):
         else:
             message = "Detached. No training is running."
         self.exit(message=message)
-
-
-def _running(workspace: Workspace) -> list[str]:
-    # Here: it brings pydantic, 90 ms that the first frame need not wait for.
-    from workbench.tracking import runs
-
-    return runs.running(workspace)
 
 
 def _within(seconds: float, look: Callable[[], _T]) -> _T | None:

@@ -16,7 +16,7 @@ from workbench.hardware.nvml import Nvml, Occupancy
 from workbench.jobs.launch import read_job
 from workbench.jobs.state import JobState
 from workbench.queue.choice import Gpu, Machine, Turn, gib
-from workbench.tracking import runs
+from workbench.tracking import finding
 from workbench.workspace import Workspace
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -33,7 +33,7 @@ def look(workspace: Workspace, nvml: Nvml, visible: str | None) -> Machine:
         gpus=tuple(_gpu(gpu) for gpu in mine),
         unseen="" if mine else _why_unseen(nvml, visible, everything),
     )
-    folders = [workspace.runs / run for run in runs.running(workspace)]
+    folders = [workspace.runs / run for run in finding.running(workspace)]
     return hold(machine, ((f.name, _held_by(f, everything)) for f in folders if _is_here(f)))
 
 

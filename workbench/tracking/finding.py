@@ -126,6 +126,11 @@ def how_to_go_on(job: str, status: str) -> str:
     return f"`workbench train --resume {job}` goes on from its newest checkpoint."
 
 
+def running(workspace: Workspace) -> list[str]:
+    """The ids of the runs that are going on."""
+    return [folder.name for folder in folders(workspace) if describe(folder)[0] in GOING_ON]
+
+
 def ids(workspace: Workspace) -> list[str]:
     """The ids of all runs, the newest first."""
     return [folder.name for folder in folders(workspace)]

@@ -269,11 +269,6 @@ def _stamp(folder: Path) -> object:
     return [(p.name, p.stat().st_mtime_ns) for p in (*files, *scores) if p.exists()]
 
 
-def running(workspace: Workspace) -> list[str]:
-    """The ids of the runs that are going on."""
-    return [f.name for f in folders(workspace) if describe(f)[0] in GOING_ON]
-
-
 def _listed(folder: Path) -> RunSummary:
     try:
         return summarise(folder)
