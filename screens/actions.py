@@ -9,6 +9,8 @@ from typing import Any
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
+from screens.help import key_name
+
 
 def commands(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
     """A command for each binding that has a description and can be used now."""
@@ -20,6 +22,6 @@ def commands(app: App[Any], screen: Screen[Any]) -> Iterator[SystemCommand]:
         if binding.action in ("command_palette", "app.command_palette"):
             continue
         seen.add(binding.action)
-        keys = f"key {binding.key}"
+        keys = f"key {key_name(binding.key)}"
         run = partial(app.run_action, binding.action, active.node)
         yield SystemCommand(binding.description, keys, partial(app.call_later, run))

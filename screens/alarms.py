@@ -17,9 +17,12 @@ from screens.widgets.row_table import Column, RowTable
 from workbench.alarms import reading
 from workbench.alarms.reading import Episode, Told
 from workbench.alarms.standing import ranked
+from workbench.jobs.events import Alarm
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.view import ago, duration
+
+_GOES_ON = "goes on"
 
 
 @dataclass
@@ -35,6 +38,7 @@ class AlarmsScreen(Pushed):
     curves."""
 
     NAME = "monitor"
+    CSS = "AlarmsScreen.-narrow #example { height: 2fr; }"
     COLUMNS = (
         Column("", 8),
         Column("alarm", 20, grow=1),
@@ -49,6 +53,8 @@ class AlarmsScreen(Pushed):
         super().__init__()
         self._run = run
         self._episodes: list[Episode] = []
+        self._ended = False
+        """Whether the run has."""
 
     def on_mount(self) -> None:
         self.say(f"{self._run.name}: its alarms are read …")
@@ -65,16 +71,20 @@ class AlarmsScreen(Pushed):
         by_alarm = {id(episode.alarm): episode for episode in told.standing}
         going = [by_alarm[id(alarm)] for alarm in ranked([e.alarm for e in told.standing])]
         self._episodes = [*going, *reversed(told.past)]
+        self._ended = told.ended
         when = "when it ended" if told.ended else "now"
+        count = f"{len(going)} alarm{'s' * (len(going) != 1)}"
         over = f", {len(told.past)} over" if told.past else ""
-        self.say(f"{told.run} ({told.status}): {len(going)} alarms {when}{over}")
+        self.say(f"{told.run} ({told.status}): {count} {when}{over}")
+        # A few alarms leave the lines under them to what is said of each.
+        self.table.styles.max_height = len(self._episodes) + 1
         self.table.show_rows(len(self._episodes), self._cells)
         self._show(self.table.cursor)
 
     def _cells(self, place: int) -> tuple[str, ...]:
         episode = self._episodes[place]
         alarm = episode.alarm
-        return (alarm.severity, alarm.name, f"step {alarm.since_step:,}", _lasted(episode))
+        return (alarm.severity, alarm.name, f"step {alarm.since_step:,}", self._lasted(episode))
 
     @on(RowTable.Moved)
     def _moved(self, event: RowTable.Moved) -> None:
@@ -82,7 +92,8 @@ class AlarmsScreen(Pushed):
 
     def _show(self, place: int) -> None:
         if place < len(self._episodes):
-            self.show_beside(_in_words(self._episodes[place]))
+            episode = self._episodes[place]
+            self.show_beside(_in_words(episode.alarm, self._lasted(episode)))
         elif not self._episodes:
             self.show_beside(Text("No alarms: no rule had anything to say of this run."))
 
@@ -90,22 +101,18 @@ class AlarmsScreen(Pushed):
     def _chosen(self, event: RowTable.Chosen) -> None:
         self.dismiss(self._episodes[event.row].alarm.since_step)
 
+    def _lasted(self, episode: Episode) -> str:
+        if episode.until is None:
+            return "to the end" if self._ended else _GOES_ON
+        return duration(episode.until - episode.alarm.since_time)
 
-def _lasted(episode: Episode) -> str:
-    if episode.until is None:
-        return "goes on"
-    return duration(episode.until - episode.alarm.since_time)
 
-
-def _in_words(episode: Episode) -> Text:
-    alarm = episode.alarm
+def _in_words(alarm: Alarm, lasted: str) -> Text:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alarm.since_time))
     out = Text()
     out.append(visible(f"{alarm.severity.upper()} {alarm.name}", one_line=True), "bold")
     out.append(f"\nsince step {alarm.since_step:,}, {at}, {ago(alarm.since_time)}")
-    out.append(
-        f"; {_lasted(episode)}\n" if episode.until is None else f"; it lasted {_lasted(episode)}\n"
-    )
+    out.append(f"; {lasted if lasted == _GOES_ON else f'lasted {lasted}'}\n")
     parts = (
         ("Seen", alarm.text),
         ("Why it matters", alarm.why),

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TABS = ("datasets", "config", "monitor", "review", "runs", "jobs")
 
+FEW = 15
+"""Lines of a terminal up to which tabs and keys make way for what a screen shows."""
+
 
 class WorkbenchScreen(Screen[Any]):
     """One of the six screens. A subclass gives `compose_body`, and `apply_filter` if it

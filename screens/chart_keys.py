@@ -124,6 +124,8 @@ class ChartScreen(CurvesScreen):
         found = ahead[0] if by > 0 else ahead[-1]
         self.put_cursor(found.step)
         here = [_in_words(mark) for mark in ahead if mark.step == found.step]
+        # The key is pressed many times in a row: only the newest is told.
+        self.app.clear_notifications()
         self.notify(visible("; ".join(here)), markup=False)
 
     def action_overlay(self) -> None:

@@ -95,7 +95,7 @@ class CurvesScreen(RunScreen):
             )
             return chart if marked else replace(chart, marks=())
 
-        names = [panel.name for panel in panels.shown(self.history)] or ["loss"]
+        names = [panel.name for panel in panels.shown(self.history)]
         self.charts.show(names, draw, bare=bare)
 
     @on(Charts.Moved)

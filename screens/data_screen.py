@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Input, Static
 
+from screens.base import FEW
 from screens.task import TaskScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench.text import visible
@@ -127,6 +128,7 @@ def line_to_write_in(id: str, placeholder: str) -> Input:
 class Pushed(DataScreen):
     """A screen that another one about data has opened, and that escape leads back from."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-few"), (FEW + 1, "-enough")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o,backspace", "leave", "Back", id="datasets.versions"),
     ]

@@ -32,6 +32,8 @@ from workbench.text import visible
 if TYPE_CHECKING:
     from screens.app import WorkbenchApp
 
+_EPOCHS = 12
+"""Losses of a row that are written out."""
 _PAUSE = 20.0
 """A look at a run that goes on is followed by a pause of so many times what it took."""
 _LEAST_PAUSE = 2.0
@@ -50,14 +52,22 @@ def open_hardest(app: App[None], run: Path) -> AwaitMount:
 
 
 def bars(losses: Sequence[float | None], width: int, *, ascii: bool) -> str:
-    """A loss by epoch as bars up to the largest, the last `width` of them; a gap where there is
-    none."""
-    shown, signs = losses[-width:], _ASCII_BARS if ascii else _BARS
+    """A loss by epoch as bars up to the largest, from the first to the last, `width` of them where
+    there are more; a gap where there is none."""
+    shown = [losses[place] for place in evenly(len(losses), width)]
+    signs = _ASCII_BARS if ascii else _BARS
     top = max((loss for loss in shown if loss is not None), default=0.0)
     return "".join(
         " " if loss is None else signs[min(7, int(8 * max(loss, 0) / top)) if top > 0 else 0]
         for loss in shown
     )
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` (2 or more) of `count` places, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
 
 
 @dataclass
@@ -432,9 +442,11 @@ class HardestScreen(_LearntScreen):
         course = self._course(row)
         if course is None:
             return ""
+        epochs = list(course.losses.items())
+        # Of a hundred epochs all the losses would hide the row's text.
         losses = "  ".join(
             f"{epoch}: {'no number' if loss is None else f'{loss:.4f}'}"
-            for epoch, loss in course.losses.items()
+            for epoch, loss in (epochs[place] for place in evenly(len(epochs), _EPOCHS))
         )
         region = course.region and f", {course.region} to learn"
         never = "; never learnt" if course.never_learnt else ""

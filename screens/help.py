@@ -19,9 +19,20 @@ _DISPLAY = {
     "colon": ":",
     "question_mark": "?",
     "equals_sign": "=",
+    "plus": "+",
+    "minus": "-",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
 }
+
+
+def key_name(key: str) -> str:
+    """A key as it stands on the keyboard, by the toolkit's name of it."""
+    return _DISPLAY.get(key, key)
 
 
 class HelpScreen(ModalScreen[None]):
@@ -68,7 +79,7 @@ def _keys(screen: Screen[Any]) -> Table:
         if active.binding.id and active.binding.description:
             place = 0 if active.node is screen else 2 if isinstance(active.node, App) else 1
             names = groups[place].setdefault(active.binding.description, [])
-            names.append(_DISPLAY.get(key, key))
+            names.append(key_name(key))
     table = Table.grid(padding=(0, 2))
     for group in groups.values():
         for what, names in group.items():

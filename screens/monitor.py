@@ -19,6 +19,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from screens import examples, samples
+from screens.base import FEW
 from screens.chart_keys import ChartScreen
 from screens.curves import LOOK_EVERY, fed
 from screens.monitor_charts import Charts
@@ -27,7 +28,15 @@ from screens.state_text import Head, brief, state
 from workbench.charts.symbols import SETS
 from workbench.errors import WorkbenchError
 from workbench.history import panels
-from workbench.jobs.events import CheckpointSaved, Evaluated, Event, Progress, Record, Sampled
+from workbench.jobs.events import (
+    Answered,
+    CheckpointSaved,
+    Evaluated,
+    Event,
+    Progress,
+    Record,
+    Sampled,
+)
 from workbench.jobs.state import ENDED, GOING_ON
 from workbench.text import visible
 from workbench.tracking import course, runs
@@ -49,8 +58,6 @@ _BYTES_A_SECOND = 18_000
 """What is sent, at most, in the mean: a screen of 250 by 70 is up to 40 KB, over a network of
 hundreds of milliseconds too."""
 _LINES_A_GPU = 5
-_FEW = 15
-"""Lines of a screen up to which tabs, keys, log and the small charts make way for the loss."""
 
 
 @dataclass
@@ -79,11 +86,13 @@ class MonitorScreen(ChartScreen):
     CSS_PATH = "monitor.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down,right_square_bracket", "run(1)", "Older run", id="monitor.older"),
+        Binding(
+            "j,down,right_square_bracket", "run(1)", "Older run", show=False, id="monitor.older"
+        ),
         Binding("k,up,left_square_bracket", "run(-1)", "Newer run", show=False, id="monitor.newer"),
-        Binding("a", "alarms", "Alarms", show=False, id="monitor.alarms"),
+        Binding("a", "alarms", "Alarms", id="monitor.alarms"),
         Binding("enter", "examples", "Examples of this step", show=False, id="monitor.examples"),
-        Binding("d", "hardest", "Hardest rows", id="monitor.hardest"),
+        Binding("d", "hardest", "Hardest rows", show=False, id="monitor.hardest"),
         Binding("t", "samples", "Samples", show=False, id="monitor.samples"),
     ]
 
@@ -107,7 +116,7 @@ class MonitorScreen(ChartScreen):
         self.set_interval(_DRAW_EVERY, self._redraw)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(self.shell.compact or event.size.height <= _FEW, "-compact")
+        self.set_class(self.shell.compact or event.size.height <= FEW, "-compact")
         self.redraw_soon()
         self.call_after_refresh(self._redraw)
 
@@ -196,8 +205,8 @@ class MonitorScreen(ChartScreen):
         """The newest."""
         self._sample: Sampled | None = None
         self._room: Room | None = None
-        self._log: list[tuple[float, str]] = []
-        """Lines with the time that they are of, in its order."""
+        self._log: list[tuple[float, str, bool]] = []
+        """Lines with the time that they are of, in its order, and whether they are an answer's."""
         self._jobs: dict[str, str] = {}
         """What each job on the run besides its training was at when it spoke last."""
 
@@ -263,7 +272,8 @@ class MonitorScreen(ChartScreen):
         what comes late may be of earlier."""
         for name, record in told:
             for line in log_lines(record):
-                self._log.append((record.time, f"{line}  ({name})" if name else line))
+                text = f"{line}  ({name})" if name else line
+                self._log.append((record.time, text, isinstance(record.event, Answered)))
         self._log.sort(key=itemgetter(0))
         del self._log[:-_LOG_LINES]
 
@@ -295,7 +305,12 @@ class MonitorScreen(ChartScreen):
             told = tell(self._sample, ascii=self.shell.ascii, room=self._room)
             self.query_one("#machine", Static).update(told)
         box = self.query_one("#log", Static)
-        kept = [line for _, line in self._log if self._filter in line.casefold()]
+        # Answers have a screen of their own, and would leave no room to the rest.
+        kept = [
+            line
+            for _, line, answer in self._log
+            if self._filter in line.casefold() and (self._filter or not answer)
+        ]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _may_write(self) -> bool:

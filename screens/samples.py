@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from screens.base import WorkbenchScreen
+from screens.base import FEW, WorkbenchScreen
 from screens.samples_text import Chosen, drawn, heading, overview, side, summary, under
 from screens.widgets.in_order import Line
 from workbench.data.word_diff import Piece, word_diff
@@ -68,9 +68,10 @@ class SamplesScreen(WorkbenchScreen):
     NAME = "monitor"
     FILTER = "the prompts by their text"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_WIDE, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-few"), (FEW + 1, "-enough")]  # noqa: RUF012
     DEFAULT_CSS = """
     SamplesScreen {
-        #state { height: auto; max-height: 2; padding: 0 1; }
+        #state { height: auto; max-height: 4; padding: 0 1; }
         #overview { height: auto; padding: 0 1; text-wrap: nowrap; }
         #prompt { height: auto; max-height: 2; padding: 0 1; background: $boost; }
         #heads { height: auto; layout: horizontal; }
@@ -82,6 +83,7 @@ class SamplesScreen(WorkbenchScreen):
         &.-narrow #heads Static, &.-narrow #sides Static { width: 100%; }
         &.-narrow #heads Static { max-height: 2; }
         &.-narrow #heads #right-head { max-height: 3; }
+        &.-few #tabs, &.-few Footer { display: none; }
         &.-whole #prompt { max-height: 30%; overflow-y: auto; }
         &.-whole #heads #left-head, &.-whole #heads #right-head { max-height: 12; }
     }

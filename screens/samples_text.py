@@ -24,7 +24,7 @@ _STYLES = {
 }
 _SIGNS = {"=": ("", ""), "-": ("[-", "-]"), "+": ("{+", "+}")}
 _EMPTY = """\
-Nothing was answered yet. At each evaluation the model answers the first evaluation.samples
+Nothing was answered yet. At each evaluation the model answers the first evaluation.samples \
 validation rows, and evaluation.sample_prompts; the first evaluation is before the first step."""
 
 

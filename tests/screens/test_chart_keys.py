@@ -74,6 +74,39 @@ def curves(past: Workspace) -> Workspace:
     return past
 
 
+async def test_a_loss_that_never_was_a_number_keeps_its_chart(past: Workspace) -> None:
+    run = past.runs / RUN
+    (run / "train.jsonl").unlink()
+    with LogWriter(run / "train.jsonl") as log:
+        log.write(started())
+        for number in range(1, 20):
+            log.write(Step(number, 0.1, math.nan, 2e-4, 0.5, 100, 50, 0.1))
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(80, 24)) as pilot:
+        large = app.screen.query_one("#large", LineChart)
+        await until(pilot, lambda: "no value is a number" in large.text)
+        assert large.text.startswith("loss")
+
+
+async def test_a_long_name_leaves_room_for_state_and_step(past: Workspace) -> None:
+    (past.runs / RUN).rename(past.runs / f"{'very-' * 30}long-0007")
+    app = WorkbenchApp(past, mode="monitor")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        first = shown(pilot, "#state").split("\n")[0]
+        assert first.startswith("very-very-") and "..-0007" in first and "100%" in first
+        assert len(first) <= 78
+
+
+async def test_of_the_marks_only_the_newest_is_told(curves: Workspace) -> None:
+    app = WorkbenchApp(curves, mode="monitor")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        await pilot.press("n", "n", "n", "n")
+        await until(pilot, lambda: bool(app._notifications))
+        assert len(app._notifications) == 1
+
+
 def charts(pilot: Pilot[None]) -> Charts:
     return pilot.app.screen.query_one(Charts)
 

@@ -172,6 +172,7 @@ async def test_what_is_missing_is_said(workspace: Workspace, version: Version) -
 
 def test_bars_are_drawn_up_to_the_largest_loss_with_gaps() -> None:
     assert bars([4.0, 2.0, None, 0.1, 0.0], 8, ascii=False) == "█▅ ▁▁"
-    assert bars([9.0, 4.0, 2.0], 2, ascii=True) == "#="
+    assert bars([9.0, 4.0, 2.0], 2, ascii=True) == "#."
+    assert bars([8.0 - place / 13 for place in range(100)], 4, ascii=False) == "█▆▃▁"
     assert bars([0.0], 2, ascii=False) == "▁"
     assert bars([], 2, ascii=False) == ""

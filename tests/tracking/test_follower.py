@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workbench.jobs.events import CommandTaken, Notice, Sampled, Step
 from workbench.jobs.log import LogWriter
-from workbench.jobs.state import HOST_LOG
+from workbench.jobs.state import HOST_LOG, STATE
 from workbench.tracking.follower import RunFollower
 
 HOST = {"rss": 7}
@@ -33,6 +33,27 @@ def test_what_the_supervisor_writes_is_told_apart(tmp_path: Path) -> None:
         supervisor.write(Sampled(HOST, [], None))
         later = follower.read()
         assert len(later.samples) == 1 and not later.records and not later.supervision
+
+
+def test_a_spoilt_state_is_told_of_and_the_log_is_read_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / STATE).write_text('{"v": 1, "sta')
+    with LogWriter(tmp_path / "train.jsonl") as training:
+        training.write(Step(1, 0.1, 2.0, 1e-4, 1.0, 10, 5, 0.1))
+    news = RunFollower(tmp_path).read()
+    assert news.status == "damaged" and "state.json is not valid JSON" in news.text
+    assert len(news.records) == 1
+
+
+def test_a_run_that_is_deleted_while_it_is_followed_is_not_one_that_has_not_started(
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "runs" / "small-0001"
+    run.mkdir(parents=True)
+    follower = RunFollower(run)
+    assert follower.read().status == "not started"
+    run.rmdir()
+    news = follower.read()
+    assert news.status == "damaged" and "is gone: it was deleted or moved" in news.text
 
 
 def test_samples_of_the_first_release_are_read(tmp_path: Path) -> None:

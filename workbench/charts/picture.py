@@ -265,9 +265,8 @@ def _title(
         pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}"))
     for curve in curves:
         name = visible(curve.series.name, one_line=True)
-        tone = "dim" if curve.series.style == "dim" else ""
         said = _value(chart, curve, cursor, cell)
-        pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour, tone))
+        pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour))
     notes = ["log"] if view.log else []
     if view.smoothing > 0:
         notes.append(f"smoothing {min(smoothing.HIGHEST, view.smoothing):g}")
@@ -335,7 +334,9 @@ def _empty(
     title = [Piece(symbols.fold(visible(chart.title, one_line=True)), "", "bold")]
     rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
-    if all(math.isnan(_last(one)) for one in chart.series):
+    if chart.extent is not None and not chart.series:
+        why = "no value is a number"
+    elif all(math.isnan(_last(one)) for one in chart.series):
         why = "nothing to draw yet"
     else:
         why = "no value above 0 in view" if view.log else "no value in view"

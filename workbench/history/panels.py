@@ -115,9 +115,16 @@ def panel(name: str) -> Panel:
 
 
 def shown(history: History) -> list[Panel]:
-    """The panels that have something to show."""
-    known = _known(history)
-    return [panel for panel in PANELS if _figures(panel, known)]
+    """The panels that have something to show that those before don't; the loss even where it never
+    was a number."""
+    known, found = _known(history), [PANELS[0]]
+    seen: set[tuple[str, str]] = set()
+    for panel in PANELS[1:]:
+        figures = {(one.group, one.figure) for one in _figures(panel, known)}
+        if figures - seen:
+            found.append(panel)
+            seen |= figures
+    return found
 
 
 def chart(

@@ -184,6 +184,8 @@ def look(folder: Path) -> tuple[JobState | None, str, str]:
         state = JobState.read(folder)
     except WorkbenchError as error:
         return None, "damaged", str(error)
+    if state is None and not folder.exists():
+        return None, "damaged", f"{folder} is gone: it was deleted or moved."
     if state is None:
         return None, NOT_STARTED, "It has not started."
     if state.status in ENDED:

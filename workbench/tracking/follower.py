@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench.alarms.standing import standing
+from workbench.errors import WorkbenchError
 from workbench.history import opening, scan
 from workbench.history.history import History
 from workbench.history.logs import Logs
@@ -117,7 +118,9 @@ class RunFollower:
     def _read(self) -> News:
         # The status first: what a job wrote before it ended is then among the records.
         if (self.run / STATE).exists():
-            ensure_supervisor(self.run)
+            # A state that is spoilt is told of by what `look` finds.
+            with suppress(WorkbenchError):
+                ensure_supervisor(self.run)
         state, status, text = look(self.run)
         jobs: list[tuple[str, Record]] = []
         for path in sorted(self.run.glob(f"*/{EVENTS}")) + sorted(self.run.glob(f"*/*/{EVENTS}")):
