@@ -4,9 +4,10 @@ The real app on a pseudo-terminal, and a run that a process of this script acts:
 an evaluation a minute's worth of them, and the machine with eight GPUs every 2 s. Prints a Markdown
 table.
 
-    .venv/bin/python benchmarks/wire.py [SECONDS] [--idle] [--size 160x45] ...
+    .venv/bin/python benchmarks/wire.py [SECONDS] [--idle] [--size 160x45] ... [--keys '++w'] ...
 
-A redraw is a burst of bytes with 60 ms of silence before it. `--idle`: the run has ended.
+A redraw is a burst of bytes with 60 ms of silence before it. `--idle`: the run has ended. `--keys`:
+these are pressed once it has opened.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import sys
 import tempfile
 import termios
 import time
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,8 @@ PAST = 2000
 """Steps that the run has behind it when it is opened."""
 SETTLES = 6.0
 """Seconds in which the app opens and catches up; they don't count."""
+PRESSED = 0.5
+"""Seconds after each key."""
 SILENCE = 0.06
 
 
@@ -91,8 +96,7 @@ def act(folder: Path, *, ended: bool) -> None:
     host.write(machine(0))
     if ended:
         log.write(Finished(stopped=False, step=PAST))
-        state.status, state.ended, state.text = "finished", time.time(), "Finished."
-        state.write(folder)
+        replace(state, status="finished", ended=time.time(), text="Finished.").write(folder)
         return
     state.write(folder)
     (folder / "going").touch()
@@ -109,9 +113,13 @@ def act(folder: Path, *, ended: bool) -> None:
 
 
 def measure(
-    workspace: Path, size: tuple[int, int], environment: dict[str, str], seconds: float
+    workspace: Path,
+    size: tuple[int, int],
+    environment: dict[str, str],
+    keys: str,
+    seconds: float,
 ) -> dict[str, float]:
-    """Watch the run for so long."""
+    """Watch the run for so long, after these keys."""
     pid, terminal = pty.fork()
     if pid == 0:
         for name in ("COLORTERM", "NO_COLOR"):
@@ -122,6 +130,10 @@ def measure(
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     try:
         read_for(terminal, SETTLES)
+        for key in keys:
+            os.write(terminal, key.encode())
+            read_for(terminal, PRESSED)
+        read_for(terminal, SETTLES if keys else 0)
         used, began = processor(pid), time.monotonic()
         count, bursts, largest = read_for(terminal, seconds)
         took = time.monotonic() - began
@@ -169,6 +181,7 @@ def main() -> None:
     parser.add_argument("seconds", nargs="?", type=float, default=20.0)
     parser.add_argument("--idle", action="store_true", help="watch a run that has ended")
     parser.add_argument("--size", action="append", metavar="COLUMNSxROWS")
+    parser.add_argument("--keys", action="append", default=[], help="as if by hand, e.g. ++w")
     args = parser.parse_args()
     asked = [tuple(int(part) for part in size.split("x")) for size in args.size or ()]
     sizes = [(columns, rows) for columns, rows in asked] or SIZES
@@ -182,10 +195,11 @@ def main() -> None:
             while run.is_alive() and not (folder / "going").exists():
                 time.sleep(0.05)
             for size in sizes:
-                for colours, environment in COLOURS.items():
-                    got = measure(Path(name), size, environment, args.seconds)
+                for keys, (colours, environment) in product(args.keys or [""], COLOURS.items()):
+                    got = measure(Path(name), size, environment, keys, args.seconds)
+                    pressed = f" `{keys}`" if keys else ""
                     print(
-                        f"| {size[0]}x{size[1]} | {colours} | {got['bytes'] / 1000:.1f} "
+                        f"| {size[0]}x{size[1]}{pressed} | {colours} | {got['bytes'] / 1000:.1f} "
                         f"| {got['redraws']:.1f} | {got['largest'] / 1000:.1f} "
                         f"| {got['processor']:.0%} | {got['memory']:.0f} |",
                         flush=True,

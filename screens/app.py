@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -26,14 +26,12 @@ from textual.widgets import Input
 
 from screens import colours
 from screens.appearance import PLAIN, Appearance, Symbols, choose
+from screens.patience import soon
 from workbench import faults, settings
 from workbench.terminal import GIVE_BACK, Title
 from workbench.tracking import finding
 from workbench.workspace import Workspace
 
-_T = TypeVar("_T")
-_PATIENCE = 1.5
-"""Seconds that one who leaves waits for the files."""
 _TERMINAL_GONE = 129
 """Exit code after the terminal was lost: 128 and the number of SIGHUP."""
 _RESTORE = (
@@ -233,11 +231,11 @@ class WorkbenchApp(App[None]):
 
     def action_detach(self) -> None:
         """Leave. Runs are processes of their own and go on."""
-        going = _within(_PATIENCE, partial(finding.running, self.workspace))
+        going = soon(partial(finding.running, self.workspace))
         if going is None:
             message = (
-                f"Detached. Its files didn't answer within {_PATIENCE:g} s, so that what goes on "
-                "can't be told: `workbench runs list` tells."
+                "Detached. Its files didn't answer in time, so that what goes on can't be told: "
+                "`workbench runs list` tells."
             )
         elif going:
             message = (
@@ -247,16 +245,6 @@ class WorkbenchApp(App[None]):
         else:
             message = "Detached. No training is running."
         self.exit(message=message)
-
-
-def _within(seconds: float, look: Callable[[], _T]) -> _T | None:
-    """What `look` returns; None where it takes longer: a file server that is away answers nothing,
-    and not even a signal ends the wait for it."""
-    found: list[_T] = []
-    thread = threading.Thread(target=lambda: found.append(look()), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return found[0] if found else None
 
 
 def run_app(

@@ -13,7 +13,7 @@ from workbench.history.history import History
 from workbench.history.marks import Mark
 from workbench.history.panels import Axis
 from workbench.text import visible
-from workbench.tracking import runs
+from workbench.tracking import finding
 
 _MOST_OTHERS = 6
 """Runs that are laid over one: more colours than that nobody tells apart."""
@@ -136,7 +136,7 @@ class ChartScreen(CurvesScreen):
         own = self.run.name if self.run is not None else ""
         return [
             Choice(name, "enter takes it away" if name in self.others else "enter lays it over")
-            for name in runs.ids(self.workspace)
+            for name in finding.ids(self.workspace)
             if name != own
         ]
 

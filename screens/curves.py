@@ -22,7 +22,7 @@ from workbench.history.history import History
 from workbench.history.panels import Axis
 from workbench.history.window import Window as Part
 from workbench.jobs.state import HOST_LOG
-from workbench.tracking import runs
+from workbench.tracking.finding import LOG
 from workbench.tracking.follower import News, RunFollower
 
 LOOK_EVERY = 0.25
@@ -124,7 +124,7 @@ class CurvesScreen(RunScreen):
     @work(thread=True, exclusive=True, group="part", exit_on_error=False)
     def _read_part(self, run: Path, wanted: Part) -> None:
         worker = get_current_worker()
-        found = part.read(wanted, run / runs.LOG, run / HOST_LOG, lambda: worker.is_cancelled)
+        found = part.read(wanted, run / LOG, run / HOST_LOG, lambda: worker.is_cancelled)
         if found is not None:
             self.post_message(_PartRead(wanted, found))
 

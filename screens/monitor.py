@@ -18,15 +18,13 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from screens import examples, samples
 from screens.base import FEW
-from screens.chart_keys import ChartScreen
 from screens.curves import LOOK_EVERY, fed
 from screens.monitor_charts import Charts
 from screens.run_text import log_lines, machine, machine_line
 from screens.state_text import Head, brief, state
+from screens.which_run import WhichRunScreen
 from workbench.charts.symbols import SETS
-from workbench.errors import WorkbenchError
 from workbench.history import panels
 from workbench.jobs.events import (
     Answered,
@@ -39,7 +37,8 @@ from workbench.jobs.events import (
 )
 from workbench.jobs.state import ENDED, GOING_ON
 from workbench.text import visible
-from workbench.tracking import course, runs
+from workbench.tracking import course
+from workbench.tracking.finding import LATEST
 from workbench.tracking.follower import News, RunFollower
 from workbench.tracking.view import RunView
 
@@ -77,7 +76,7 @@ class Followed(Message):
     follower: RunFollower
 
 
-class MonitorScreen(ChartScreen):
+class MonitorScreen(WhichRunScreen):
     """Where the run is, its curves, the machine, and its log. What is marked under a curve: e an
     evaluation, c a checkpoint, r a resume, ^ a spike, ! an alarm."""
 
@@ -122,13 +121,15 @@ class MonitorScreen(ChartScreen):
 
     def on_screen_resume(self) -> None:
         wanted, self.shell.run_id = self.shell.run_id, None
-        if wanted is None and self.run is not None:
+        if wanted is not None or self.run is None:
+            self.find_run(wanted or LATEST)
+
+    def show_none(self, problem: str) -> None:
+        if self.run is not None:
+            self.notify(visible(problem), severity="error", markup=False)
             return
-        try:
-            self._follow_run(runs.find(self.workspace, wanted or runs.LATEST))
-        except WorkbenchError as error:
-            self.query_one("#state", Static).update(visible(str(error)) if wanted else _EMPTY)
-        self.set_class(self.run is None, "-empty")
+        self.query_one("#state", Static).update(visible(problem) if problem else _EMPTY)
+        self.add_class("-empty")
 
     def notify(self, message: str, **options: Any) -> None:
         """One notice at a time in a small pane: they cover it."""
@@ -138,11 +139,7 @@ class MonitorScreen(ChartScreen):
 
     def action_run(self, by: int) -> None:
         """Show the run before or after this one."""
-        ids = runs.ids(self.workspace)
-        if self.run is not None and self.run.name in ids:
-            place = ids.index(self.run.name) + by
-            if 0 <= place < len(ids):
-                self._follow_run(self.workspace.runs / ids[place])
+        self.turn_to_run(by)
 
     def action_alarms(self) -> None:
         """What isn't well, why that matters and what to do; and what is over."""
@@ -157,6 +154,8 @@ class MonitorScreen(ChartScreen):
         if self.run is None or not self._view.steps:
             self.notify("No step has been taken yet, so there are no examples of one.")
             return
+        from screens import examples
+
         spikes = self.history.noted.of("spike")
         step = self.cursor_step
         if step is None:
@@ -166,11 +165,15 @@ class MonitorScreen(ChartScreen):
     async def action_hardest(self) -> None:
         """The rows with the highest losses, and those that were never learnt."""
         if self.run is not None:
+            from screens import examples
+
             await examples.open_hardest(self.app, self.run)
 
     def action_samples(self) -> None:
         """What the run answered to its fixed prompts, over time."""
         if self.run is not None:
+            from screens import samples
+
             samples.open_samples(self.app, self.run)
 
     def _go_to(self, step: int | None) -> None:
@@ -184,8 +187,9 @@ class MonitorScreen(ChartScreen):
     def redraw_soon(self) -> None:
         self._stale = True
 
-    def _follow_run(self, run: Path) -> None:
+    def follow_run(self, run: Path) -> None:
         self.run = run
+        self.remove_class("-empty")
         self._forget()
         self.charts.reset()
         self.shell.terminal_title.give_back()
@@ -213,9 +217,7 @@ class MonitorScreen(ChartScreen):
     @work(thread=True, exclusive=True, group="follow", exit_on_error=False)
     def _follow(self, run: Path) -> None:
         """Read the run's logs as they grow, until another run is shown."""
-        from workbench.planning import room
-
-        worker = get_current_worker()
+        worker, opened = get_current_worker(), False
         space: Room | None = None
         with closing(RunFollower(run)) as follower:
             self.post_message(Followed(run, follower))
@@ -223,10 +225,14 @@ class MonitorScreen(ChartScreen):
                 news = follower.read()
                 self.post_message(Read(news, space))
                 saved = any(isinstance(record.event, CheckpointSaved) for record in news.records)
-                if news.status in GOING_ON and (space is None or saved):
-                    space = room.of(self.workspace, run)
-                if not news.records and not news.samples:
+                if not opened or not (news.records or news.samples):
+                    # What is known at once is drawn before anything else is looked for.
+                    opened = True
                     time.sleep(LOOK_EVERY)
+                if news.status in GOING_ON and (space is None or saved):
+                    from workbench.planning import room
+
+                    space = room.of(self.workspace, run)
 
     @on(Followed)
     def _take_follower(self, message: Followed) -> None:
@@ -258,7 +264,9 @@ class MonitorScreen(ChartScreen):
         # While it runs the clock goes on, too, with the machine's sample every 2 s.
         self._stale |= bool(told or news.samples) or before is None or _differ(before, news)
         self._news, self.status = news, news.status
-        if before is not None and before.status in GOING_ON:
+        if before is None:
+            self._redraw()
+        elif before.status in GOING_ON:
             self._tell_terminal()
 
     def _tell_terminal(self) -> None:
@@ -338,5 +346,5 @@ class MonitorScreen(ChartScreen):
 
 def _differ(before: News, after: News) -> bool:
     """Whether something is to be seen of it."""
-    told = ("status", "text", "working", "alarms", "notes", "looked_through")
+    told = ("status", "text", "working", "alarms", "notes", "looked_through", "plan")
     return any(getattr(before, name) != getattr(after, name) for name in told)

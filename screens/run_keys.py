@@ -13,12 +13,12 @@ from textual.widgets import Input
 
 from screens.base import WorkbenchScreen
 from screens.noting import NotingScreen
+from screens.patience import soon
 from screens.widgets.confirm import Confirm
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
 from workbench.jobs.state import GOING_ON, NOT_STARTED, RESUMABLE
 from workbench.text import visible
-from workbench.tracking import runs
 from workbench.tracking.orders import Standing
 
 PAUSED = (
@@ -93,9 +93,11 @@ class RunScreen(CommandScreen, NotingScreen):
         if (run := self.run) is None:
             self.notify("There is no run in view, so nothing can be told to one.")
             return
-        # Not in a thread: a question must be there before the next key of a burst.
-        standing = Standing.of(run)
-        if why := standing.why_not(name):
+        # The question must be there before the next key of a burst: the app waits, not for long.
+        standing = soon(partial(Standing.of, run))
+        if standing is None:
+            self.notify("Its files don't answer, so that nothing can be told to it.")
+        elif why := standing.why_not(name):
             self.notify(visible(why + _instead(standing)), markup=False)
         else:
             then(standing, run)
@@ -159,6 +161,8 @@ class RunScreen(CommandScreen, NotingScreen):
 
     @work(thread=True, group="command", exit_on_error=False)
     def _resume(self, run: Path) -> None:
+        from workbench.tracking import runs
+
         try:
             runs.start(run)
         except WorkbenchError as error:

@@ -1,6 +1,7 @@
 """Where the runs and other jobs of a workspace are.
 
-A status bar waits for it: no pydantic, and what looks for other jobs than runs only with them.
+A status bar waits for it, and the Monitor: no pydantic, and what looks for other jobs than runs
+only with them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ADAPTER = "adapter"
 """The folder in a run's own of the adapter that it made."""
 MODEL = "model"
 """The folder of the whole model, where that was trained: training.method full."""
+LOG = "train.jsonl"
+"""The log of a run, in its folder."""
 LATEST = "latest"
 _TASKS = "tasks"
 _FRESH = 600.0

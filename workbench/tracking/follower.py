@@ -18,8 +18,9 @@ from workbench.jobs.events import Alarm, Record, Sampled, Step
 from workbench.jobs.launch import EVENTS
 from workbench.jobs.log import LogReader, before
 from workbench.jobs.state import ENDED, HOST_LOG, STATE, describe, look
-from workbench.tracking import notes, runs
+from workbench.tracking import notes
 from workbench.tracking.course import Plan
+from workbench.tracking.finding import LOG
 from workbench.tracking.link import Link
 from workbench.tracking.notes import Notes
 
@@ -59,7 +60,8 @@ class News:
     looked_through: float = 1.0
     """The part of the logs that the curves are exact for; of the rest they are a sketch."""
     plan: Plan | None = None
-    """What the run's config says of its course; None where it can't be read."""
+    """What the run's config says of its course, from the second look on; None where it can't be
+    read."""
     link: Link = Link()  # noqa: RUF009
     """How fresh this is."""
     notes: Notes = Notes()  # noqa: RUF009
@@ -76,7 +78,7 @@ class RunFollower:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self._logs = Logs(run, run / runs.LOG, run / HOST_LOG)
+        self._logs = Logs(run, run / LOG, run / HOST_LOG)
         self._log = LogReader(self._logs.training)
         self._host = LogReader(self._logs.machine)
         self._pass: ExactPass | None = None
@@ -99,7 +101,7 @@ class RunFollower:
         if began is not None and now - began > _PATIENCE:
             return f"The file server hasn't answered for {now - began:.0f} s: what is shown is old."
         if failing is not None and failed is not None and now - failing > _PATIENCE:
-            return f"{runs.LOG} can't be read since {now - failing:.0f} s: {failed.strerror}."
+            return f"{LOG} can't be read since {now - failing:.0f} s: {failed.strerror}."
         return ""
 
     def read(self) -> News:
@@ -134,6 +136,9 @@ class RunFollower:
         self._ended |= {name for name, state in states.items() if state in ENDED}
         working = frozenset(states) - self._ended
         alarms = tuple(standing(state, self.run.name, status, text))
+        if self._begun:
+            # Not at the opening: it brings pydantic, which takes longer than all else here.
+            self._plan = self._plan or Plan.of(self.run)
         if not self._begun or self._log.replaced() or self._host.replaced():
             history, records, machine = self._begin()
         else:
@@ -146,7 +151,6 @@ class RunFollower:
         else:
             history = self._exact()
         machine += noted
-        self._plan = self._plan or Plan.of(self.run)
         return News(
             self.run,
             status,

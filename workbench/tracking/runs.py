@@ -32,13 +32,13 @@ from workbench.jobs.log import ends
 from workbench.jobs.state import ENDED, GOING_ON, STATE, describe, look
 from workbench.tracking import manifest, notes
 from workbench.tracking.finding import LATEST as LATEST
+from workbench.tracking.finding import LOG as LOG
 from workbench.tracking.finding import MANIFEST, folders, number
 from workbench.tracking.finding import find as find
 from workbench.tracking.finding import ids as ids
 from workbench.tracking.view import RunView
 from workbench.workspace import Workspace
 
-LOG = "train.jsonl"
 CONFIG = "config.yaml"
 SWEEP = "sweep.json"
 """In a run that a sweep has made: which sweep, and what is the run's own in it."""
