@@ -15,7 +15,8 @@ from workbench.data import versions
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
 from workbench.evaluation import metrics
-from workbench.evaluation.generate import Answer, answer
+from workbench.evaluation.answers import Answer
+from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.scoring import system_scores
 from workbench.training import encoding
@@ -195,7 +196,7 @@ def test_an_answer_ends_at_the_end_marker_and_keeps_its_place(
         on_rows=done.append,
     )
     assert answers == [Answer(ANSWER, len(ANSWER), stopped=True)] * 5, "a token is a byte"
-    assert done == [2, 4, 5]
+    assert done == [1, 2, 3, 4, 5]
 
 
 def test_an_answer_that_is_cut_says_so(trained_run: Trained, plain: PreTrainedModel) -> None:

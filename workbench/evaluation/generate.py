@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,26 +13,69 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
+from workbench.evaluation import decode
+from workbench.evaluation.answers import Answer, Prompt, Sampling, prompts
+from workbench.evaluation.decode import Said
+from workbench.training import checks, memory
 from workbench.training.loss import OnRows
 
+OnToken = Callable[[], None]
+"""Called now and then while answers are made; what it raises ends the work."""
+_SHARE = 2
+"""Of the memory that is left, the part of it that a batch may be forecast to take: the other half
+is for copies of a layer's keys and values, and for whoever else is on the machine."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model said to a prompt."""
 
-    text: str
+@dataclass(slots=True)
+class Budget:
+    """How much is answered at once. A lack of memory halves it, for all batches that follow."""
+
+    rows: int
+    """At most."""
     tokens: int
-    """Without that of its end."""
-    stopped: bool
-    """It ended by itself, not at the longest length."""
+    """Of a batch at most, with the longest answers that there may be, and padding."""
+
+    @classmethod
+    def of(cls, causal: PreTrainedModel, rows: int) -> Budget:
+        """At most `rows`, and what the memory that is left has room for."""
+        device = next(causal.parameters()).device
+        if device.type == "cuda":
+            unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            left = torch.cuda.mem_get_info(device)[0] + unused
+        else:
+            left = memory.host_memory_left()
+        return cls(rows, max(1, left // _SHARE // token_bytes(causal)))
+
+    def fitting(self, longest: int) -> int:
+        """How many rows of at most `longest` tokens are answered at once."""
+        return max(1, min(self.rows, self.tokens // longest))
+
+    def halve(self, rows: int, longest: int) -> None:
+        """`rows` rows of `longest` tokens were too many."""
+        self.tokens = rows * longest // 2
 
 
-def greedy(template: ChatTemplate, max_new_tokens: int) -> dict[str, Any]:
-    """All settings of generation: what `answer` uses, and what an evaluation records."""
+def token_bytes(causal: PreTrainedModel) -> int:
+    """What a token of a batch takes at most: its keys and values in every layer and, while prompts
+    are read, the activations of one layer."""
+    config: Any = causal.config.get_text_config()
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    kept = 2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", 0) or heads)
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return int((kept * width + 8 * config.hidden_size + 3 * inner) * causal.dtype.itemsize)
+
+
+def settings(template: ChatTemplate, sampling: Sampling) -> dict[str, Any]:
+    """All settings of generation, by transformers' names: what is used, and what an evaluation
+    records."""
+    chosen: dict[str, Any] = {"do_sample": False, "num_beams": 1}
+    if not sampling.greedy:
+        drawn = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
+        chosen = {**chosen, "do_sample": True, **drawn, "seed": sampling.seed}
     return {
-        "do_sample": False,
-        "num_beams": 1,
-        "max_new_tokens": max_new_tokens,
+        **chosen,
+        "max_new_tokens": sampling.max_new_tokens,
         "eos_token_id": sorted(template.stop_ids),
         "pad_token_id": template.pad_id,
     }
@@ -46,25 +90,99 @@ def answer(
     batch_size: int,
     on_rows: OnRows,
 ) -> list[Answer]:
-    """Greedy answers to each example's prompt, in the order of `examples`.
+    """Greedy answers to each example's prompt, in the order of `examples`."""
+    asked = prompts([template.prompt_of(example) for example in examples])
+    budget = Budget.of(model, batch_size)
+    found: dict[str, Answer] = {}
+    for prompt, said in generate(model, template, asked, Sampling(max_new_tokens), budget):
+        found[prompt.key] = said
+        on_rows(len(found))
+    return [found[prompt.key] for prompt in asked]
 
-    Prompts of like lengths go together, padded on the left so that the answers begin at
-    one place; generation of a row ends at the template's end marker. What the base's
-    generation_config.json wishes (penalties, beams) counts for nothing: two systems are
-    compared by what they find most likely.
+
+def generate(
+    model: PreTrainedModel,
+    template: ChatTemplate,
+    asked: Sequence[Prompt],
+    sampling: Sampling,
+    budget: Budget,
+    on_token: OnToken = lambda: None,
+) -> Iterator[tuple[Prompt, Answer]]:
+    """The answer to each prompt as soon as there is one: the longest prompts first, since they say
+    at once whether memory is enough, and those of like lengths together.
+
+    An answer ends at the template's end marker or one of the base's own. What else the base's
+    generation_config.json wishes (penalties, beams) counts for nothing: two systems are compared
+    by what they find likely. Raises what torch does where memory isn't enough for one prompt.
     """
-    prompts = [template.prompt_of(example) for example in examples]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    settings = GenerationConfig(**greedy(template, max_new_tokens))
-    answers: dict[int, Answer] = {}
-    with _without_own_settings(model):
-        for start in range(0, len(order), batch_size):
-            picked = order[start : start + batch_size]
-            generated = _generate(model, [prompts[i] for i in picked], settings)
-            for place, ids in zip(picked, generated, strict=True):
-                answers[place] = _answer(ids, template)
-            on_rows(start + len(picked))
-    return [answers[place] for place in range(len(prompts))]
+    waiting = sorted(asked, key=lambda prompt: len(prompt.ids), reverse=True)
+    batch_of = _batches(model, template, waiting, sampling, on_token)
+    while waiting:
+        longest = len(waiting[0].ids) + sampling.max_new_tokens
+        size = min(len(waiting), budget.fitting(longest))
+        batch, rest = waiting[:size], waiting[size:]
+        done: set[int] = set()
+        try:
+            for said in batch_of(batch):
+                done.add(said.place)
+                text = template.decode(said.ids)
+                yield batch[said.place], Answer(text, len(said.ids), said.stopped, said.seconds)
+        except Exception as error:
+            if size == 1 or not memory.is_shortage(error):
+                raise
+        # Not in the handler: the exception holds all that the batch was made of.
+        left = [prompt for place, prompt in enumerate(batch) if place not in done]
+        if left:
+            budget.halve(size, longest)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        waiting = left + rest
+
+
+def _batches(
+    model: PreTrainedModel,
+    template: ChatTemplate,
+    asked: Sequence[Prompt],
+    sampling: Sampling,
+    on_token: OnToken,
+) -> Callable[[Sequence[Prompt]], Iterator[Said]]:
+    """What answers a batch."""
+    longest = max((len(prompt.ids) for prompt in asked), default=0) + sampling.max_new_tokens
+    apart = checks.positions_depend_on_batch(model, longest)
+    if decode.fits(model) and not apart:
+        return lambda batch: decode.decode(
+            model, batch, sampling, template.stop_ids, template.pad_id, on_token
+        )
+    return lambda batch: _by_library(
+        model, batch, template, sampling, on_token, apart=bool(apart) or not sampling.greedy
+    )
+
+
+def _by_library(
+    model: PreTrainedModel,
+    batch: Sequence[Prompt],
+    template: ChatTemplate,
+    sampling: Sampling,
+    on_token: OnToken,
+    *,
+    apart: bool,
+) -> Iterator[Said]:
+    """By transformers' `generate`, for models that only it knows how to go on with: row by row
+    where they must not know of each other, as when numbers are drawn."""
+    size = 1 if apart else len(batch)
+    chosen = settings(template, sampling)
+    chosen.pop("seed", None)
+    for start in range(0, len(batch), size):
+        rows = batch[start : start + size]
+        began = time.perf_counter()
+        with _without_own_settings(model), torch.random.fork_rng():
+            torch.manual_seed(sampling.seed_of(rows[0].key) >> 1)
+            said = _generate(model, [row.ids for row in rows], GenerationConfig(**chosen))
+        share = (time.perf_counter() - began) / len(rows)
+        on_token()
+        for place, ids in enumerate(said, start=start):
+            end = next((i for i, token in enumerate(ids) if token in template.stop_ids), len(ids))
+            yield Said(place, ids[:end], stopped=end < len(ids), seconds=share)
 
 
 @contextmanager
@@ -78,27 +196,16 @@ def _without_own_settings(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _generate(
-    model: PreTrainedModel, prompts: list[list[int]], settings: GenerationConfig
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], chosen: GenerationConfig
 ) -> list[list[int]]:
-    width = max(len(prompt) for prompt in prompts)
+    ids, mask = decode.padded(rows, int(chosen.pad_token_id or 0))
     device = next(model.parameters()).device
-    input_ids = torch.full((len(prompts), width), int(settings.pad_token_id or 0))
-    attention_mask = torch.zeros((len(prompts), width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        attention_mask[row, width - len(prompt) :] = 1
     with torch.inference_mode():
         output = cast(Any, model).generate(
-            input_ids=input_ids.to(device),
-            attention_mask=attention_mask.to(device),
-            generation_config=settings,
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=chosen,
             use_cache=True,
         )
-    tokens: list[list[int]] = output[:, width:].tolist()
+    tokens: list[list[int]] = output[:, ids.shape[1] :].tolist()
     return tokens
-
-
-def _answer(ids: list[int], template: ChatTemplate) -> Answer:
-    stops = template.stop_ids
-    end = next((place for place, token in enumerate(ids) if token in stops), len(ids))
-    return Answer(template.decode(ids[:end]), end, stopped=end < len(ids))

@@ -1,6 +1,7 @@
 """The evaluation process: `python -m workbench.evaluation.job EVALUATION_FOLDER`.
 
-The base and what the run made of it answer the same held-out rows. The folder ends with
+All systems answer the same held-out rows. Each answer is in the workspace's cache as soon as it
+is there, so that an evaluation which was killed goes on where it was. The folder ends with
 `outputs.jsonl` (a row an item) and `metrics.json`.
 """
 
@@ -12,7 +13,7 @@ from workbench.training import start_up  # noqa: F401 (before anything that impo
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,26 +25,31 @@ from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.evaluation.generate import answer, greedy
-from workbench.evaluation.request import OUTPUTS, SCORES, read_request, result, systems_of
+from workbench.evaluation import sources
+from workbench.evaluation.answering import Answering
+from workbench.evaluation.answers import Answer
+from workbench.evaluation.generate import settings
+from workbench.evaluation.request import OUTPUTS, SCORES, Request, read_request
 from workbench.evaluation.scoring import system_scores
+from workbench.evaluation.sources import Source
 from workbench.evaluation.systems import Systems
 from workbench.files import write_json, write_text
 from workbench.jobs.control import Control
-from workbench.jobs.events import Finished
+from workbench.jobs.events import Finished, Notice
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
-from workbench.tracking import inputs, manifest, runs
+from workbench.tracking import finding, inputs, manifest, runs
 from workbench.training import checks, encoding, model
 from workbench.training.batches import Layout, Row
 from workbench.training.loss import OnRows, TrainedTokenLoss, causal_model, row_losses
 from workbench.training.memory import advised
+from workbench.training.saving import Trained
 from workbench.workspace import Workspace
 
 
 def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
-    """Evaluate base and adapter, or base and tuned model, as the folder's request says.
+    """Evaluate base and adapter, or whichever systems the folder's request names.
 
     Raises Stopped after the current batch once a person asks for it.
     """
@@ -51,14 +57,13 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     run = folder.parent.parent
     workspace = Workspace(run.parent.parent)
     config = runs.load_config(run)
-    base_folder = inputs.base_folder(run)
+    compared = sources.of(run, request)
     template = inputs.load_template(run)
     tell = ProgressLog(log, control)
+    _warn_of_other_rows(workspace, run, request, log)
     model.quieten()
-    tell("loading the models", 0, 1)
     device = model.pick_device()
-    made = result(run)
-    systems = Systems(config, base_folder, made, device, template.new_ids)
+    systems = Systems(config, compared, device, template.new_ids)
     tell("encoding the rows", 0, 1)
     examples = _held_out(workspace, config)
     accepted = encoding.unproved_accepted(config)
@@ -74,35 +79,23 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     # Plain text asks nothing.
     asking = (place for place in split.places if not examples[place].text)
     asked = {place: examples[place] for place in islice(asking, request.rows)}
-    longest = max(len(row) for row in rows)
-    layout = Layout(config.evaluation.batch_size, longest, template.pad_id, packed=False)
-    losses: dict[str, list[float]] = {}
-    answers: dict[str, list[str]] = {}
-
-    def measure(system: str) -> None:
-        # In a function of its own: no name keeps one model while the next is loaded.
-        with systems.of(system) as network, advised(config, "evaluating"):
-            apart = checks.positions_depend_on_batch(network, longest)
-            losses[system] = row_losses(
-                TrainedTokenLoss(network),
-                rows,
-                replace(layout, size=1) if apart else layout,
-                _on_rows(tell, f"loss of the {system}", len(rows)),
-            )
-            said = answer(
-                causal_model(network),
-                template,
-                list(asked.values()),
-                max_new_tokens=request.max_new_tokens,
-                batch_size=config.evaluation.batch_size,
-                on_rows=_on_rows(tell, f"answers of the {system}", len(asked)),
-            )
-            answers[system] = [one.text for one in said]
-
-    for system in systems_of(made):
-        measure(system)
+    answering = Answering(workspace, config, template, request, list(asked.values()), device)
+    measured = {source.name: Measured() for source in compared}
+    for source in compared:
+        tell(f"loading {source.name}", 0, 1)
+        with systems.of(source) as network:
+            into = measured[source.name]
+            into.losses = _losses(network, config, rows, template, _on_rows(tell, source, rows))
+            if request.engine == "transformers":
+                with advised(config, "evaluating"):
+                    into.answers = answering.by(source, causal_model(network), tell)
+    if request.engine != "transformers":
+        systems.drop()
+        for source, answers in answering.by_vllm(compared, tell):
+            measured[source.name].answers = answers
     how = {
-        "generation": greedy(template, request.max_new_tokens),
+        "generation": settings(template, request.sampling) | _engine(request),
+        "answers": answering.identities,
         "environment": {
             **manifest.environment(),
             "device": model.device_name(device),
@@ -110,8 +103,50 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             "threads": torch.get_num_threads(),
         },
     }
-    _write(folder, config, template, request.to_json(), how, asked, rows, losses, answers)
+    _write(folder, config, template, request.to_json(), how, asked, rows, measured)
     return Finished(stopped=False, result=SCORES)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What is found out of one system."""
+
+    losses: list[float] = field(default_factory=list)
+    """Sum in nats of each row."""
+    answers: list[Answer] = field(default_factory=list)
+
+
+def _losses(
+    network: Trained,
+    config: RunConfig,
+    rows: list[Row],
+    template: ChatTemplate,
+    on_rows: OnRows,
+) -> list[float]:
+    longest = max(len(row) for row in rows)
+    layout = Layout(config.evaluation.batch_size, longest, template.pad_id, packed=False)
+    if checks.positions_depend_on_batch(network, longest):
+        layout = replace(layout, size=1)
+    with advised(config, "evaluating"):
+        return row_losses(TrainedTokenLoss(network), rows, layout, on_rows)
+
+
+def _warn_of_other_rows(workspace: Workspace, run: Path, request: Request, log: LogWriter) -> None:
+    """Say which of the runs were trained on other rows than those that are held out here."""
+    mine = manifest.read(run)["dataset"]["sha256"]
+    for name in request.runs:
+        other = finding.find(workspace, name)
+        theirs = manifest.read(other)["dataset"]
+        if theirs["sha256"] != mine:
+            text = (
+                f"{other.name} was trained on {theirs['name']}@{theirs['version'][:12]}: the rows "
+                "that are held out here may be among those that it has learnt."
+            )
+            log.write(Notice(text, "warning"))
+
+
+def _engine(request: Request) -> dict[str, str]:
+    return {} if request.engine == "transformers" else {"engine": request.engine}
 
 
 def _held_out(workspace: Workspace, config: RunConfig) -> list[Example]:
@@ -125,7 +160,8 @@ def _held_out(workspace: Workspace, config: RunConfig) -> list[Example]:
     return examples
 
 
-def _on_rows(tell: Tell, phase: str, total: int) -> OnRows:
+def _on_rows(tell: Tell, source: Source, rows: list[Row]) -> OnRows:
+    phase, total = f"loss of {source.name}", len(rows)
     tell(phase, 0, total, "rows")
     return lambda done: tell(phase, done, total, "rows")
 
@@ -138,9 +174,11 @@ def _write(
     how: dict[str, Any],
     asked: dict[int, Example],
     rows: list[Row],
-    losses: dict[str, list[float]],
-    answers: dict[str, list[str]],
+    measured: dict[str, Measured],
 ) -> None:
+    def by_system(number: int, name: str) -> dict[str, Any]:
+        return {system: getattr(of.answers[number], name) for system, of in measured.items()}
+
     lines = [
         {
             "key": f"validation-{place}",
@@ -148,7 +186,10 @@ def _write(
             "reference": example.response,
             "task": example.task,
             "source": example.source,
-            "outputs": {system: answers[system][number] for system in answers},
+            "outputs": by_system(number, "text"),
+            "tokens": by_system(number, "tokens"),
+            "stopped": by_system(number, "stopped"),
+            "seconds": by_system(number, "seconds"),
         }
         for number, (place, example) in enumerate(asked.items())
     ]
@@ -168,8 +209,10 @@ def _write(
             "trained_tokens": sum(tokens),
             **how,
             "systems": {
-                system: system_scores(answers[system], references, losses[system], tokens)
-                for system in answers
+                system: system_scores(
+                    [one.text for one in of.answers], references, of.losses, tokens
+                )
+                for system, of in measured.items()
             },
         },
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from workbench.config.watching import Evaluation
 from workbench.errors import WorkbenchError
+from workbench.evaluation.answers import Sampling
 from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
 from workbench.jobs.state import GOING_ON, STATE, describe
@@ -20,6 +21,7 @@ TUNED = "tuned"
 """The system of a run that trained all weights; of any other it has the adapter's name."""
 OUTPUTS = "outputs.jsonl"
 SCORES = "metrics.json"
+ENGINES = ("transformers", "vllm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +29,50 @@ class Request:
     rows: int
     """Validation rows that are answered: the first of those in the loss."""
     max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    runs: tuple[str, ...] = ()
+    """Other runs of the same base, by their ids."""
+    models: tuple[str, ...] = ()
+    """Folders of whole models, as merged ones are."""
+    engine: str = ENGINES[0]
+    """What makes the answers."""
+    fresh: bool = False
+    """Answers that are known are made again."""
 
     @classmethod
     def of(
-        cls, config: Evaluation, rows: int | None = None, max_new_tokens: int | None = None
+        cls,
+        config: Evaluation,
+        rows: int | None = None,
+        max_new_tokens: int | None = None,
+        **others: Any,
     ) -> Request:
         """What a run's config asks for, but where something else is wanted."""
-        return cls(rows or config.generate_rows, max_new_tokens or config.max_new_tokens)
+        return cls(rows or config.generate_rows, max_new_tokens or config.max_new_tokens, **others)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Raises WorkbenchError for what can't be."""
+        return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k, self.seed)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What isn't asked for is not in it."""
+        usual = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
 
 def start(run: Path, request: Request, name: str = "") -> Path:
     """Start an evaluation of `run` as a job of its own; returns its folder.
 
     `name` defaults to a number. Raises WorkbenchError when the run has made nothing yet, is
-    being evaluated already, or the name is taken.
+    being evaluated already, or the name is taken; and for what `sources.of` refuses.
     """
-    result(run)
+    from workbench.evaluation import sources
+
+    sources.of(run, request)
     parent = run / "evaluations"
     for state in parent.glob(f"*/{STATE}"):
         if describe(state.parent)[0] in GOING_ON:
@@ -77,13 +104,10 @@ def result(run: Path) -> Path:
     return folder
 
 
-def systems_of(result: Path) -> tuple[str, str]:
-    """The names of base and of what the run made of it: what came out is called by them."""
-    return (BASE, finding.ADAPTER if result.name == finding.ADAPTER else TUNED)
-
-
 def read_request(folder: Path) -> Request:
-    return Request(**read_json(folder / REQUEST))
+    body = read_json(folder / REQUEST)
+    lists = {name: tuple(body[name]) for name in ("runs", "models") if name in body}
+    return Request(**{**body, **lists})
 
 
 def read_scores(folder: Path) -> dict[str, Any]:

@@ -191,16 +191,19 @@ def _checkpoint_activations(base: PreTrainedModel, config: RunConfig) -> None:
         base.enable_input_require_grads()
 
 
-def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """`base` with the saved adapter of `folder`, for inference.
+def load_adapter(base: Trained, folder: Path, name: str = "default") -> PeftModel:
+    """`base` with the saved adapter of `folder`, for inference; one more, where it has some.
 
-    Raises WorkbenchError when the folder holds no adapter.
+    `name` is what PEFT knows it by. Raises WorkbenchError when the folder holds no adapter.
     """
     if not (folder / "adapter_config.json").exists():
         raise WorkbenchError(
             f"There is no adapter in {folder}.", "Has the run finished? `workbench runs list`."
         )
-    model: PeftModel = PeftModel.from_pretrained(base, folder, is_trainable=False)
+    if isinstance(base, PeftModel):
+        base.load_adapter(str(folder), name, is_trainable=False)
+        return base.eval()
+    model: PeftModel = PeftModel.from_pretrained(base, folder, name, is_trainable=False)
     return model.eval()
 
 
