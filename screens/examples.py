@@ -24,7 +24,7 @@ from screens.widgets.row_table import Column, RowTable
 from workbench.data.browse import Looked
 from workbench.data.rows import RowFile
 from workbench.errors import WorkbenchError
-from workbench.learning.courses import Course, Courses
+from workbench.learning.courses import Course, Courses, evenly
 from workbench.learning.learnt import OfRun
 from workbench.learning.log import Loss, Losses, of_step
 from workbench.text import visible
@@ -61,13 +61,6 @@ def bars(losses: Sequence[float | None], width: int, *, ascii: bool) -> str:
         " " if loss is None else signs[min(7, int(8 * max(loss, 0) / top)) if top > 0 else 0]
         for loss in shown
     )
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """At most `most` (2 or more) of `count` places, the first and the last among them."""
-    if count <= most:
-        return list(range(count))
-    return [round(place * (count - 1) / (most - 1)) for place in range(most)]
 
 
 @dataclass

@@ -72,7 +72,7 @@ def machine_line(sample: Sampled, *, ascii: bool, room: Room | None = None) -> T
         )
         busy = _sum(gpu.utilization for gpu in gpus)
         parts.append(f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}")
-        parts.append(f"{bar(_share(used, total), 8, ascii=ascii)} {size(used)} of {size(total)}")
+        parts.append(f"{bar(_share(used, total), 8, ascii=ascii)} {_of(used, total)}")
         parts.append("N/A" if busy is None else f"{busy // len(gpus)} %")
         if short := _remarkable(everything):
             parts.append(f"! {short}")
@@ -107,14 +107,21 @@ def _host_memory(host: dict[str, Any], *, ascii: bool) -> str:
     used, total = host.get("memory_limit_used"), host["memory_limit"]
     if used is None:  # no limit, or a sample of an earlier release
         used, total = host["memory_used"], host["memory_total"]
-    return f"{bar(_share(used, total), 8, ascii=ascii)} {size(used)} of {size(total)}"
+    return f"{bar(_share(used, total), 8, ascii=ascii)} {_of(used, total)}"
+
+
+def _of(used: int | None, total: int | None) -> str:
+    """`7.3 of 23.5 GiB`: in 80 columns each cell counts."""
+    part, whole = size(used), size(total)
+    same = part.partition(" ")[2] == whole.partition(" ")[2]
+    return f"{part.partition(' ')[0] if same else part} of {whole}"
 
 
 def _gpu(gpu: Gpu, *, ascii: bool) -> str:
     used, total = gpu.memory_used, gpu.memory_total
     drawn = bar(_share(used, total), 8, ascii=ascii)
     busy = "N/A" if gpu.utilization is None else f"{gpu.utilization} %"
-    memory = f"{drawn} {size(used)} of {size(total)} (run {size(gpu.memory_of_run)})"
+    memory = f"{drawn} {_of(used, total)} (run {size(gpu.memory_of_run)})"
     power, heat = against(gpu.power, gpu.power_limit, "W"), against(gpu.temperature, None, "°C")
     # The name last: it is what may be cut off.
     name = visible(gpu.name or "N/A")

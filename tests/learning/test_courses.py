@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.learning_runs import line, write_lines
-from workbench.learning.courses import Courses
+from workbench.learning.courses import Courses, evenly
 from workbench.learning.log import NAME, Losses
 
 
@@ -135,3 +135,8 @@ def test_of_swapped_responses_in_real_runs_four_in_five_are_in_the_worst_tenth(
     assert len(worst & planted) >= 0.8 * len(planted)
     never = {n + 1 for n in courses.never_learnt}
     assert len(never & planted) >= len(never) / 2 >= 2, "most of these few are planted"
+
+
+def test_of_many_places_some_are_taken_the_first_and_the_last_among_them() -> None:
+    assert evenly(3, 6) == [0, 1, 2]
+    assert evenly(100, 4) == [0, 33, 66, 99]

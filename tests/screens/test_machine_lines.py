@@ -48,12 +48,12 @@ GPU: dict[str, Any] = {
 def test_what_is_remarkable_of_a_gpu_is_said_in_words_within_80_columns(ascii: bool) -> None:
     tell = partial(run_text.machine, ascii=ascii)
     gpu, remark, host = tell(Sampled(HOST, [GPU], None)).plain.splitlines()
-    assert "62.0 GiB of 80.0 GiB (run 20.0 GiB)  93 %  346/700 W  87 °C" in gpu[:80]
+    assert "62.0 of 80.0 GiB (run 20.0 GiB)  93 %  346/700 W  87 °C" in gpu[:80]
     assert remark.startswith("! GPU 0 slowed: too hot, power limit, 1230 of 1980 MHz; others: 40")
     assert "40.0 GiB by python of al\\x1bice (pid 4242)" in remark
     assert host.endswith("disk 12.0 GiB free") and len(host) <= 80
     line = run_text.machine_line(Sampled(HOST, [GPU], None), ascii=ascii).plain
-    assert "62.0 GiB of 80.0 GiB  93 %  ! too hot" in line[:80]
+    assert "62.0 of 80.0 GiB  93 %  ! too hot" in line[:80]
     lost = {**dict.fromkeys(GPU), "index": 1, "state": "lost", "processes": None}
     shown = tell(Sampled(HOST, [{**GPU, "throttled": []}, lost], None)).plain
     assert "! GPU 1 LOST" in shown and "N/A of N/A (run N/A)  N/A  N/A  N/A  N/A" in shown
@@ -79,7 +79,7 @@ def test_a_gpu_in_parts_is_not_counted_twice() -> None:
     ]
     sample = Sampled(HOST, [whole, *parts], None)
     assert "2 GPUs" in run_text.machine_line(sample, ascii=True).plain
-    assert "3.0 GiB of 18.0 GiB" in run_text.machine_line(sample, ascii=True).plain
+    assert "3.0 of 18.0 GiB" in run_text.machine_line(sample, ascii=True).plain
     assert "GPU 0 MIG 2" in run_text.machine(sample, ascii=True).plain
     assert run_text.memory_used(sample) == 1 << 30
 

@@ -80,9 +80,9 @@ async def test_gpus_are_shown_with_what_the_driver_tells(past: Workspace) -> Non
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(160, 45)) as pilot:
         machine = await until(pilot, "#machine", "GPU 0")
-        assert "20.0 GiB of 80.0 GiB (run N/A)  93 %  N/A  61 °C  NVIDIA" in machine
+        assert "20.0 of 80.0 GiB (run N/A)  93 %  N/A  61 °C  NVIDIA" in machine
         assert "\\x1b[31mH100" in machine and "\x1b" not in machine
-        assert "3.0 GiB of 16.0 GiB" in machine
+        assert "3.0 of 16.0 GiB" in machine
 
 
 async def test_a_run_whose_processes_are_gone_is_dead_and_its_curve_is_still_there(

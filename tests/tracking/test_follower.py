@@ -56,6 +56,18 @@ def test_a_run_that_is_deleted_while_it_is_followed_is_not_one_that_has_not_star
     assert news.status == "damaged" and "is gone: it was deleted or moved" in news.text
 
 
+def test_a_log_that_this_release_cannot_read_is_told_of(tmp_path: Path) -> None:
+    log = tmp_path / "train.jsonl"
+    log.write_text('{"v": 99, "what": "step", "number": 1}\n' * 5)
+    follower = RunFollower(tmp_path)
+    assert not follower.read().records
+    assert "knows none of its 5 lines" in follower.trouble()
+    log.unlink()
+    with LogWriter(log) as training:
+        training.write(Step(1, 0.1, 2.0, 1e-4, 1.0, 10, 5, 0.1))
+    assert len(follower.read().records) == 1 and not follower.trouble()
+
+
 def test_samples_of_the_first_release_are_read(tmp_path: Path) -> None:
     sample = {"v": 1, "t": 5.0, "host": HOST, "gpus": [], "gpu_reason": "no driver"}
     (tmp_path / HOST_LOG).write_text(f"{json.dumps(sample)}\n{{ torn")

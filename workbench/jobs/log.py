@@ -94,6 +94,9 @@ class LogReader:
         self.failed: OSError | None = None
         """Why the last look at the log found nothing, where that is no matter of its having
         nothing new: its file server is away, or a log that was there is gone."""
+        self.unknown = 0
+        """Lines that this release doesn't know, as long as there was none that it does."""
+        self._understood = False
         self._identity: tuple[int, int] | None = None
 
     def skip_to_tail(self, size: int) -> None:
@@ -135,6 +138,8 @@ class LogReader:
         while True:
             lines = self._read_lines(limit)
             records = [record for line in lines if (record := _decode(line)) is not None]
+            self._understood |= bool(records)
+            self.unknown = 0 if self._understood else self.unknown + len(lines)
             # A stretch of lines that this release doesn't know is not the end of the log.
             if records or not lines:
                 return records

@@ -249,3 +249,10 @@ def _always_worst(scores: Sequence[array[float]], rows: int) -> bytearray:
         for n in known[: -(-len(known) // _WORST)]:
             worst[n] += 1
     return bytearray(times > 1 and times == bad for times, bad in zip(taken, worst, strict=True))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most `most` (2 or more) of `count` places, the first and the last among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(place * (count - 1) / (most - 1)) for place in range(most)]

@@ -100,6 +100,12 @@ class RunFollower:
         began, failing, failed = self._began, self._failing, self._log.failed
         if began is not None and now - began > _PATIENCE:
             return f"The file server hasn't answered for {now - began:.0f} s: what is shown is old."
+        if unknown := self._log.unknown:
+            line = "line" if unknown == 1 else "lines"
+            return (
+                f"This release can't read {runs.LOG}: it knows none of its {unknown:,} {line}. "
+                "A later one wrote it, or it is damaged."
+            )
         if failing is not None and failed is not None and now - failing > _PATIENCE:
             return f"{LOG} can't be read since {now - failing:.0f} s: {failed.strerror}."
         return ""

@@ -13,6 +13,8 @@ from workbench.verbs.common import leaf, say, table
 from workbench.workspace import Workspace
 
 _LIMIT = 20
+_EPOCHS = 6
+"""Losses of a row that are shown."""
 _SHOWN = 60
 """Characters of a prompt and of a response that are printed."""
 _KEPT = 300
@@ -152,7 +154,10 @@ def _hardest(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show_hardest(result: dict[str, Any]) -> None:
+    from workbench.learning.courses import evenly
+
     epochs = result["epochs"]
+    shown = evenly(len(epochs), _EPOCHS)
     print(
         f"{result['run']}: {result['learnt']:,} rows of {result['dataset']}, "
         f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}, "
@@ -162,11 +167,14 @@ def _show_hardest(result: dict[str, Any]) -> None:
         print(f"{result['without_number']:,} rows have no loss that is a number")
     if result["damaged_lines"]:
         print(f"{result['damaged_lines']:,} lines of examples.jsonl can't be used")
+    if len(shown) < len(epochs):
+        print(f"losses of the epochs {', '.join(str(epochs[place]) for place in shown)}")
+    wanted = [str(epochs[place]) for place in shown]
     rows = [
         [
             row["rank"],
             row["row"],
-            " ".join("none" if loss is None else f"{loss:.2f}" for loss in row["losses"].values()),
+            " ".join(_loss(row["losses"], epoch) for epoch in wanted),
             f"{row['hardness']:.1f}",
             f"{row['confidence']:.2f}",
             f"{row['variability']:.2f}",
@@ -178,6 +186,12 @@ def _show_hardest(result: dict[str, Any]) -> None:
     if rows:
         headers = "rank row losses hardness confidence variability region task prompt response"
         print(table(headers.split(), rows))
+
+
+def _loss(losses: dict[str, float | None], epoch: str) -> str:
+    """A dash for an epoch that hasn't taken the row yet."""
+    loss = losses.get(epoch)
+    return "–" if epoch not in losses else "none" if loss is None else f"{loss:.2f}"
 
 
 def _texts(row: dict[str, Any]) -> list[str]:
