@@ -27,8 +27,8 @@ _CLOSEST, _FEWEST = 1e-9, 4.0
 
 
 PALETTE = {
-    "cyan": ("#5fd7ff", "#006a75", "ansi_cyan", "ansi_cyan"),
-    "yellow": ("#ffd75f", "#7a5500", "ansi_yellow", "ansi_red"),
+    "cyan": ("#5fd7ff", "#005a66", "ansi_cyan", "ansi_cyan"),
+    "yellow": ("#ffd75f", "#664800", "ansi_yellow", "ansi_red"),
     "green": ("#87d75f", "#005f00", "ansi_green", "ansi_green"),
     "magenta": ("#d787ff", "#8700af", "ansi_bright_magenta", "ansi_magenta"),
     "blue": ("#5f87ff", "#0000d7", "ansi_bright_blue", "ansi_blue"),
@@ -48,7 +48,7 @@ def _colours() -> str:
         kinds = zip(("dark", "light", "dark:ansi", "light:ansi"), colours, strict=True)
         for kind, colour in kinds:
             rules.append(f"&:{kind} .line-chart--{name} {{ color: {colour}; }}")
-            faint = colour if "ansi" in kind else f"{colour} {80 if kind == 'light' else 70}%"
+            faint = colour if "ansi" in kind else f"{colour} 70%"
             rules.append(f"&:{kind} .line-chart--{name}-dim {{ color: {faint}; }}")
     return " ".join(rules)
 
