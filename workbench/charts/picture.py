@@ -79,7 +79,9 @@ def draw(
     told = 1 if marks and legend and not beside and height >= 10 else 0
     plot = height - top - below - marks - told
     scale = Scale(*window, *bounds, across, plot, view.log)
-    rows = [_cut(title, width, symbols, legend if marks and beside else "")] if top else []
+    # A chart may stand right of it without a margin.
+    room = max(1, width - 1)
+    rows = [_cut(title, room, symbols, legend if marks and beside else "")] if top else []
     lines = _plot(chart, curves, scale, symbols, cursor)
     labels = axes.y_labels(scale, chart.y, margin, symbols)
     rows += [
@@ -307,8 +309,7 @@ def _last(series: Series) -> float:
 
 
 def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
-    """A row of at most `width` cells, with `beside` near its right end if it fits: what stands
-    right of the chart may have no margin."""
+    """A row of at most `width` cells, with `beside` at its right end if it fits."""
     row: Row = []
     left = width
     for piece in pieces:
@@ -317,8 +318,8 @@ def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = ""
         row.append(piece._replace(text=text))
         if text != piece.text or left <= 0:
             break
-    if beside and width_of(beside) + 3 <= left:
-        row.append(Piece(" " * (left - width_of(beside) - 1) + beside, "", "dim"))
+    if beside and width_of(beside) + 2 <= left:
+        row.append(Piece(" " * (left - width_of(beside)) + beside, "", "dim"))
     return row
 
 
