@@ -70,7 +70,7 @@ class ChartScreen(CurvesScreen):
         step = self.cursor_step
         self.axis = _AXES[(_AXES.index(self.axis) + 1) % len(_AXES)]
         self.charts.reset()
-        self.redraw_soon()
+        self.redraw_now()
         if step is not None:
             self.call_after_refresh(self.put_cursor, step)
 
@@ -151,7 +151,7 @@ class ChartScreen(CurvesScreen):
         else:
             self.others[name] = History()
         self.follow_others()
-        self.redraw_soon()
+        self.redraw_now()
 
 
 def _in_words(mark: Mark) -> str:

@@ -73,6 +73,10 @@ class CurvesScreen(RunScreen):
         """Draw the charts with the next look at the logs."""
         raise NotImplementedError
 
+    def redraw_now(self) -> None:
+        """Draw anew since a key asks for it, however much was sent of late."""
+        raise NotImplementedError
+
     def draw_charts(
         self, limits: Callable[[str], Sequence[Threshold]], *, growing: bool, bare: bool
     ) -> None:

@@ -101,7 +101,8 @@ class MonitorScreen(WhichRunScreen):
         self._filter = ""
         self._stale = False
         self._drawn = (0.0, 0)
-        """When the screen was last drawn anew by itself, and how much had been sent until then."""
+        """When the screen was last drawn anew by itself, and how much had been sent until then;
+        zero where a key doesn't wait."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -182,10 +183,15 @@ class MonitorScreen(WhichRunScreen):
 
     def apply_filter(self, text: str) -> None:
         self._filter = text.casefold()
-        self.redraw_soon()
+        self.redraw_now()
 
     def redraw_soon(self) -> None:
         self._stale = True
+
+    def redraw_now(self) -> None:
+        self._drawn = (0.0, 0)
+        self._stale = True
+        self._redraw()
 
     def follow_run(self, run: Path) -> None:
         self.run = run
@@ -319,6 +325,8 @@ class MonitorScreen(WhichRunScreen):
             for _, line, answer in self._log
             if self._filter in line.casefold() and (self._filter or not answer)
         ]
+        if self._filter and not kept:
+            kept = ["No line of the log has that text."]
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _may_write(self) -> bool:
@@ -326,7 +334,7 @@ class MonitorScreen(WhichRunScreen):
         connection takes; a key is answered at once all the same."""
         now, written = time.monotonic(), self.shell.written
         then, before = self._drawn
-        if written - before > _BYTES_A_SECOND * (now - then):
+        if then and written - before > _BYTES_A_SECOND * (now - then):
             return False
         self._drawn = (now, written)
         return True

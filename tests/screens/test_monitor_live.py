@@ -118,6 +118,9 @@ async def test_what_the_training_finds_is_in_the_log(past: Workspace) -> None:
         await pilot.press("slash", *"41", "enter")
         await until(pilot, lambda: "answered: ok\\x1b[2J" in shown(pilot, "#log"))
         assert "line 7: Is 1⏎a number?" in shown(pilot, "#log")
+        app.written += 1 << 30  # a lot was sent of late: a key doesn't wait for it
+        await pilot.press("escape", "slash", *"none such", "enter")
+        await until(pilot, lambda: shown(pilot, "#log") == "No line of the log has that text.")
 
 
 async def test_a_start_and_its_rehearsal_are_told_in_the_log(past: Workspace) -> None:

@@ -103,7 +103,7 @@ class RunFollower:
         if unknown := self._log.unknown:
             line = "line" if unknown == 1 else "lines"
             return (
-                f"This release can't read {runs.LOG}: it knows none of its {unknown:,} {line}. "
+                f"This release can't read {LOG}: it knows none of its {unknown:,} {line}. "
                 "A later one wrote it, or it is damaged."
             )
         if failing is not None and failed is not None and now - failing > _PATIENCE:
