@@ -183,9 +183,11 @@ def test_any_size_is_survived_and_one_too_small_is_said(tmp_path: Path, open_on:
     eventually(app.gone)
 
 
-@pytest.mark.parametrize("hanging", ["train.jsonl", "state.json"])
+@pytest.mark.parametrize(
+    ("hanging", "fresh"), [("train.jsonl", False), ("state.json", False), ("state.json", True)]
+)
 def test_a_file_server_that_is_away_keeps_nobody_from_leaving(
-    tmp_path: Path, open_on: Open, hanging: str
+    tmp_path: Path, open_on: Open, hanging: str, fresh: bool
 ) -> None:
     run = tmp_path / "ws" / "runs" / "live-0001"
     run.mkdir(parents=True)
@@ -194,13 +196,16 @@ def test_a_file_server_that_is_away_keeps_nobody_from_leaving(
     app.wait(READY)
     # Opening it hangs until somebody writes, as a file does whose server is away.
     os.mkfifo(run / hanging)
-    os.utime(run / hanging, (0, 0))
+    if not fresh:
+        # What is old is not looked at in search of the newest run.
+        os.utime(run / hanging, (0, 0))
     app.press("3")
     eventually(lambda: hangs(app.pid))
-    if hanging == "train.jsonl":
-        place = len(app.written)
-        app.press("2")
-        app.wait("not saved", place)
+    # Which run it is or how it is, the keys are answered: p, too, which asks the run's files.
+    place = len(app.written)
+    app.press("p" if hanging == "state.json" and not fresh else "3")
+    app.press("2")
+    app.wait("not saved", place)
     app.press("q")
     app.wait("Detached.")
     eventually(app.gone)

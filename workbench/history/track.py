@@ -10,6 +10,7 @@ from operator import add, itemgetter
 from typing import Any
 
 from workbench.charts.line import Line
+from workbench.history.column import Column, Pairs
 
 LIMIT = 20_000
 """Buckets: forty for each dot column of a chart 250 cells wide, so that zooming in stays sharp."""
@@ -19,76 +20,6 @@ checkpoints."""
 
 Point = tuple[Sequence[float], Sequence[float]]
 """Where it is on each axis, and each figure; one that isn't finite is a gap."""
-
-
-class _Column:
-    """A figure's buckets."""
-
-    __slots__ = ("count", "high", "low", "mean")
-
-    def __init__(self) -> None:
-        self.low, self.high, self.mean = array("d"), array("d"), array("d")
-        self.count = array("d")
-        """Of finite values."""
-
-    def parts(self) -> tuple[array[float], array[float], array[float], array[float]]:
-        return self.low, self.high, self.mean, self.count
-
-    def append_one(self, value: float) -> None:
-        if value - value == 0:
-            self.low.append(value)
-            self.high.append(value)
-            self.mean.append(value)
-            self.count.append(1.0)
-        else:
-            self.gaps(1)
-
-    def append(self, values: Sequence[float]) -> None:
-        finite = [value for value in values if value - value == 0]
-        count = len(finite)
-        self.count.append(count)
-        if not count:
-            self.low.append(math.inf)
-            self.high.append(-math.inf)
-            self.mean.append(math.nan)
-            return
-        self.low.append(min(finite))
-        self.high.append(max(finite))
-        mean = sum(finite) / count
-        # The sum of values near the largest double is no number, their mean is.
-        self.mean.append(mean if mean - mean == 0 else sum(value / count for value in finite))
-
-    def gaps(self, count: int) -> None:
-        """Append so many buckets without a value."""
-        self.low.extend([math.inf] * count)
-        self.high.extend([-math.inf] * count)
-        self.mean.extend([math.nan] * count)
-        self.count.extend([0.0] * count)
-
-    def share(self, firsts: Sequence[int], seconds: Sequence[int]) -> None:
-        """Make one bucket of each two; of one where both are the same."""
-        low, high, mean, count = self.parts()
-        self.low = array("d", map(min, map(low.__getitem__, firsts), map(low.__getitem__, seconds)))
-        self.high = array(
-            "d", map(max, map(high.__getitem__, firsts), map(high.__getitem__, seconds))
-        )
-        ones = [count[place] for place in firsts]
-        others = [
-            count[second] if first != second else 0.0
-            for first, second in zip(firsts, seconds, strict=True)
-        ]
-        self.mean = array(
-            "d",
-            [
-                mean[a]
-                if not more
-                else mean[b]
-                if not some
-                else mean[a] + (mean[b] - mean[a]) * (more / (some + more))
-                for a, b, some, more in zip(firsts, seconds, ones, others, strict=True)
-            ],
-        )
-        self.count = array("d", map(add, ones, others))
 
 
 class Track:
@@ -109,7 +40,7 @@ class Track:
         self.added = 0
         """Points ever added: with `cuts`, whether anything has changed."""
         self.cuts = 0
-        self._columns = {name: _Column() for name in figures}
+        self._columns = {name: Column() for name in figures}
         self._begin = {axis: array("d") for axis in self.axes}
         self._end = {axis: array("d") for axis in self.axes}
         self._points = array("d")
@@ -140,7 +71,7 @@ class Track:
         """Have one figure more, the last; so far it is a gap."""
         if figure not in self._columns:
             self._settle()
-            self._columns[figure] = column = _Column()
+            self._columns[figure] = column = Column()
             column.gaps(len(self._points))
 
     def add(self, at: Sequence[float], values: Sequence[float]) -> None:
@@ -377,26 +308,19 @@ class Track:
         """Have neighbours share buckets until a quarter of all is free."""
         while len(self._points) > self.limit * 3 // 4:
             # First those that were kept apart and needn't be any more: they are short.
-            while len((pairs := self._pairs())[0]) > self.limit * 3 // 4:
+            while len(pairs := self._pairs()) > self.limit * 3 // 4:
                 self.each *= 2
-            firsts, seconds = pairs
             for axis in self.axes:
-                begin, end = self._begin[axis], self._end[axis]
-                self._begin[axis] = array("d", map(begin.__getitem__, firsts))
-                self._end[axis] = array("d", map(end.__getitem__, seconds))
-            points = self._points
+                self._begin[axis] = array("d", pairs.first(self._begin[axis]))
+                self._end[axis] = array("d", pairs.second(self._end[axis]))
             self._points = array(
-                "d",
-                [
-                    points[a] + points[b] if a != b else points[a]
-                    for a, b in zip(firsts, seconds, strict=True)
-                ],
+                "d", map(add, pairs.first(self._points), pairs.other(self._points))
             )
             for column in self._columns.values():
-                column.share(firsts, seconds)
+                column.share(pairs)
 
-    def _pairs(self) -> tuple[list[int], list[int]]:
-        """The places of the buckets that fit together in two; one that is alone is both."""
+    def _pairs(self) -> Pairs:
+        """The buckets that fit together in two."""
         firsts: list[int] = []
         seconds: list[int] = []
         ends, apart, points = self._end[self.axes[0]], set(self._apart), self._points
@@ -408,4 +332,4 @@ class Track:
                 place += 1
             seconds.append(place)
             place += 1
-        return firsts, seconds
+        return Pairs(firsts, seconds)
