@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -16,6 +18,7 @@ from workbench.evaluation.generate import Budget, generate
 from workbench.evaluation.request import Request
 from workbench.evaluation.sources import Source
 from workbench.jobs.progress import Tell
+from workbench.tracking import manifest
 from workbench.training import model
 from workbench.workspace import Workspace
 
@@ -23,6 +26,8 @@ FOLDER = "answers"
 """That of the workspace's cache where answers are kept."""
 Make = Callable[[Sequence[Prompt], Callable[[], None]], Iterable[tuple[Prompt, Answer]]]
 """Answers prompts, in any order; calls now and then what it is given, which may raise."""
+_EVERY = 3.0
+"""Seconds between two looks for a command while no answer ends."""
 
 
 class Answering:
@@ -42,6 +47,7 @@ class Answering:
         self._asked = prompts([template.prompt_of(example) for example in examples])
         self._dtype = model.training_dtype(config, device)
         self._where = {"device": device.type, "dtype": model.dtype_name(self._dtype)}
+        self._files = functools.cache(manifest.model_files)
         self.identities: dict[str, str] = {}
         """The id of each system's file of answers."""
 
@@ -73,20 +79,30 @@ class Answering:
         request = self._request
         tell(f"reading the weights of {source.name}", 0, 1, "")
         identity = sources.identity(
-            source, self._config, self._template, request.sampling, request.engine, self._where
+            source, self._files, self._config, self._template, request, self._where
         )
         file = AnswerFile(self._folder, identity)
         self.identities[source.name] = file.id
         known = {} if request.fresh else file.read()
         found = {p.key: known[p.key] for p in self._asked if p.key in known}
         missing = [prompt for prompt in self._asked if prompt.key not in found]
-        phase, total = f"answers of {source.name}", len(self._asked)
-        tell(phase, len(found), total, "rows")
+        told = 0.0
+
+        def tell_it() -> None:
+            nonlocal told
+            told = time.monotonic()
+            tell(f"answers of {source.name}", len(found), len(self._asked), "rows")
+
+        def on_token() -> None:
+            # The rate is that of the last reports: with one a token, no row would end in them.
+            if time.monotonic() > told + _EVERY:
+                tell_it()
+
+        tell_it()
         if missing:
             with file.appending() as append:
-                told = make(missing, lambda: tell(phase, len(found), total, "rows"))
-                for prompt, answer in told:
+                for prompt, answer in make(missing, on_token):
                     append(prompt.key, answer)
                     found[prompt.key] = answer
-                    tell(phase, len(found), total, "rows")
+                    tell_it()
         return [found[prompt.key] for prompt in self._asked]

@@ -58,12 +58,18 @@ class Budget:
 def token_bytes(causal: PreTrainedModel) -> int:
     """What a token of a batch takes at most: its keys and values in every layer and, while prompts
     are read, the activations of one layer."""
-    config: Any = causal.config.get_text_config()
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    kept = 2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", 0) or heads)
-    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    return int((kept * width + 8 * config.hidden_size + 3 * inner) * causal.dtype.itemsize)
+    config = causal.config.get_text_config()
+
+    def figure(name: str, otherwise: int) -> int:
+        """Some families have none, some one for each layer."""
+        found = getattr(config, name, None) or otherwise
+        return max(found) if isinstance(found, list) else int(found)
+
+    width, layers = figure("hidden_size", 4096), figure("num_hidden_layers", 32)
+    heads = figure("num_attention_heads", 1)
+    kept = 2 * layers * figure("num_key_value_heads", heads) * figure("head_dim", width // heads)
+    activations = 8 * width + 3 * figure("intermediate_size", 4 * width)
+    return (kept + activations) * causal.dtype.itemsize
 
 
 def settings(template: ChatTemplate, sampling: Sampling) -> dict[str, Any]:

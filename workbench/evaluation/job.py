@@ -81,7 +81,9 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     asked = {place: examples[place] for place in islice(asking, request.rows)}
     answering = Answering(workspace, config, template, request, list(asked.values()), device)
     measured = {source.name: Measured() for source in compared}
-    for source in compared:
+
+    def measure(source: Source) -> None:
+        # In a function of its own: no name keeps one model while the next is loaded.
         tell(f"loading {source.name}", 0, 1)
         with systems.of(source) as network:
             into = measured[source.name]
@@ -89,6 +91,9 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             if request.engine == "transformers":
                 with advised(config, "evaluating"):
                     into.answers = answering.by(source, causal_model(network), tell)
+
+    for source in compared:
+        measure(source)
     if request.engine != "transformers":
         systems.drop()
         for source, answers in answering.by_vllm(compared, tell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +13,9 @@ from workbench import base_models
 from workbench.config.schema import RunConfig
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.evaluation.answers import Sampling
 from workbench.evaluation.request import BASE, ENGINES, TUNED, Request, result
 from workbench.files import user_path
-from workbench.tracking import finding, inputs, manifest, runs
+from workbench.tracking import finding, inputs, runs
 from workbench.workspace import Workspace
 
 CODE = 1
@@ -48,8 +48,8 @@ def of(run: Path, request: Request) -> list[Source]:
     folder = inputs.base_folder(run)
     found = [Source(BASE, folder), _of_run(run, folder, alone=not request.runs)]
     workspace = Workspace(run.parent.parent)
-    for name in request.runs:
-        other = finding.find(workspace, name)
+    others = [finding.find(workspace, name) for name in request.runs]
+    for other in others:
         _check_alike(run, other)
         found.append(_of_run(other, folder, alone=False))
     template = inputs.load_template(run) if request.models else None
@@ -69,22 +69,24 @@ def of(run: Path, request: Request) -> list[Source]:
             f"Two systems are called {twice[0]}: nobody could tell their answers apart.",
             "Name each run once, and rename the folder of a model.",
         )
-    _check_engine(request.engine, runs.load_config(run))
+    _check_engine(request.engine, [runs.load_config(one) for one in (run, *others)])
     return sorted(found, key=lambda source: source.whole)
 
 
 def identity(
     source: Source,
+    files: Callable[[Path], dict[str, str]],
     config: RunConfig,
     template: ChatTemplate,
-    sampling: Sampling,
-    engine: str,
+    request: Request,
     where: dict[str, str],
 ) -> dict[str, Any]:
     """All that decides a system's answer to given tokens: a file of answers is known by it.
 
-    Reads every file of base and adapter. `where` says the device's kind and the number format.
+    `files` gives the hashes of a model's folder, `where` says the device's kind and the number
+    format.
     """
+    sampling = request.sampling
     weights = config.model.model_dump(mode="json", exclude={"base"})
     how: dict[str, Any] = {"max_new_tokens": sampling.max_new_tokens}
     if not sampling.greedy:
@@ -92,15 +94,15 @@ def identity(
         how.update({name: getattr(sampling, name) for name in names})
     versions = {name: _version(name) for name in _PACKAGES}
     return {
-        "model": manifest.model_files(source.model),
-        "adapter": manifest.model_files(source.adapter) if source.adapter else None,
+        "model": files(source.model),
+        "adapter": files(source.adapter) if source.adapter else None,
         "loaded": "whole" if source.whole else weights,
         "template": template.encoding_key(),
         "stops": sorted(template.stop_ids),
         "sampling": how,
-        "engine": engine,
+        "engine": request.engine,
         "where": where,
-        "packages": versions if engine == "vllm" else {**versions, "vllm": None},
+        "packages": versions if request.engine == "vllm" else {**versions, "vllm": None},
         "code": CODE,
     }
 
@@ -131,7 +133,7 @@ def _check_alike(run: Path, other: Path) -> None:
         )
 
 
-def _check_engine(engine: str, config: RunConfig) -> None:
+def _check_engine(engine: str, configs: Sequence[RunConfig]) -> None:
     if engine not in ENGINES:
         raise WorkbenchError(f"There is no engine {engine}.", f"Choose {' or '.join(ENGINES)}.")
     if engine != "vllm":
@@ -144,6 +146,7 @@ def _check_engine(engine: str, config: RunConfig) -> None:
         )
     unknown = [
         name
+        for config in configs
         for name, there in (
             ("model.quantization", config.model.quantization != "none"),
             ("model.new_tokens", bool(config.model.new_tokens)),
