@@ -97,7 +97,7 @@ def test_all_five_screens_by_keys(
     app.press("x")
     app.wait("Start tiny-more: LoRA of rank 16")
     app.press("y")
-    app.wait("RUNNING", "step", "/100000", "tokens/s", "host", "validation loss")
+    app.wait("RUNNING", "step", "/100,000", "tokens/s", "host", "validation")
     app.press("m")
     app.wait("tokens/s", "NVIDIA" if "NVIDIA" in app.screen() else "GPU")
     app.press("S")

@@ -130,7 +130,7 @@ def test_the_terminal_s_end_is_noticed_without_a_signal(tmp_path: Path) -> None:
         [sys.executable, "-m", "workbench"],
         stdin=terminal,
         stdout=terminal,
-        stderr=subprocess.DEVNULL,
+        stderr=terminal,
         env={**os.environ, "TERM": "xterm-256color", "WORKBENCH_HOME": str(tmp_path / "ws")},
     )
     try:

@@ -45,7 +45,11 @@ def run_job(work: Work, arguments: list[str]) -> int:
     try:
         control.listen_to_signals()
         with LogWriter(path) as log:
-            return _do(work, folder, log, control)
+            code = _do(work, folder, log, control)
+        # Its last word is said. Python gives signals their own effect back as it ends, and what
+        # was asked of it once more would look like a kill.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return code
     except Interrupted as asked:
         if asked.command == "stop_now":
             # What was being written is cleaned up by now; end as by the signal.
