@@ -99,7 +99,7 @@ async def test_a_long_name_leaves_room_for_state_and_step(past: Workspace) -> No
 
 
 async def test_of_the_marks_only_the_newest_is_told(curves: Workspace) -> None:
-    app = WorkbenchApp(curves, mode="monitor")
+    app = WorkbenchApp(curves, mode="monitor", run_id=RUN)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
         for place in (100, 123):
