@@ -117,7 +117,7 @@ def windows(run: Path) -> str:
     history = reading.read(logs)
     whole = (history.span() or (0, 0))[1]
     told = []
-    for width in (1000, 10_000, 100_000):
+    for width in (1000, 10_000, 50_000):
         if whole < 11 * width:
             continue
         before, took = highest(), []

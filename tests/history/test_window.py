@@ -88,3 +88,15 @@ def test_lines_of_others_between_are_passed_over(tmp_path: Path) -> None:
     assert part is not None
     assert list(part.line("training", "loss").x) == list(range(8990, 9011))
     assert part.line("training", "loss", "time").x[0] > BEGUN
+
+
+def test_what_takes_long_to_read_stays_as_it_is(
+    run: tuple[Logs, History], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs, history = run
+    wide, narrow = (window.window(history, 8000, right) for right in (9000, 8010))
+    assert wide is not None and narrow is not None
+    monkeypatch.setattr(window, "_MOST", 100_000)
+    assert window.read(wide, logs.training, logs.machine) is None
+    part = window.read(narrow, logs.training, logs.machine)
+    assert part is not None and len(part.line("training", "loss")) == 11

@@ -19,6 +19,9 @@ _NEAR = 1 << 13
 _LONGEST = 1 << 20
 """Bytes of a line, at most, where a place is looked for."""
 
+_MOST = 16 << 20
+"""Bytes of a log that are read for a part, 50,000 steps in some seconds: beyond that buckets do."""
+
 Stop = Callable[[], bool]
 
 
@@ -54,11 +57,12 @@ def read(
     wanted: Window, training: Path, machine: Path, stop: Stop = lambda: False
 ) -> History | None:
     """The events of a part of a run, from its own log and its supervisor's; None where `stop`
-    says so.
+    says so, or where there is too much of its own to be read soon. Of the machine as much is left
+    out.
 
     What comes back is a history of the part alone, over the same axes; where a resumed run did
-    steps again, the last count. Meant for a thread: as much as a history has buckets takes some
-    seconds at most. Raises OSError when a log can't be read.
+    steps again, the last count. Meant for a thread: it takes some seconds at most. Raises OSError
+    when a log can't be read.
     """
     part = History()
     part.go_on_from(wanted.before)
@@ -72,6 +76,10 @@ def read(
             size = whole(log)
             start = _find(stream.fileno(), size, key, low)
             end = _find(stream.fileno(), size, key, high)
+        if end - start > _MOST:
+            if log == training:
+                return None
+            continue
         for _ in scan.pass_over(part, log, take, start, end):
             if stop():
                 return None
