@@ -17,9 +17,14 @@ from tests.polling import eventually
 from tests.trained import ANSWER, Trained
 from workbench.errors import WorkbenchError
 from workbench.evaluation.answers import Answer, AnswerFile, Sampling, prompts
+from workbench.evaluation.job import evaluate
 from workbench.evaluation.request import Request, read_request, read_scores
 from workbench.files import write_json
+from workbench.jobs.control import Control
+from workbench.jobs.launch import EVENTS
+from workbench.jobs.log import LogWriter
 from workbench.jobs.state import JobState, describe
+from workbench.jobs.tasks import REQUEST
 
 IDENTITY = {"model": {"a": "1"}, "sampling": {"max_new_tokens": 4}}
 SAID = Answer("ü\u2028 \ud800", 3, stopped=True, seconds=0.5)
@@ -112,9 +117,15 @@ class Place:
         assert not check or result.returncode == 0, result.stderr
         return result
 
-    def evaluate(self, *arguments: object) -> dict[str, Any]:
-        scores: dict[str, Any] = json.loads(self.cli("eval", *arguments, "--json").stdout)
-        return scores
+    def evaluate(self, **wanted: Any) -> dict[str, Any]:
+        """What the job does, in this process."""
+        number = 1 + len(list((self.run / "evaluations").iterdir()))
+        folder = self.run / "evaluations" / f"{number:02d}"
+        folder.mkdir()
+        write_json(folder / REQUEST, Request(**wanted).to_json())
+        with LogWriter(folder / EVENTS) as log:
+            evaluate(folder, log, Control())
+        return read_scores(folder)
 
     def lines(self) -> dict[str, list[str]]:
         """The answers so far, by the id of their file."""
@@ -136,8 +147,7 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_was(place: Place) -> Non
     text = settings.read_text()
     assert "batch_size: 8" in text, "one row at a time: some are through, others are not"
     settings.write_text(text.replace("batch_size: 8", "batch_size: 1"))
-    asked = ("--rows", 6, "--max-new-tokens", 400)
-    place.cli("eval", *asked, "--detach")
+    place.cli("eval", "--rows", 6, "--max-new-tokens", 400, "--detach")
     folder = place.run / "evaluations" / "02"
     eventually(lambda: any(len(lines) >= 2 for lines in place.lines().values()), 120)
     state = JobState.read(folder)
@@ -146,7 +156,7 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_was(place: Place) -> Non
     eventually(lambda: describe(folder)[0] not in ("running", "starting", "not started"))
     assert not (folder / "outputs.jsonl").exists()
     before = place.lines()
-    scores = place.evaluate(*asked)
+    scores = place.evaluate(rows=6, max_new_tokens=400)
     after = place.lines()
     assert set(scores["answers"].values()) == set(after) and len(after) == 2
     for id, lines in before.items():
@@ -159,16 +169,16 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_was(place: Place) -> Non
 
 
 def test_other_settings_are_never_mixed_with_what_is_known(place: Place) -> None:
-    first = place.evaluate("--rows", 2, "--max-new-tokens", 5)
-    again = place.evaluate("--rows", 3, "--max-new-tokens", 5)
-    warm = ("--rows", 2, "--max-new-tokens", 5, "--temperature", 0.9, "--seed", 3)
-    drawn = place.evaluate(*warm)
+    first = place.evaluate(rows=2, max_new_tokens=5)
+    again = place.evaluate(rows=3, max_new_tokens=5)
+    warm = {"rows": 2, "max_new_tokens": 5, "temperature": 0.9, "seed": 3}
+    drawn = place.evaluate(**warm)
     assert first["answers"] == again["answers"]
     assert not set(first["answers"].values()) & set(drawn["answers"].values())
     assert sorted(map(len, place.lines().values())) == [2, 2, 3, 3]
     # Times are those of the first making: nothing was made again.
     assert place.outputs("03")[:2] == place.outputs("02")
-    place.evaluate(*warm, "--fresh")
+    place.evaluate(**warm, fresh=True)
     assert sorted(map(len, place.lines().values())) == [3, 3, 4, 4]
     texts = [[row["outputs"] for row in place.outputs(name)] for name in ("04", "05")]
     assert texts[0] == texts[1], "the same seed draws the same"
@@ -183,7 +193,8 @@ def test_runs_and_a_merged_model_are_measured_together(place: Place) -> None:
     merged = place.root.parent / "merged"
     place.cli("export", "merged", "small-0001", "--to", merged)
 
-    scores = place.evaluate("small-0001", "small.v2-0002", "--model", merged)
+    said = place.cli("eval", "small-0001", "small.v2-0002", "--model", merged, "--json").stdout
+    scores = json.loads(said)
     systems = scores["systems"]
     assert list(systems) == ["base", "small-0001", "small.v2-0002", "merged"]
     alone = read_scores(place.run / "evaluations" / "01")["systems"]
@@ -191,9 +202,9 @@ def test_runs_and_a_merged_model_are_measured_together(place: Place) -> None:
     assert systems["small.v2-0002"] == systems["base"], "an adapter that adds nothing"
     assert systems["merged"]["loss"]["value"] == pytest.approx(alone["adapter"]["loss"]["value"])
     for row in place.outputs("02"):
-        said = row["outputs"]
-        assert said["merged"] == said["small-0001"] == ANSWER
-        assert said["base"] == said["small.v2-0002"] != ANSWER
+        texts = row["outputs"]
+        assert texts["merged"] == texts["small-0001"] == ANSWER
+        assert texts["base"] == texts["small.v2-0002"] != ANSWER
         assert row["tokens"]["merged"] == len(ANSWER) and row["stopped"]["merged"]
         assert row["tokens"]["base"] == 24 and not row["stopped"]["base"]
         assert all(seconds > 0 for seconds in row["seconds"].values())

@@ -19,6 +19,7 @@ from workbench.data import versions
 from workbench.data.importing import Options, import_files
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
+from workbench.evaluation import decode
 from workbench.evaluation.generate import answer
 from workbench.jobs.control import Control
 from workbench.jobs.events import Answered, Evaluated
@@ -245,23 +246,23 @@ def test_answers_are_given_as_many_at_once_as_rows_are_evaluated_and_a_lack_of_m
     asked = [(number, example) for number, example in enumerate(examples(11)[6:], start=7)]
     loop._samples = Samples(asked, ChatTemplate.load(base), config.evaluation)
     causal = causal_model(loop.model)
-    real, sizes = causal.generate, []
+    sizes: list[int] = []
 
-    def generate(*, input_ids: torch.Tensor, **how: Any) -> Any:
-        sizes.append(len(input_ids))
-        return real(input_ids=input_ids, **how)
+    def seen(module: Any, given: Any, named: dict[str, Any]) -> None:
+        rows, tokens = named["input_ids"].shape
+        sizes.extend([rows] if tokens > 1 else [])
 
-    monkeypatch.setattr(causal, "generate", generate)
-    answers = loop._samples.answers(0, causal)
+    with causal.register_forward_pre_hook(seen, with_kwargs=True):
+        answers = loop._samples.answers(0, causal)
     assert sizes == [2, 2, 1] and [a.row for a in answers] == [7, 8, 9, 10, 11]
 
-    def run_out(**how: Any) -> Any:
+    def run_out(*given: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
 
-    monkeypatch.setattr(causal, "generate", run_out)
+    monkeypatch.setattr(decode, "decode", run_out)
     with pytest.raises(WorkbenchError) as error:
         loop.run()
-    assert "1. evaluation.batch_size=1; 2. evaluation.samples=0" in str(error.value.hint)
+    assert "1. evaluation.samples=0" in str(error.value.hint)
 
 
 @pytest.mark.parametrize(

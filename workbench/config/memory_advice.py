@@ -42,9 +42,7 @@ def _activations(config: RunConfig, doing: Doing) -> Iterator[str]:
     if doing == "evaluating" and evaluation.batch_size > 1:
         yield f"evaluation.batch_size={evaluation.batch_size // 2}"
     if doing == "answering" and evaluation.asked:
-        at_once = min(evaluation.batch_size, evaluation.asked)
-        if at_once > 1:
-            yield f"evaluation.batch_size={at_once // 2}"
+        # Fewer at once are tried by themselves: it was not enough for one.
         own = " and no evaluation.sample_prompts" if evaluation.sample_prompts else ""
         yield f"evaluation.samples=0{own} (no rows are answered while it trains)"
 

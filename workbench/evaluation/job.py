@@ -89,7 +89,8 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             into = measured[source.name]
             into.losses = _losses(network, config, rows, template, _on_rows(tell, source, rows))
             if request.engine == "transformers":
-                with advised(config, "evaluating"):
+                # Fewer rows at once are tried by themselves: it was not enough for one.
+                with advised(config, "loading"):
                     into.answers = answering.by(source, causal_model(network), tell)
 
     for source in compared:
