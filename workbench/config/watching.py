@@ -10,6 +10,9 @@ from pydantic import field_validator
 from workbench.config.section import MOST, Listed, Section, Texts, field
 from workbench.evaluation.names import NAMES
 
+_NAMES = "|".join(NAMES)
+_METRIC = f"([^,]*=)?({_NAMES})"
+
 
 class Evaluation(Section):
     """What is measured, and when."""
@@ -82,6 +85,10 @@ class Evaluation(Section):
         "references.",
         source="ours: ROUGE-L, exact match and F1 always, and what the references' shape asks for "
         "(docs/evaluation.md)",
+        schema={
+            "items": {"pattern": f"^(.*=)?({_NAMES})$"},
+            "pattern": rf"^[\s,]*({_METRIC}\s*(,[\s,]*{_METRIC}\s*)*[\s,]*)?$",
+        },
     )
     labels: Listed[str] = field(
         [],

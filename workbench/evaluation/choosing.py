@@ -67,7 +67,7 @@ def choose(
         names = asked[task] or _fitting(of_task, labels, settings)
         if {"accuracy", "macro_f1"} & set(names):
             found[task] = Classification(task, labels or _any_labels(task, of_task))
-            names = (*(name for name in names if name not in _OF_LABELS), *_OF_LABELS)
+            names = (*_OF_LABELS, *(name for name in names if name not in _OF_LABELS))
         by_task[task] = names
     every = dict.fromkeys(name for names in by_task.values() for name in names)
     makers = {**_makers(settings, problems), **_of_labels(found, problems)}

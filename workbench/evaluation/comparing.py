@@ -159,7 +159,8 @@ def _totals(sums: Any, seed: int) -> Any:
     found = []
     for start in range(0, RESAMPLES, block):
         counts = generator.multinomial(n, even, size=min(block, RESAMPLES - start))
-        found.append(counts @ sums)
+        with np.errstate(invalid="ignore"):  # a loss may be infinite
+            found.append(counts @ sums)
     return np.concatenate(found)
 
 

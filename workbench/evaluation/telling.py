@@ -123,7 +123,8 @@ def slices(result: Result) -> Iterator[Told]:
                     rows.append([label, name.replace("_", " "), *cells, *p])
         headers = [by.replace("_", " "), "figure", *systems]
         holm_header = ["p (Holm)"] if len(systems) == 2 else []
-        yield Told(SLICES.get(by, by), [*headers, *holm_header], rows, [])
+        if rows:
+            yield Told(SLICES.get(by, by), [*headers, *holm_header], rows, [])
 
 
 def labels(result: Result) -> Iterator[Told]:
