@@ -23,6 +23,7 @@ import torch
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example
+from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
 from workbench.evaluation import rescoring, sources
 from workbench.evaluation import rows as scored_rows
