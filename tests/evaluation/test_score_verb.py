@@ -10,9 +10,14 @@ import pytest
 
 from tests.conftest import Cli
 from tests.trained import Trained
+from workbench.data import versions
+from workbench.data.curate import checks, contamination, store
+from workbench.data.example import Example, Message
 from workbench.errors import WorkbenchError
+from workbench.evaluation.rescoring import data_of
 from workbench.evaluation.rows import read_outputs
 from workbench.evaluation.telling import figures, markdown
+from workbench.workspace import Workspace
 
 ROWS = [
     {"prompt": "2+2?", "reference": "#### 4", "outputs": {"base": "5", "new": "so 4"}},
@@ -120,3 +125,26 @@ def test_a_result_from_before_there_were_comparisons_can_be_read() -> None:
     }
     lines = list(markdown(figures(old)))
     assert "| loss | 0.5000 [0.2500, 0.7500] | – |" in lines
+
+
+def test_a_dataset_says_which_of_its_validation_rows_it_trains_on(workspace: Workspace) -> None:
+    def example(question: str, split: str) -> Example:
+        turns = (Message("user", question), Message("assistant", "yes"))
+        return Example(turns, task="qa", split=split)
+
+    leaked = "How many of the nine blue boats that left the old harbour on Tuesday came back there?"
+    examples = [
+        example("What is a boat made of, by and large?", "validation"),
+        example(f"Tell me. {leaked}", "train"),
+        example(leaked, "validation"),
+    ]
+    version = versions.create(workspace, "boats", examples, sources=[], steps=[])
+    assert dict(data_of(version).contaminated) == {}, "nobody looked"
+    options = contamination.Options()
+    found = contamination.annotate(examples, options)
+    store.write(version, checks.get(contamination.NAME), options, found)
+    data = data_of(version)
+    assert data.contaminated == {"validation-0": False, "validation-1": True}
+    assert data.trained is not None
+    assert [row.instruction for row in data.trained] == [f"Tell me. {leaked}"]
+    assert data.labels == {}, "one label alone tells nothing apart"

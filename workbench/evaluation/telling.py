@@ -87,12 +87,13 @@ def degeneration(result: Result) -> Told | None:
         if measures[name]["unit"] == "0 to 1" and not any(one["value"] for one in of):
             silent.append(name)
             continue
-        cells = [_amount(one, measures[name]) for one in of]
+        scale, sign = (100, "%") if measures[name]["interval"] == "Wilson" else (1, "")
+        cells = [_amount(one["value"], scale, sign) for one in of]
         for other in others:
-            found = compared.get((name, other))
-            cells += [_p(found["p"]), _p(found["p_holm"])] if found else ["–", "–"]
+            cells += _changed(compared.get((name, other)), scale)
         rows.append([name.replace("_", " "), *cells])
-    ps = ["p", "p (Holm)"] if len(others) == 1 else [f"{p} {o}" for o in others for p in _PS]
+    alone = len(others) == 1
+    named = [column if alone else f"{column} of {o}" for o in others for column in _CHANGED]
     notes = [f"In no output: {', '.join(silent)}."] if silent else []
     if (own := body["reference"].get("copied_words")) and own["value"] is not None:
         share = body["reference"]["copied"]["value"]
@@ -100,7 +101,7 @@ def degeneration(result: Result) -> Told | None:
             f"The references themselves share runs of {own['value']:.1f} words on average with "
             f"training rows; {share:.1%} have a long one."
         )
-    return Told("what is wrong with outputs", ["mark", *systems, *ps], rows, notes)
+    return Told("what is wrong with outputs", ["mark", *systems, *named], rows, notes)
 
 
 def slices(result: Result) -> Iterator[Told]:
@@ -159,7 +160,7 @@ def markdown(told: Told) -> Iterator[str]:
     yield ""
 
 
-_PS = ("p", "Holm")
+_CHANGED = ("change", "p", "p (Holm)")
 
 
 def _notes(result: Result) -> Iterator[str]:
@@ -195,9 +196,16 @@ def _p(value: float | None) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}"
 
 
-def _amount(figure: Mapping[str, Any], measure: Mapping[str, Any]) -> str:
-    if figure["value"] is None:
+def _amount(value: float | None, scale: int, sign: str) -> str:
+    if value is None:
         return "–"
-    if measure["interval"] == "Wilson":
-        return f"{figure['value']:.1%} [{figure['low']:.1%}, {figure['high']:.1%}]"
-    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
+    return f"{value * scale:.1f}{sign}" if sign else f"{value:.2f}"
+
+
+def _changed(one: Mapping[str, Any] | None, scale: int) -> list[str]:
+    """A change of shares is in points of per cent."""
+    if one is None or one["value"] is None:
+        return ["–", "–", "–"]
+    digits = 1 if scale > 1 else 2
+    value, low, high = (f"{one[n] * scale:+.{digits}f}" for n in ("value", "low", "high"))
+    return [f"{value} [{low}, {high}]", _p(one["p"]), _p(one["p_holm"])]
