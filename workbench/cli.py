@@ -46,6 +46,7 @@ _MODULES = {
     "jobs": "jobs",
     "runs": "runs",
     "eval": "evaluate",
+    "score": "score",
     "review": "review",
     "export": "export",
     "gpus": "gpus",

@@ -43,6 +43,9 @@ GOOD = [
     "data:\n  mixture:\n    chat: 0.7\n    qa@0123: 3\n",
     "data:\n  mixture: chat=0.7, qa=3\n",
     "data:\n  mixture:\n",
+    "evaluation:\n  metrics: exact_match, qa=rouge_l\n",
+    "evaluation:\n  metrics: [exact_match, 'a b=chrf']\n  labels: [a b, c]\n",
+    "evaluation:\n  pattern: ^a\n",
 ]
 BAD = [
     "nmae: a\n",
@@ -82,6 +85,8 @@ BAD = [
     "training:\n  packing: 1\n",
     "training:\n  packing: maybe\n",
     "training:\n  seed: 4294967296\n",
+    "evaluation:\n  metrics: [my.module:function]\n",
+    "evaluation:\n  metrics: exactly\n",
     "data:\n  mixture: {chat: 1}\n",
     "data:\n  mixture: {chat: 1, qa: 0}\n",
     "data:\n  mixture: {chat: 1, qa: much}\n",
@@ -156,7 +161,8 @@ def test_schema_and_reader_agree_on_any_value_of_any_field() -> None:
             body = RunConfig().model_dump()
             section, _, name = field.path.rpartition(".")
             (body[section] if section else body)[name] = copy.deepcopy(value)
-            beyond_words = field.path == "lora.target_modules" and value == "("
+            patterns = ("lora.target_modules", "evaluation.pattern")
+            beyond_words = field.path in patterns and value == "("
             beyond_words |= isinstance(value, str) and field.kind in ("int", "float")
             if not beyond_words:
                 assert CHECK.is_valid(body) == loads(body), (field.path, value)

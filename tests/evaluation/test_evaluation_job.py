@@ -18,7 +18,8 @@ from workbench.evaluation import metrics
 from workbench.evaluation.answers import Answer
 from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
-from workbench.evaluation.scoring import system_scores
+from workbench.evaluation.rows import Row as Scored
+from workbench.evaluation.scoring import score
 from workbench.training import encoding
 from workbench.training.batches import Layout, Row
 from workbench.training.loss import TrainedTokenLoss, row_losses
@@ -71,13 +72,15 @@ def test_every_figure_is_there_for_base_and_adapter_with_its_interval(
 ) -> None:
     _, examples, _ = held_out(trained_run)
     assert set(scores["systems"]) == {"base", "adapter"}
-    assert scores["rows"] == {"loss": len(examples), "answers": 3} and len(examples) > 3
+    counts = scores["rows"]
+    assert (counts["loss"], counts["answers"]) == (len(examples), 3) and len(examples) > 3
     for figures in scores["systems"].values():
         assert set(figures) == FIGURES
         for name, figure in figures.items():
             assert figure["low"] <= figure["value"] <= figure["high"]
             assert figure["n"] == (len(examples) if name in ("loss", "perplexity") else 3)
-    assert scores["request"] == {"rows": 3, "max_new_tokens": 24}
+    asked = scores["request"]
+    assert (asked["rows"], asked["max_new_tokens"]) == (3, 24)
     assert scores["dataset"].startswith("numbers@") and scores["environment"]["packages"]["torch"]
 
 
@@ -236,23 +239,37 @@ def test_row_losses_keep_the_order_of_the_rows(
     assert len(set(losses)) > 1
 
 
+def lost(*rows: tuple[float, int]) -> list[Scored]:
+    return [
+        Scored(
+            f"row-{n}",
+            references=("a",),
+            outputs={"base": "a"},
+            losses={"base": loss},
+            trained_tokens=tokens,
+        )
+        for n, (loss, tokens) in enumerate(rows)
+    ]
+
+
 def test_the_loss_is_a_mean_over_tokens_and_not_over_rows() -> None:
-    scores = system_scores(["a"] * 2, ["a"] * 2, losses=[1.0, 9.0], tokens=[1, 3])
-    assert scores["loss"]["value"] == pytest.approx(10 / 4)
-    assert scores["exact_match"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 2}
+    figures = score(lost((1.0, 1), (9.0, 3))).result["systems"]["base"]
+    assert figures["loss"]["value"] == pytest.approx(10 / 4)
+    assert figures["exact_match"]["value"] == 1
 
 
-def test_figures_that_are_no_numbers_are_null_in_the_file() -> None:
-    scores = system_scores(["a"], ["a"], losses=[1e6], tokens=[1])
-    assert scores["perplexity"]["value"] is None
-    json.dumps(scores, allow_nan=False)
+@pytest.mark.parametrize("loss", [1e6, float("nan"), float("inf")])
+def test_figures_that_are_no_numbers_are_null_in_the_file(loss: float) -> None:
+    result = score(lost((loss, 1), (1.0, 1))).result
+    assert result["systems"]["base"]["perplexity"]["value"] is None
+    json.dumps(result, allow_nan=False)
 
 
 def test_the_verb_prints_a_table_of_base_and_adapter(trained_run: Trained) -> None:
     lines = trained_run.evaluation_table.splitlines()
     assert lines[0].split() == ["figure", "base", "adapter"]
     assert {line.split("  ")[0] for line in lines[1:6]} == {n.replace("_", " ") for n in FIGURES}
-    assert "answers to 3" in lines[-1]
+    assert "answers to 3" in trained_run.evaluation_table
 
 
 @pytest.mark.parametrize(

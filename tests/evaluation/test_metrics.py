@@ -35,13 +35,62 @@ def test_rouge_l_gives_the_values_of_the_reference_implementation(
     assert metrics.rouge_l(candidate, ["testing one two"]) == pytest.approx(published)
 
 
-def test_rouge_l_counts_words_of_the_length_of_a_rouge_155_truth() -> None:
-    """google-research/rouge, testRougeLAgainstRouge155: 22 common words of a reference of
-    54 and a candidate of 32 gave ROUGE-1.5.5 recall .40741, precision .68750, F .51163."""
-    common = [f"w{i}" for i in range(22)]
-    reference = " ".join([*common, *(f"r{i}" for i in range(32))])
-    candidate = " ".join([*common, *(f"c{i}" for i in range(10))])
-    assert metrics.rouge_l(candidate, [reference]) == pytest.approx(0.51163, abs=5e-6)
+def texts(target: int, prediction: int, runs: list[int]) -> tuple[str, str]:
+    """A prediction and a target of so many words, which share these runs, in order."""
+    common = iter(range(sum(runs)))
+    both: list[list[str]] = [[], []]
+    for place, run in enumerate(runs):
+        shared = [f"w{next(common)}" for _ in range(run)]
+        for side, words in enumerate(both):
+            words += [*shared, f"own{side}x{place}"]
+    for side, (words, length) in enumerate(zip(both, (prediction, target), strict=True)):
+        words += [f"more{side}x{n}" for n in range(length - len(words))]
+    return " ".join(both[0]), " ".join(both[1])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "runs", "published"),
+    [
+        (
+            (27, 16),
+            [5, 3, 3],
+            {
+                "rouge1": (0.40741, 0.68750, 0.51163),
+                "rouge2": (0.30769, 0.53333, 0.39024),
+                "rougeL": (0.40741, 0.68750, 0.51163),
+            },
+        ),
+        (
+            (42, 26),
+            [5, 3, 3, 3, 3],
+            {
+                "rouge1": (0.40476, 0.65385, 0.50000),
+                "rouge2": (0.29268, 0.48000, 0.36364),
+                "rougeL": (0.40476, 0.65385, 0.50000),
+            },
+        ),
+    ],
+)
+def test_rouge_gives_the_values_of_rouge_155_to_five_places(
+    lengths: tuple[int, int], runs: list[int], published: dict[str, tuple[float, float, float]]
+) -> None:
+    """google-research/rouge, rouge_scorer_test.py, testRouge1AgainstRouge155,
+    testRouge2AgainstRouge155 and testRougeLAgainstRouge155: recall, precision and F of texts of as
+    many words, of which as many are shared, as those of its two pairs."""
+    prediction, target = texts(*lengths, runs)
+    for kind, expected in published.items():
+        assert metrics.rouge(kind, prediction, target) == pytest.approx(expected, abs=5e-6)
+    assert metrics.rouge_1(prediction, [target]) == pytest.approx(published["rouge1"][2], abs=5e-6)
+    assert metrics.rouge_2(prediction, [target]) == pytest.approx(published["rouge2"][2], abs=5e-6)
+
+
+def test_rouge_lsum_gives_the_published_values() -> None:
+    """google-research/rouge, testRougeLsum; the example is that of Lin 2004, section 3.2."""
+    prediction = "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5"
+    found = metrics.rouge("rougeLsum", prediction, "w1 w2 w3 w4 w5")
+    assert found == pytest.approx((0.8, 0.4, 0.53333), abs=5e-6)
+    for said, wanted in (("", "w1 w2"), ("w1", ""), ("/", "w1 w2")):
+        assert metrics.rouge_lsum(said, [wanted]) == 0
 
 
 def test_rouge_l_does_not_stem() -> None:
@@ -83,6 +132,42 @@ def test_the_best_of_several_references_counts(measure: object) -> None:
     assert measure("two words", ["nothing shared", "two words"]) == 1
 
 
+def test_exact_match_and_f1_give_the_values_of_the_squad_script() -> None:
+    """The examples of the script's card in huggingface/evaluate, metrics/squad: all right, all
+    wrong, two of three."""
+    said = ["1976", "Beyonce", "climate change"]
+    wanted = ["1976", "Beyoncé and Bruno Mars", "climate change"]
+    assert [metrics.exact_match(s, [w]) for s, w in zip(said, wanted, strict=True)] == [1, 0, 1]
+    assert [metrics.token_f1(s, [w]) for s, w in zip(said, wanted, strict=True)] == [1, 0, 1]
+    assert metrics.exact_match("1999", ["1976"]) == metrics.token_f1("1999", ["1976"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ('{"a": [1, null]}', True),
+        ("3", True),
+        (' "text" \n', True),
+        ("", False),
+        ("{'a': 1}", False),
+        ('{"a": NaN}', False),
+        ('```json\n{"a": 1}\n```', False),
+        ('{"a": 1} and more', False),
+        ("[" * 100_000, False),
+    ],
+)
+def test_json_is_one_document_and_nothing_else(text: str, valid: bool) -> None:
+    assert metrics.json_valid(text) == valid
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up() -> None:
+    assert metrics.regex_match(r"^\d+$")("12", []) == 1
+    assert metrics.regex_match(r"^\d+$")("12 apples", []) == 0
+    assert metrics.regex_match("(x+x+)+y")("x" * 200, []) in (None, 0.0)
+    with pytest.raises(WorkbenchError, match="no regular expression"):
+        metrics.regex_match("(")
+
+
 @pytest.mark.parametrize("references", [[], "one string"])
 def test_a_score_without_a_list_of_references_says_so(references: object) -> None:
     with pytest.raises(WorkbenchError, match="list of at least one reference"):
@@ -92,31 +177,6 @@ def test_a_score_without_a_list_of_references_says_so(references: object) -> Non
 def test_perplexity() -> None:
     assert metrics.perplexity(math.log(50)) == pytest.approx(50)
     assert metrics.perplexity(5000) == math.inf
-
-
-def test_a_summary_has_mean_n_and_a_repeatable_interval_around_the_mean() -> None:
-    values = [i / 40 for i in range(40)]
-    summary = metrics.summarise(values)
-    assert summary == metrics.summarise(values)
-    assert summary.n == 40
-    assert summary.mean == pytest.approx(0.4875)
-    assert summary.low is not None and summary.high is not None
-    # The standard error of this mean is 0.0456, so a normal interval is 0.398 to 0.577.
-    assert summary.low == pytest.approx(0.398, abs=0.02)
-    assert summary.high == pytest.approx(0.577, abs=0.02)
-
-
-def test_a_summary_of_equal_or_no_values() -> None:
-    assert metrics.summarise([0.5] * 3) == metrics.Summary(0.5, 0.5, 0.5, 3)
-    assert metrics.summarise([]).to_json() == {"mean": None, "low": None, "high": None, "n": 0}
-
-
-def test_rows_are_scored_and_summarised_by_name() -> None:
-    rows = [metrics.score("the cat", ["cat"]), metrics.score("dog", ["cat"])]
-    assert rows[0]["exact_match"] == 1
-    summaries = metrics.summarise_scores(rows)
-    assert set(summaries) == {"rouge_l", "exact_match", "token_f1"}
-    assert summaries["exact_match"].mean == 0.5
 
 
 def test_importing_metrics_loads_no_heavy_library() -> None:

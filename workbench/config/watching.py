@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import field_validator
 
 from workbench.config.section import MOST, Listed, Section, Texts, field
+from workbench.evaluation.names import NAMES
+
+_NAMES = "|".join(NAMES)
+_METRIC = f"([^,]*=)?({_NAMES})"
 
 
 class Evaluation(Section):
@@ -74,6 +79,27 @@ class Evaluation(Section):
         le=4096,
         source="transformers: per_device_eval_batch_size 8",
     )
+    metrics: Listed[str] = field(
+        [],
+        "How those answers are scored: names, each for all rows or TASK=NAME; empty: what fits the "
+        "references.",
+        source="ours: ROUGE-L, exact match and F1 always, and what the references' shape asks for "
+        "(docs/evaluation.md)",
+        schema={
+            "items": {"pattern": f"^(.*=)?({_NAMES})$"},
+            "pattern": rf"^[\s,]*({_METRIC}\s*(,[\s,]*{_METRIC}\s*)*[\s,]*)?$",
+        },
+    )
+    labels: Listed[str] = field(
+        [],
+        "Labels that answers are to give; empty: those of the dataset.",
+        source="ours: few and short references that repeat are labels",
+    )
+    pattern: str = field(
+        "",
+        "Regular expression that answers are to match; empty: none.",
+        source="ours: only you know the form that you want",
+    )
     against: Listed[str] = field(
         [],
         "Datasets that the model is going to be judged by, NAME or NAME@VERSION: a run whose "
@@ -86,6 +112,28 @@ class Evaluation(Section):
     def _each_once(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value) or not all(prompt.strip() for prompt in value):
             raise ValueError("write each prompt once, and none that is empty")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        for text in value:
+            name = text.rpartition("=")[2]
+            if ":" in name:
+                raise ValueError(
+                    f"a config names no code: give {name} to `workbench eval --metric`"
+                )
+            if name not in NAMES:
+                raise ValueError(f"there is no metric {name!r}; there are {', '.join(NAMES)}")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"it is no regular expression: {error}") from error
         return value
 
     @property

@@ -2,7 +2,7 @@
 
 All systems answer the same held-out rows. Each answer is in the workspace's cache as soon as it
 is there, so that an evaluation which was killed goes on where it was. The folder ends with
-`outputs.jsonl` (a row an item) and `metrics.json`.
+`outputs.jsonl` (a row an item), `losses.jsonl`, `scores.jsonl` (by row) and `metrics.json`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,23 @@ from workbench.data import versions
 from workbench.data.example import Example
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.evaluation import sources
+from workbench.evaluation import rescoring, sources
+from workbench.evaluation import rows as scored_rows
 from workbench.evaluation.answering import Answering
 from workbench.evaluation.answers import Answer
 from workbench.evaluation.generate import settings
-from workbench.evaluation.request import OUTPUTS, SCORES, Request, read_request
-from workbench.evaluation.scoring import system_scores
+from workbench.evaluation.request import SCORES, Request, read_request
+from workbench.evaluation.rows import (
+    LOSSES,
+    OUTPUTS,
+    conversation,
+    loss_line,
+    references_of,
+    words,
+)
 from workbench.evaluation.sources import Source
 from workbench.evaluation.systems import Systems
-from workbench.files import write_json, write_text
+from workbench.files import write_text
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice
 from workbench.jobs.log import LogWriter
@@ -109,7 +117,18 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             "threads": torch.get_num_threads(),
         },
     }
-    _write(folder, config, template, request.to_json(), how, asked, rows, measured)
+    lost = {place: examples[place] for place in split.places}
+    _write(folder, asked, lost, rows, measured)
+    tell("scoring", 0, 1)
+    scored = rescoring.score_folder(folder, request.scoring(), rescoring.data_of_run(run))
+    about = {
+        "request": request.to_json(),
+        "dataset": config.data.dataset,
+        "template": template.fingerprint(),
+        "trained_tokens": sum(row.trained_tokens for row in rows),
+        **how,
+    }
+    rescoring.save(folder, scored, about)
     return Finished(stopped=False, result=SCORES)
 
 
@@ -174,22 +193,22 @@ def _on_rows(tell: Tell, source: Source, rows: list[Row]) -> OnRows:
 
 def _write(
     folder: Path,
-    config: RunConfig,
-    template: ChatTemplate,
-    request: dict[str, Any],
-    how: dict[str, Any],
     asked: dict[int, Example],
+    lost: dict[int, Example],
     rows: list[Row],
     measured: dict[str, Measured],
 ) -> None:
+    """What the figures are made of: an output a row that was asked, a loss a row that has one."""
+
     def by_system(number: int, name: str) -> dict[str, Any]:
         return {system: getattr(of.answers[number], name) for system, of in measured.items()}
 
-    lines = [
+    outputs = [
         {
-            "key": f"validation-{place}",
+            "key": _key(place),
             "prompt": [message.to_json() for message in example.prompt],
             "reference": example.response,
+            "references": references_of(example),
             "task": example.task,
             "source": example.source,
             "outputs": by_system(number, "text"),
@@ -199,29 +218,33 @@ def _write(
         }
         for number, (place, example) in enumerate(asked.items())
     ]
-    write_text(
-        folder / OUTPUTS, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    )
-    references = [example.response for example in asked.values()]
-    tokens = [row.trained_tokens for row in rows]
-    write_json(
-        folder / SCORES,
-        {
-            "v": 1,
-            "request": request,
-            "dataset": config.data.dataset,
-            "template": template.fingerprint(),
-            "rows": {"loss": len(rows), "answers": len(asked)},
-            "trained_tokens": sum(tokens),
-            **how,
-            "systems": {
-                system: system_scores(
-                    [one.text for one in of.answers], references, of.losses, tokens
-                )
-                for system, of in measured.items()
-            },
-        },
-    )
+    _write_lines(folder / OUTPUTS, outputs)
+    losses = [
+        loss_line(
+            scored_rows.Row(
+                _key(place),
+                task=example.task,
+                losses={system: of.losses[number] for system, of in measured.items()},
+                trained_tokens=rows[number].trained_tokens,
+                prompt_words=None if example.text else words(_prompt(example)),
+                reference_words=words(example.text or example.response),
+            )
+        )
+        for number, (place, example) in enumerate(lost.items())
+    ]
+    _write_lines(folder / LOSSES, losses)
+
+
+def _key(place: int) -> str:
+    return f"validation-{place}"
+
+
+def _prompt(example: Example) -> str:
+    return conversation([message.to_json() for message in example.prompt])
+
+
+def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 if __name__ == "__main__":

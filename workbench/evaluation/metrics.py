@@ -1,39 +1,29 @@
-"""Scores of generated text against references, and their summary over rows.
+"""Scores of one generated text against its references. Nothing here needs torch.
 
-Every score is in 0..1 and takes several references, of which the best counts.
-Nothing here needs torch.
+A score is in 0..1 and takes several references, of which the best counts. None is "says nothing
+of this row", as a number's match where the reference has no number.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
-from random import Random
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.evaluation import numbers
+
+Score = Callable[[str, Sequence[str]], float | None]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The mean of a score over rows, with its 95 % interval."""
-
-    mean: float | None
-    """None when there are no rows."""
-    low: float | None
-    high: float | None
-    n: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+_PATIENCE = 1.0
+"""Seconds that a pattern may search one output: some patterns take years."""
 
 
 def normalise(text: str) -> str:
@@ -55,13 +45,80 @@ def token_f1(prediction: str, references: Sequence[str]) -> float:
     return _best(_shared_words, prediction, references)
 
 
-def rouge_l(prediction: str, references: Sequence[str]) -> float:
-    """ROUGE-L F1 (Lin 2004) by the rouge-score library, equal to ROUGE-1.5.5.
+def rouge_1(prediction: str, references: Sequence[str]) -> float:
+    """ROUGE-1 F1: shared words. As `rouge`, not stemmed."""
+    return _best(lambda said, wanted: rouge("rouge1", said, wanted)[2], prediction, references)
 
-    Words are not stemmed (`use_stemmer=False`), as by default in ROUGE-1.5.5. The
-    library keeps only a-z and 0-9, so text in another script scores 0.
+
+def rouge_2(prediction: str, references: Sequence[str]) -> float:
+    """ROUGE-2 F1: shared pairs of words. As `rouge`, not stemmed."""
+    return _best(lambda said, wanted: rouge("rouge2", said, wanted)[2], prediction, references)
+
+
+def rouge_l(prediction: str, references: Sequence[str]) -> float:
+    """ROUGE-L F1: the longest common subsequence of words. As `rouge`, not stemmed."""
+    return _best(lambda said, wanted: rouge("rougeL", said, wanted)[2], prediction, references)
+
+
+def rouge_lsum(prediction: str, references: Sequence[str]) -> float:
+    """ROUGE-Lsum F1: as ROUGE-L, of the union over lines, each of which is a sentence. As
+    `rouge`, not stemmed."""
+    return _best(lambda said, wanted: rouge("rougeLsum", said, wanted)[2], prediction, references)
+
+
+def rouge(
+    kind: str, prediction: str, reference: str, *, stemmed: bool = False
+) -> tuple[float, float, float]:
+    """Recall, precision and F1 of `rouge1`, `rouge2`, `rougeL` or `rougeLsum` (Lin 2004), by the
+    rouge-score library, equal to ROUGE-1.5.5.
+
+    The library keeps only a-z and 0-9, so text in another script scores 0: chrF measures that.
     """
-    return _best(_longest_common, prediction, references)
+    found = _rouge_scorer(kind, stemmed).score(reference, prediction)[kind]
+    return float(found.recall), float(found.precision), float(found.fmeasure)
+
+
+def numeric_match(prediction: str, references: Sequence[str]) -> float | None:
+    """1.0 when both come to the same number (`numbers.answer`), else 0.0; None where no reference
+    has a number. An output without a number is wrong."""
+    _check(references)
+    wanted = [found for reference in references if (found := numbers.answer(reference)) is not None]
+    return float(numbers.answer(prediction) in wanted) if wanted else None
+
+
+def json_valid(prediction: str, references: Sequence[str] = ()) -> float:
+    """1.0 when the whole output is one JSON document (RFC 8259: no NaN, no comments), else 0.0.
+
+    A code fence around it isn't JSON: what reads the output would stumble over it.
+    """
+    try:
+        json.loads(prediction, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return 0.0
+    return 1.0
+
+
+def regex_match(pattern: str) -> Score:
+    """A score that is 1.0 when the pattern is found in an output, else 0.0; None for an output
+    that takes over a second. `^` and `$` are the ends of the output.
+
+    Raises WorkbenchError for what is no regular expression.
+    """
+    # Not Python's own: that can't be told to give up.
+    import regex
+
+    try:
+        compiled = regex.compile(pattern)
+    except regex.error as error:
+        raise WorkbenchError(f"{pattern!r} is no regular expression: {error}.") from error
+
+    def found(prediction: str, references: Sequence[str] = ()) -> float | None:
+        try:
+            return float(compiled.search(prediction, timeout=_PATIENCE) is not None)
+        except TimeoutError:
+            return None
+
+    return found
 
 
 def perplexity(loss: float) -> float:
@@ -72,49 +129,20 @@ def perplexity(loss: float) -> float:
         return math.inf
 
 
-SCORES: Mapping[str, Callable[[str, Sequence[str]], float]] = {
-    "rouge_l": rouge_l,
-    "exact_match": exact_match,
-    "token_f1": token_f1,
-}
-"""The scores that an evaluation reports, by the name they have in its files."""
-
-
-def score(prediction: str, references: Sequence[str]) -> dict[str, float]:
-    """Every score of one row."""
-    return {name: measure(prediction, references) for name, measure in SCORES.items()}
-
-
-def summarise_scores(rows: Iterable[Mapping[str, float]]) -> dict[str, Summary]:
-    """The summary of every score over rows that `score` made."""
-    rows = list(rows)
-    return {name: summarise([row[name] for row in rows]) for name in SCORES}
-
-
-def summarise(values: Sequence[float], *, seed: int = 0, resamples: int = 1000) -> Summary:
-    """Mean, n and the 95 % percentile bootstrap interval of the mean.
-
-    Give it the differences of two systems row by row to get a paired comparison. The
-    same values and seed give the same interval. Source: Efron and Tibshirani 1993,
-    "An Introduction to the Bootstrap", chapter 13. 40 rows take about 10 ms.
-    """
-    n = len(values)
-    if n == 0:
-        return Summary(mean=None, low=None, high=None, n=0)
-    random = Random(seed)  # noqa: S311 - a resample, not a secret
-    means = sorted(math.fsum(random.choices(values, k=n)) / n for _ in range(resamples))
-    tail = round(0.025 * resamples)
-    return Summary(
-        mean=math.fsum(values) / n, low=means[tail], high=means[resamples - 1 - tail], n=n
-    )
-
-
 def _best(
     measure: Callable[[str, str], float], prediction: str, references: Sequence[str]
 ) -> float:
+    _check(references)
+    return max(measure(prediction, reference) for reference in references)
+
+
+def _check(references: Sequence[str]) -> None:
     if isinstance(references, str) or not references:
         raise WorkbenchError("A score needs a list of at least one reference text.")
-    return max(measure(prediction, reference) for reference in references)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _same(prediction: str, reference: str) -> float:
@@ -130,13 +158,9 @@ def _shared_words(prediction: str, reference: str) -> float:
     return 2 * shared / (len(said) + len(wanted))
 
 
-def _longest_common(prediction: str, reference: str) -> float:
-    return float(_rouge_scorer().score(reference, prediction)["rougeL"].fmeasure)
-
-
 @cache
-def _rouge_scorer() -> Any:
+def _rouge_scorer(kind: str, stemmed: bool) -> Any:
     # Inside: rouge-score takes 0.5 s to import and brings numpy.
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rougeL"], use_stemmer=False)
+    return RougeScorer([kind], use_stemmer=stemmed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from workbench.config.watching import Evaluation
 from workbench.errors import WorkbenchError
 from workbench.evaluation.answers import Sampling
+from workbench.evaluation.names import Settings
 from workbench.files import building_folder, read_json, write_json
 from workbench.jobs import launch
 from workbench.jobs.state import GOING_ON, STATE, describe
@@ -22,6 +24,7 @@ TUNED = "tuned"
 OUTPUTS = "outputs.jsonl"
 SCORES = "metrics.json"
 ENGINES = ("transformers", "vllm")
+_LISTS = ("runs", "models", "metrics", "labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Request:
     """What makes the answers."""
     fresh: bool = False
     """Answers that are known are made again."""
+    metrics: tuple[str, ...] = ()
+    """Instead of those that fit the references, as in `names.Settings`; so are these."""
+    labels: tuple[str, ...] = ()
+    pattern: str = ""
 
     @classmethod
     def of(
@@ -48,15 +55,27 @@ class Request:
         config: Evaluation,
         rows: int | None = None,
         max_new_tokens: int | None = None,
+        metrics: Sequence[str] = (),
         **others: Any,
     ) -> Request:
         """What a run's config asks for, but where something else is wanted."""
-        return cls(rows or config.generate_rows, max_new_tokens or config.max_new_tokens, **others)
+        return cls(
+            rows or config.generate_rows,
+            max_new_tokens or config.max_new_tokens,
+            metrics=tuple(metrics or config.metrics),
+            labels=tuple(config.labels),
+            pattern=config.pattern,
+            **others,
+        )
 
     @property
     def sampling(self) -> Sampling:
         """Raises WorkbenchError for what can't be."""
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.top_k, self.seed)
+
+    def scoring(self) -> Settings:
+        """How the outputs are scored."""
+        return Settings(self.metrics, self.labels, self.pattern)
 
     def to_json(self) -> dict[str, Any]:
         """What isn't asked for is not in it."""
@@ -106,7 +125,7 @@ def result(run: Path) -> Path:
 
 def read_request(folder: Path) -> Request:
     body = read_json(folder / REQUEST)
-    lists = {name: tuple(body[name]) for name in ("runs", "models") if name in body}
+    lists = {name: tuple(body[name]) for name in _LISTS if name in body}
     return Request(**{**body, **lists})
 
 

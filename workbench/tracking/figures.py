@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from workbench.alarms import reading
+from workbench.evaluation import telling
 from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
 from workbench.tracking import comparison, runs
@@ -65,26 +65,19 @@ def expectations(run: Path) -> Iterator[str]:
 
 
 def scores(run: Path) -> Iterator[str]:
-    """The newest evaluation's figures, as a table."""
+    """The newest evaluation's figures, as tables."""
     newest = runs.newest_evaluation(run)
     if newest is None:
         yield "It has not been evaluated: `workbench eval`."
         return
     measured = read_scores(newest)
-    systems = measured["systems"]
-    yield f"| figure | {' | '.join(systems)} |"
-    yield f"|---|{'---|' * len(systems)}"
-    for name in next(iter(systems.values())):
-        cells = (interval(systems[system][name]) for system in systems)
-        yield f"| {name.replace('_', ' ')} | {' | '.join(cells)} |"
-    counts = measured["rows"]
-    yield ""
-    yield f"Loss over {counts['loss']} validation rows, answers to {counts['answers']} of them;"
-    yield "in brackets 95 % bootstrap intervals."
-
-
-def interval(figure: dict[str, Any]) -> str:
-    """A figure with its interval; a dash where there is no number."""
-    if None in figure.values():
-        return "–"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
+    for told in (
+        telling.figures(measured),
+        telling.changes(measured),
+        telling.degeneration(measured),
+        *telling.labels(measured),
+        *telling.slices(measured),
+    ):
+        if told is not None:
+            yield from telling.markdown(told)
+    yield "In brackets 95 % intervals: Wilson's for shares, else by 2,000 resamples of rows."

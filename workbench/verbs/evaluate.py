@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any
 
+from workbench.evaluation import telling
 from workbench.evaluation.request import ENGINES, Request, read_scores, start
 from workbench.files import user_path
+from workbench.text import visible
 from workbench.tracking import runs
-from workbench.tracking.figures import interval
-from workbench.verbs.common import leaf, table
+from workbench.verbs.common import leaf, table, width
 from workbench.verbs.following import add_detach, do_job, show_result
 from workbench.workspace import Workspace
-
-_FIGURES = ("loss", "perplexity", "rouge_l", "exact_match", "token_f1")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,6 +62,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--fresh", action="store_true", help="make answers again that are known already"
     )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        dest="metrics",
+        metavar="[TASK=]NAME",
+        help="may be given several times; MODULE:FUNCTION is one of your own",
+    )
     parser.add_argument("--name", default="", help="name of the evaluation (default: a number)")
     add_detach(parser)
 
@@ -74,12 +82,17 @@ def _count(text: str) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.evaluation import own
+
     workspace = Workspace.find(args.workspace)
     run, *others = (runs.find(workspace, reference) for reference in args.references)
+    for name in args.metrics:
+        own.check(name)
     request = Request.of(
         runs.load_config(run).evaluation,
         args.rows,
         args.max_new_tokens,
+        args.metrics,
         temperature=args.temperature,
         top_p=args.top_p,
         top_k=args.top_k,
@@ -97,12 +110,18 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def show_scores(result: dict[str, Any]) -> None:
-    """A table of figures by system, with their 95 % intervals."""
-    systems = result["systems"]
-    rows = [
-        [name.replace("_", " "), *(interval(systems[system][name]) for system in systems)]
-        for name in _FIGURES
-    ]
-    print(table(["figure", *systems], rows))
-    counts = result["rows"]
-    print(f"loss over {counts['loss']} rows, answers to {counts['answers']}; 95 % intervals")
+    """Tables of figures by system, what changed, and what is wrong with outputs."""
+    show_told(telling.figures(result))
+    for told in (telling.changes(result), telling.degeneration(result), *telling.labels(result)):
+        if told is not None:
+            show_told(told)
+
+
+def show_told(told: telling.Told) -> None:
+    """One table, with its title above and its notes below; each part apart from what was before."""
+    if told.title:
+        print(f"\n{visible(told.title, one_line=True)}")
+    if told.rows:
+        print(table(told.headers, told.rows))
+    for note in told.notes:
+        print(textwrap.fill(visible(note, one_line=True), width()))

@@ -33,7 +33,17 @@ _IDLE: Any = {
         "rehearsal",
         "seed",
     },
-    "evaluation": {"every", "patience", "samples", "sample_tokens", "sample_prompts", "against"},
+    "evaluation": {
+        "every",
+        "patience",
+        "samples",
+        "sample_tokens",
+        "sample_prompts",
+        "metrics",
+        "labels",
+        "pattern",
+        "against",
+    },
 }
 """Fields of a config that no forecast depends on: they may change without another one."""
 _memory: OrderedDict[tuple[object, ...], tuple[BaseFacts, Forecast | None]] = OrderedDict()
