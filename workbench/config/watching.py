@@ -131,3 +131,10 @@ class Logging(Section):
         le=MOST,
         source="ours: no step waits for its figures, so one line each costs nothing",
     )
+    without_prompt: bool = field(
+        True,
+        "Before the first step, measure what each row loses without its prompt: mislabelled rows "
+        "are then found among the hardest. It takes a third of the time of an epoch of the "
+        "responses alone.",
+        source="Ethayarajh et al., 2022: how much a prompt helps tells a wrong label",
+    )

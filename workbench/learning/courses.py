@@ -52,6 +52,9 @@ class Course:
     """Mean over epochs of exp(-loss), from 0 to 1."""
     variability: float
     """Standard deviation of exp(-loss) over epochs; 0 of one epoch."""
+    unprompted: float | None
+    """What it lost without its prompt before the first step, in nats; None where that wasn't
+    measured."""
     hardness: float
     """Robust deviations over rows of its length at that time, mean over epochs."""
     rank: int
@@ -89,6 +92,7 @@ class Course:
             "loss": _rounded(self.mean),
             "last_loss": _rounded(self.last),
             "fell": _rounded(self.fell),
+            "loss_without_prompt": _rounded(self.unprompted),
             "confidence": _rounded(self.confidence),
             "variability": _rounded(self.variability),
             "hardness": _rounded(self.hardness),
@@ -131,6 +135,11 @@ class Courses:
         return len(self.order)
 
     @property
+    def compares(self) -> bool:
+        """Whether there is what rows lose without their prompts, to hold their losses against."""
+        return self._losses.unprompted is not None
+
+    @property
     def damaged(self) -> int:
         """Lines of the file that can't be used: torn ones, and of rows that there aren't."""
         return self._losses.damaged + self._losses.beyond
@@ -153,6 +162,7 @@ class Courses:
             losses=losses,
             confidence=fmean(chances),
             variability=_deviation(chances),
+            unprompted=_number(self._losses.unprompted, row),
             hardness=self._hardness[row],
             rank=self._ranks[row],
             share=100 * self._ranks[row] / len(self),
@@ -183,6 +193,10 @@ class Courses:
         for region, members in ((1, rest[half:]), (2, by_spread[:third]), (3, rest[:half])):
             for row in members:
                 self._regions[row] = region
+
+
+def _number(values: Sequence[float] | None, row: int) -> float | None:
+    return None if values is None or math.isnan(values[row]) else values[row]
 
 
 def _deviation(values: Sequence[float]) -> float:
