@@ -32,6 +32,8 @@ _TO_SIGMA = 1.4826
 """Times the median absolute deviation: the standard deviation, where it is normal."""
 _LEAST_SPREAD = 0.05
 """Nats: among rows that are nearly alike, a hair over the others isn't hard."""
+_LEAST_BARE = 0.1
+"""Nats: a response that is all but certain by itself isn't hard for a hair more with its prompt."""
 _WORST = 10
 """One in so many is among the worst."""
 
@@ -212,7 +214,7 @@ def _scores(losses: Losses, epoch: int) -> array[float]:
     Of the loss, the median of those that were learnt about then is taken off; of what is left,
     that of rows about as long, whose spread it is then measured by.
     """
-    found = losses.epochs[epoch]
+    found = _evened(losses, epoch)
     rows = [n for n, loss in enumerate(found) if math.isfinite(loss)]
     scores = array("f", [math.nan]) * losses.rows
     for group in neighbours(rows, losses.steps[epoch], _THEN):
@@ -225,6 +227,22 @@ def _scores(losses: Losses, epoch: int) -> array[float]:
         for n in group:
             scores[n] = (scores[n] - usual) / max(spread, _LEAST_SPREAD)
     return scores
+
+
+def _evened(losses: Losses, epoch: int) -> array[float]:
+    """The losses of an epoch in nats, each as it would be if its response were by itself as hard
+    as is usual for its length: times the median of what rows about as long lose without their
+    prompts, over what it does. One that has nothing of that stays as it is."""
+    found, bare = losses.epochs[epoch], losses.unprompted
+    if bare is None:
+        return found
+    evened = array("f", found)
+    rows = [n for n, loss in enumerate(found) if math.isfinite(loss) and bare[n] > 0]
+    for group in neighbours(rows, losses.tokens, _ALIKE):
+        usual = median(bare[n] for n in group)
+        for n in group:
+            evened[n] = found[n] * usual / max(bare[n], _LEAST_BARE)
+    return evened
 
 
 def neighbours(rows: Sequence[int], by: Sequence[int], least: int) -> Iterator[list[int]]:
