@@ -41,9 +41,7 @@ def test_a_response_that_is_hard_by_itself_is_not_hard_to_learn_for_that(tmp_pat
     rng = random.Random(3)
     odd = set(rng.sample(range(300), 15))
     alone = {n: rng.uniform(1, 6) for n in range(300)}
-    losses = {
-        n: bare * (rng.gauss(0.8 if n in odd else 0.5, 0.05)) for n, bare in alone.items()
-    }
+    losses = {n: bare * (rng.gauss(0.8 if n in odd else 0.5, 0.05)) for n, bare in alone.items()}
     write_lines(tmp_path, [line(n + 1, loss, step=1 + n // 10) for n, loss in losses.items()])
     before = courses_of(tmp_path)
     assert not before.compares

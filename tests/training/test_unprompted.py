@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from array import array
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,14 @@ from torch.nn.functional import cross_entropy
 
 from tests.training.harness import (
     CPU,
-    Commands,
-    build,
     configure,
     curve,
     encode,
-    events,
     examples,
     run,
 )
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
-from workbench.jobs.events import Progress
 from workbench.learning import unprompted as reader
 from workbench.training import model
 from workbench.training.encoding import encode as encode_all
@@ -46,9 +40,7 @@ def test_it_is_the_loss_of_the_response_after_an_empty_prompt_by_the_untrained_m
     config = configure(base, training={"max_steps": 2, "packing": packing})
     run(tmp_path, config)
     template = ChatTemplate.load(base)
-    bare = [
-        Example((Message("user", ""), *example.messages[1:])) for example in examples(ROWS)
-    ]
+    bare = [Example((Message("user", ""), *example.messages[1:])) for example in examples(ROWS)]
     rows = encode_all(bare, template, config.data).rows
     untrained = model.load_to_train(base, config, CPU, template.new_ids).eval()
     found = measured(tmp_path)

@@ -72,7 +72,9 @@ class Unprompted(Sequence[Row]):
         return replace(
             row,
             ids=torch.cat([self._prompt, row.ids[begin:].int()]),
-            trained=torch.cat([torch.zeros(len(self._prompt), dtype=torch.bool), row.trained[begin:]]),
+            trained=torch.cat(
+                [torch.zeros(len(self._prompt), dtype=torch.bool), row.trained[begin:]]
+            ),
         )
 
 
