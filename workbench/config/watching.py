@@ -133,8 +133,7 @@ class Logging(Section):
     )
     without_prompt: bool = field(
         True,
-        "Before the first step, measure what each row loses without its prompt: mislabelled rows "
-        "are then found among the hardest. It takes a third of the time of an epoch of the "
-        "responses alone.",
-        source="Ethayarajh et al., 2022: how much a prompt helps tells a wrong label",
+        "Before the first step, measure what each row loses without its prompt, by which mislabelled "
+        "rows are told from hard ones: a forward pass over the responses.",
+        source="Ethayarajh et al., 2022; ours: a tenth of an epoch, in docs/benchmarks.md",
     )
