@@ -133,7 +133,7 @@ class Logging(Section):
     )
     without_prompt: bool = field(
         True,
-        "Before the first step, measure what each row loses without its prompt, by which mislabelled "
-        "rows are told from hard ones: a forward pass over the responses.",
+        "Before the first step, measure what each row loses without its prompt, by which "
+        "mislabelled rows are told from hard ones: a forward pass over the responses.",
         source="Ethayarajh et al., 2022; ours: a tenth of an epoch, in docs/benchmarks.md",
     )
