@@ -2,8 +2,9 @@
 
 Of `--rows` rows of a file 5 % get the response of another of them, never one that is the same. A
 version is made of them and the default base trained on it with LoRA, by the commands that a person
-gives; then each score says which rows are the worst 10 %, and the share of the planted ones that
-are among them is printed. The dataset, the run and `planted.json` stay, to be looked at.
+gives; then each score says which rows are the worst 10 %, and two things are printed: how many of
+the planted ones are among them, and the area under the ROC curve, the chance that a planted row is
+ranked above another one. The dataset, the run and `planted.json` stay, to be looked at.
 
     WORKBENCH_HOME=ws python benchmarks/planted_noise.py ag_news.jsonl [--epochs 4 --seed 1 …]
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, nargs="?")
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--longest", type=int, default=2000, help="characters of a row")
+    parser.add_argument("--cut", type=int, help="characters of a prompt that are kept")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
     parser.add_argument("--rate", type=float, default=2e-4)
@@ -53,7 +55,7 @@ def main() -> None:
     if args.run:
         tell(args.run)
         return
-    pairs, planted = plant(read(args.file, args.longest), args.rows, args.seed)
+    pairs, planted = plant(read(args.file, args.longest, args.cut), args.rows, args.seed)
     run = train(args, pairs)
     workspace = Workspace.find(None)
     folder = workspace.runs / run
@@ -63,8 +65,9 @@ def main() -> None:
     tell(folder)
 
 
-def read(path: Path, longest: int) -> list[tuple[str, str]]:
-    """Prompt and response of each row that is no longer than `longest` characters."""
+def read(path: Path, longest: int, cut: int | None = None) -> list[tuple[str, str]]:
+    """Prompt, its first `cut` characters, and response of each row that has no more than `longest`
+    of both."""
     pairs = []
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -76,6 +79,7 @@ def read(path: Path, longest: int) -> list[tuple[str, str]]:
         else:
             pair = row["prompt"], row["completion"]
         prompt, response = (text.removesuffix(END).strip() for text in pair)
+        prompt = prompt[:cut]
         if response and len(prompt) + len(response) <= longest:
             pairs.append((prompt, response))
     return list(dict(pairs).items())
@@ -137,16 +141,29 @@ def tell(run: Path) -> None:
     for name, score in scores(losses).items():
         order = sorted(score, key=lambda row: -score[row])
         worst = set(order[: round(WORST * len(order))])
-        print(f"{name:44} {len(worst & planted)} of {len(planted & score.keys())}")
+        found = f"{len(worst & planted)} of {len(planted & score.keys())}"
+        print(f"{name:44} {found:10} {area(order, planted):.3f}")
     courses = Courses(losses)
     never = set(courses.never_learnt)
     print(f"never learnt: {len(never)} of {len(courses)} rows, {len(never & planted)} planted")
+
+
+def area(order: list[int], planted: set[int]) -> float:
+    """The chance that a planted row comes before another one, in an order from the worst on."""
+    before = others = 0
+    for row in order:
+        if row in planted:
+            before += len(order) - len(planted.intersection(order)) - others
+        else:
+            others += 1
+    return before / max(1, others * len(planted.intersection(order)))
 
 
 def scores(losses: Losses) -> dict[str, dict[int, float]]:
     """By the name of a score, that of each row, from 0: the higher, the worse."""
     epochs = sorted(losses.epochs)
     whole, first, last = (_only(losses, some) for some in (epochs, epochs[:1], epochs[-1:]))
+    alone = _only(losses, epochs, unprompted=False)
     found = {place: course for place in whole.order if (course := whole.of(place))}
     mean = {place: course.mean for place, course in found.items()}
     then = {e: _less(_finite(losses, e), losses.steps[e], 16) for e in epochs}
@@ -161,12 +178,15 @@ def scores(losses: Losses) -> dict[str, dict[int, float]]:
         },
         "hardness of the first epoch": _hardness(first),
         "hardness of the last epoch": _hardness(last),
+        "hardness by the loss alone": _hardness(alone),
         "hardness, which workbench shows": _hardness(whole),
     }
 
 
-def _only(losses: Losses, epochs: list[int]) -> Courses:
+def _only(losses: Losses, epochs: list[int], *, unprompted: bool = True) -> Courses:
     part = copy(losses)
+    if not unprompted:
+        part.unprompted = None
     part.epochs = {epoch: losses.epochs[epoch] for epoch in epochs}
     return Courses(part)
 

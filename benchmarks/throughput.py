@@ -194,9 +194,8 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
     options: Spec = {"log": LogWriter(folder / "train.jsonl"), "ranks": ALONE}
     ready = make_ready(config, trained, rows, [], pad_id=0, device=device, **options)
     samples: Any = Samples([], None, config.evaluation)  # type: ignore[arg-type]
-    loop = Loop(
-        config, ready, rows, [], samples=samples, folder=folder, control=Control(), **options
-    )
+    options |= {"folder": folder, "control": Control()}
+    loop = Loop(config, ready, rows, [], samples=samples, empty_prompt=(), **options)
     # In the order that TRL takes them.
     loop.schedule._order = (0, list(range(len(rows))))
     _forget_peak()

@@ -239,8 +239,9 @@ class HardestScreen(LearntScreen):
         odd = f"  ·  {courses.damaged:,} lines can't be used" if courses.damaged else ""
         without = courses.without_number
         nan = f"  ·  {without:,} without a loss" if without else ""
+        alone = "" if courses.compares else "  ·  by loss alone"
         of = self.made.reference if self.made else ""
-        self.say(f"{self.run_folder.name}  {epochs}  ·  {shown}{nan}{odd}  ·  {of}")
+        self.say(f"{self.run_folder.name}  {epochs}  ·  {shown}{alone}{nan}{odd}  ·  {of}")
 
     def _cells(self, row: int) -> tuple[str, ...]:
         course = self._course(row)
@@ -293,10 +294,12 @@ class HardestScreen(LearntScreen):
         )
         region = course.region and f", {course.region} to learn"
         never = "; never learnt" if course.never_learnt else ""
+        bare = course.unprompted
+        alone = "" if bare is None else f"; {bare:.4f} without its prompt, before the first step"
         return (
             f"row {course.row:,}: hardness {course.hardness:.1f}, rank {course.rank:,} of "
             f"{len(self._courses or ()):,}{region}{never}\n"
-            f"loss by epoch  {losses}\n"
+            f"loss by epoch  {losses}{alone}\n"
             f"confidence {course.confidence:.3f}  variability {course.variability:.3f}  "
             f"{course.tokens:,} trained tokens"
         )

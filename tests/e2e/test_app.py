@@ -14,7 +14,7 @@ from tests.conftest import Cli
 from tests.e2e.conftest import Journey, Terminal
 from tests.polling import eventually
 from workbench.jobs.state import start_ticks
-from workbench.tracking import runs
+from workbench.tracking import finding, runs
 from workbench.workspace import Workspace
 
 
@@ -23,7 +23,7 @@ def trip(journey: Journey, tmp_path: Path) -> Iterator[Journey]:
     """A copy of the journey's workspace, which the test may change; ends the runs left in it."""
     workspace = Workspace(Path(shutil.copytree(journey.workspace, tmp_path / "ws")))
     yield Journey(workspace.root, tmp_path, journey.base, journey.said)
-    for run in runs.running(workspace):
+    for run in finding.running(workspace):
         runs.command(workspace.runs / run, "stop_now")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.learning_runs import line, write_lines
+from workbench.learning import unprompted
 from workbench.learning.courses import Courses, evenly
 from workbench.learning.log import NAME, Losses
 
@@ -123,18 +124,22 @@ RECORDED = Path(__file__).parent / "recorded"
     [
         ("ag_news", 200, {13, 22, 23, 55, 61, 93, 113, 157, 174, 179}),
         ("gsm8k", 160, {18, 29, 64, 69, 75, 89, 160}),
+        ("self_instruct", 100, {2, 22, 30, 65}),
     ],
 )
 def test_of_swapped_responses_in_real_runs_four_in_five_are_in_the_worst_tenth(
     tmp_path: Path, name: str, rows: int, planted: set[int]
 ) -> None:
-    """`examples.jsonl` of two runs of benchmarks/planted_noise.py, of SmolLM2-135M-Instruct."""
+    """`examples.jsonl` of three runs of benchmarks/planted_noise.py, of SmolLM2-135M-Instruct, and
+    what it loses without the prompts: labels as long lose the same, so AG News goes without."""
     shutil.copy(RECORDED / f"{name}.jsonl", tmp_path / NAME)
+    if (bare := RECORDED / f"{name}-without_prompt.jsonl").exists():
+        shutil.copy(bare, tmp_path / unprompted.NAME)
     courses = courses_of(tmp_path, rows)
     worst = {n + 1 for n in courses.order[: round(len(courses) / 10)]}
     assert len(worst & planted) >= 0.8 * len(planted)
     never = {n + 1 for n in courses.never_learnt}
-    assert len(never & planted) >= len(never) / 2 >= 2, "most of these few are planted"
+    assert len(never & planted) >= len(never) / 2 >= 1, "most of these few are planted"
 
 
 def test_of_many_places_some_are_taken_the_first_and_the_last_among_them() -> None:

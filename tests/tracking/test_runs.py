@@ -38,7 +38,7 @@ from workbench.jobs.events import (
 from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.state import JobState, start_ticks
 from workbench.text import size
-from workbench.tracking import manifest, report, runs
+from workbench.tracking import finding, manifest, report, runs
 from workbench.workspace import Workspace
 
 STARTED = Started(9000, 9.0, 90, 10, 12345, 1000, 9999, "CPU", "float32")
@@ -103,7 +103,7 @@ def test_runs_are_listed_the_newest_first(make: Make, workspace: Workspace) -> N
     listed = runs.list_runs(workspace)
     assert [run.id for run in listed] == made[::-1]
     assert {run.status for run in listed} == {"not started"}
-    assert runs.running(workspace) == []
+    assert finding.running(workspace) == []
 
 
 def test_the_latest_run_is_one_that_goes_on_before_one_that_only_waits(

@@ -17,7 +17,7 @@ from workbench.data.template import ChatTemplate
 from workbench.jobs.control import PATH_VARIABLE, Control
 from workbench.jobs.events import Event, Step
 from workbench.jobs.log import LogWriter, rank_log, read_all
-from workbench.training import encoding, model
+from workbench.training import encoding, model, unprompted
 from workbench.training.batches import Row
 from workbench.training.loop import Loop, Outcome
 from workbench.training.ranks import ALONE, Ranks
@@ -118,6 +118,7 @@ def build(
         encoded[:rows],
         encoded[rows:],
         samples=Samples([(rows + 1, asked[rows])] if samples else [], template, config.evaluation),
+        empty_prompt=unprompted.empty_prompt(template),
         folder=folder,
         log=log,
         control=control or Control(),

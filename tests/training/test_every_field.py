@@ -71,6 +71,7 @@ OF_TRAINING: dict[str, Any] = {
     "checkpoints.every": 1,
     "checkpoints.keep": 1,
     "logging.every": 2,
+    "logging.without_prompt": False,
 }
 """Fields that a loop shows, each with another value than that of the base run."""
 WITH: dict[str, dict[str, Any]] = {
@@ -152,6 +153,7 @@ def seen(folder: Path, base: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "steps": outcome.step,
         "evaluated": [e.step for e in events(folder, Evaluated)],
         "validation": [p.done for p in events(folder, Progress) if p.phase == "validation"],
+        "without prompts": (folder / "without_prompt.jsonl").exists(),
         "answers": [a.answer for a in events(folder, Answered)],
         "saved": [(c.step, c.reason) for c in events(folder, CheckpointSaved)],
         "kept": sorted(path.name for path in (folder / "checkpoints").iterdir()),

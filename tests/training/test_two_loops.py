@@ -28,6 +28,7 @@ from workbench.jobs.events import (
     WentOn,
 )
 from workbench.jobs.log import rank_log, read_all
+from workbench.learning import unprompted
 from workbench.training import saving
 
 SHARDINGS = ("none", "fsdp")
@@ -158,6 +159,9 @@ def test_what_is_learnt_is_what_one_process_learns(
     losses = examples(theirs)
     assert Counter(epoch for epoch, _ in losses) == {1: 11, 2: 11}
     assert losses == pytest.approx(examples(ours), rel=near, abs=1e-5)
+    bare = unprompted.read(theirs, 11)
+    assert bare is not None
+    assert bare == pytest.approx(unprompted.read(ours, 11), rel=near, abs=1e-5)
 
 
 def examples(folder: Path) -> dict[tuple[int, int], float]:

@@ -179,3 +179,9 @@ class Logging(Section):
         le=MOST,
         source="ours: no step waits for its figures, so one line each costs nothing",
     )
+    without_prompt: bool = field(
+        True,
+        "Before the first step, measure what each row loses without its prompt, by which "
+        "mislabelled rows are told from hard ones: a forward pass over the responses.",
+        source="Ethayarajh et al., 2022; ours: a tenth of an epoch, in docs/benchmarks.md",
+    )

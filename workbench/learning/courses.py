@@ -6,8 +6,10 @@ have a classifier's probability of the gold label; a response has many tokens, s
 geometric mean of its tokens' probabilities, exp(-loss). They look at all rows at an epoch's end;
 here a row's loss is that before the step which takes it.
 
-A row's hardness isn't its loss: the loss falls while a run goes on, and short responses lose more a
-token than long ones, whatever is right about them. docs/learning.md says what was compared.
+A row's hardness isn't its loss: the loss falls while a run goes on, and some responses lose more a
+token than others, whatever is right about them. What a response loses without its prompt says how
+hard it is by itself (Ethayarajh et al., Understanding Dataset Difficulty with V-Usable Information,
+ICML 2022). docs/learning.md says what was compared.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import mul
 from statistics import fmean, median
 from typing import Any
 
@@ -32,6 +35,8 @@ _TO_SIGMA = 1.4826
 """Times the median absolute deviation: the standard deviation, where it is normal."""
 _LEAST_SPREAD = 0.05
 """Nats: among rows that are nearly alike, a hair over the others isn't hard."""
+_LEAST_BARE = 0.1
+"""Nats: a response that is all but certain by itself isn't hard for a hair more with its prompt."""
 _WORST = 10
 """One in so many is among the worst."""
 
@@ -52,8 +57,11 @@ class Course:
     """Mean over epochs of exp(-loss), from 0 to 1."""
     variability: float
     """Standard deviation of exp(-loss) over epochs; 0 of one epoch."""
+    unprompted: float | None
+    """What it lost without its prompt before the first step, in nats; None where that wasn't
+    measured."""
     hardness: float
-    """Robust deviations over rows of its length at that time, mean over epochs."""
+    """Robust deviations over rows of its length at that time, in the epoch where they are most."""
     rank: int
     """From 1, the hardest."""
     share: float
@@ -89,6 +97,7 @@ class Course:
             "loss": _rounded(self.mean),
             "last_loss": _rounded(self.last),
             "fell": _rounded(self.fell),
+            "loss_without_prompt": _rounded(self.unprompted),
             "confidence": _rounded(self.confidence),
             "variability": _rounded(self.variability),
             "hardness": _rounded(self.hardness),
@@ -110,8 +119,9 @@ class Courses:
         """Weighs them all: some five seconds for a million losses."""
         self._losses = losses
         self.epochs = sorted(losses.epochs)
-        scores = [_scores(losses, epoch) for epoch in self.epochs]
-        self._hardness = _means(scores, losses.rows)
+        evening = _evening(losses)
+        scores = [_scores(losses, epoch, evening) for epoch in self.epochs]
+        self._hardness = _highest(scores, losses.rows)
         learnt = (n for n, hardness in enumerate(self._hardness) if not math.isnan(hardness))
         self.order = array("Q", sorted(learnt, key=lambda n: (-self._hardness[n], n)))
         """Rows from 0, the hardest first. A row whose loss never was a number isn't among them."""
@@ -129,6 +139,11 @@ class Courses:
     def __len__(self) -> int:
         """Rows that were learnt."""
         return len(self.order)
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is what rows lose without their prompts, to hold their losses against."""
+        return self._losses.unprompted is not None
 
     @property
     def damaged(self) -> int:
@@ -153,6 +168,7 @@ class Courses:
             losses=losses,
             confidence=fmean(chances),
             variability=_deviation(chances),
+            unprompted=_number(self._losses.unprompted, row),
             hardness=self._hardness[row],
             rank=self._ranks[row],
             share=100 * self._ranks[row] / len(self),
@@ -185,20 +201,24 @@ class Courses:
                 self._regions[row] = region
 
 
+def _number(values: Sequence[float] | None, row: int) -> float | None:
+    return None if values is None or math.isnan(values[row]) else values[row]
+
+
 def _deviation(values: Sequence[float]) -> float:
     """Their standard deviation; that of the statistics module is exact, and fifty times as slow."""
     mean = fmean(values)
     return math.sqrt(fmean([(value - mean) ** 2 for value in values]))
 
 
-def _scores(losses: Losses, epoch: int) -> array[float]:
+def _scores(losses: Losses, epoch: int, evening: Sequence[float]) -> array[float]:
     """Of each row, from 0, of an epoch: how far its loss lies over what is usual, in robust
     deviations; NaN of one that it didn't take.
 
-    Of the loss, the median of those that were learnt about then is taken off; of what is left,
-    that of rows about as long, whose spread it is then measured by.
+    Of the loss times `evening`, the median of those that were learnt about then is taken off; of
+    what is left, that of rows about as long, whose spread it is then measured by.
     """
-    found = losses.epochs[epoch]
+    found = array("f", map(mul, losses.epochs[epoch], evening))
     rows = [n for n, loss in enumerate(found) if math.isfinite(loss)]
     scores = array("f", [math.nan]) * losses.rows
     for group in neighbours(rows, losses.steps[epoch], _THEN):
@@ -211,6 +231,20 @@ def _scores(losses: Losses, epoch: int) -> array[float]:
         for n in group:
             scores[n] = (scores[n] - usual) / max(spread, _LEAST_SPREAD)
     return scores
+
+
+def _evening(losses: Losses) -> array[float]:
+    """Of each row, from 0, times what its loss would be if its response were by itself as hard as
+    is usual for its length: what rows about as long lose without their prompts, the median, over
+    what it does. 1 where that wasn't measured."""
+    times, bare = array("f", [1.0]) * losses.rows, losses.unprompted
+    if bare is not None:
+        known = [n for n, tokens in enumerate(losses.tokens) if tokens and bare[n] > 0]
+        for group in neighbours(known, losses.tokens, _ALIKE):
+            usual = median(bare[n] for n in group)
+            for n in group:
+                times[n] = usual / max(bare[n], _LEAST_BARE)
+    return times
 
 
 def neighbours(rows: Sequence[int], by: Sequence[int], least: int) -> Iterator[list[int]]:
@@ -229,13 +263,13 @@ def neighbours(rows: Sequence[int], by: Sequence[int], least: int) -> Iterator[l
         yield group
 
 
-def _means(scores: Sequence[array[float]], rows: int) -> array[float]:
-    """Of each row the mean over the epochs that took it; NaN where none did."""
-    means = array("f", [math.nan]) * rows
+def _highest(scores: Sequence[array[float]], rows: int) -> array[float]:
+    """Of each row the highest of the epochs that took it; NaN where none did."""
+    highest = array("f", [math.nan]) * rows
     for n, of_row in enumerate(zip(*scores, strict=True)):
         if known := [score for score in of_row if not math.isnan(score)]:
-            means[n] = fmean(known)
-    return means
+            highest[n] = max(known)
+    return highest
 
 
 def _always_worst(scores: Sequence[array[float]], rows: int) -> bytearray:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
+from workbench.learning import unprompted
 
 NAME = "examples.jsonl"
 _BLOCK = 1 << 20
@@ -62,6 +63,8 @@ class Losses:
         """By epoch, the step that took row n + 1 at n; 0 where none did."""
         self.tokens = array("I", bytes(4 * self.rows))
         """Trained tokens of row n + 1 at n; 0 for a row that wasn't learnt."""
+        self.unprompted: array[float] | None = None
+        """What row n + 1 loses without its prompt at n, as `unprompted.read` has it."""
         self.lines = 0
         """Lines that were read."""
         self.damaged = 0
@@ -76,6 +79,8 @@ class Losses:
         Raises WorkbenchError where there is no file yet, or it can't be read.
         """
         before = self.lines
+        if self.unprompted is None:
+            self.unprompted = unprompted.read(self.path.parent, self.rows)
         try:
             with self.path.open("rb") as stream:
                 if os.fstat(stream.fileno()).st_size < self._place:

@@ -28,7 +28,7 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.tracking import card, inputs, manifest, runs
 from workbench.tracking.finding import ADAPTER, MODEL
-from workbench.training import embeddings, model, saving
+from workbench.training import embeddings, model, saving, unprompted
 from workbench.training.batches import lengths_of
 from workbench.training.foretelling import Foreteller
 from workbench.training.loop import Loop, Outcome
@@ -86,6 +86,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         train_rows,
         validation_rows,
         samples=_samples(folder, config, template, ready, log, ranks),
+        empty_prompt=unprompted.empty_prompt(template),
         folder=folder,
         log=log,
         control=control,

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,13 +18,13 @@ from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Pause
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLines
-from workbench.training import checkpoint, sharding
+from workbench.training import checkpoint, sharding, unprompted
 from workbench.training.accelerators import plain_accelerator
 from workbench.training.batches import Batch, Row, Schedule, collate, lengths_of
 from workbench.training.best import Best
 from workbench.training.examples import ExampleLog
 from workbench.training.figures import Figures, StepInFlight, StepLog
-from workbench.training.loss import causal_model, row_losses
+from workbench.training.loss import OnRows, causal_model, row_losses
 from workbench.training.memory import advised
 from workbench.training.optimizers import make_scheduler, step_if_finite
 from workbench.training.proof import Proof
@@ -66,18 +66,23 @@ class Loop:
         validation: Sequence[Row],
         *,
         samples: Samples,
+        empty_prompt: Sequence[int],
         folder: Path,
         log: LogWriter,
         control: Control,
         ranks: Ranks,
     ) -> None:
+        """`empty_prompt` are the tokens of a prompt that says nothing, none where there is no such
+        one."""
         self.config = config
         self.model = ready.model
         self.schedule = Schedule(lengths_of(train), config.training, config.job.processes)
         self._train = train
         self.validation = validation
         self._samples = samples
+        self._empty_prompt = empty_prompt
         self._ready = ready
+        self._run = folder
         self._folder = folder / "checkpoints"
         self._log = log
         self._control = control
@@ -154,6 +159,8 @@ class Loop:
         proof = Proof(self.model)
         if step == 0 or self._owes_evaluation(step):
             self._evaluate(step)
+        if step == 0 and not self._asked.stop:
+            self._look_without_prompts()
         while step < total and not self._asked.stop and not self._gave_up:
             done = self._train_step(step)
             if done is not None:
@@ -321,15 +328,7 @@ class Loop:
         self._asked.evaluate = False
         if not len(self.validation):
             return True
-        total = len(self.validation)
-        tell = ProgressLines(self._log)
-
-        def on_rows(done: int) -> None:
-            tell("validation", done, total, "rows")
-            self._listen()
-            if self._asked.stop and done < total:
-                raise Stopped
-
+        on_rows = self._heeding("validation", len(self.validation))
         layout = self._ready.validation_layout
         try:
             with advised(self.config, "evaluating"):
@@ -338,6 +337,36 @@ class Loop:
         except Stopped:
             return False
         return True
+
+    def _look_without_prompts(self) -> None:
+        """Measure what the rows lose without their prompts, if that is wanted."""
+        if not self.config.logging.without_prompt or not self._empty_prompt:
+            return
+        rows = unprompted.Unprompted(self._train, self._empty_prompt)
+        if not len(rows):
+            return
+        layout = self._ready.layout
+        # All begin with it; its last token is each row's own, as with any other beginning.
+        shared = tuple(self._empty_prompt[:-1]) if layout.beginning else ()
+        layout = replace(layout, beginning=shared)
+        on_rows = self._heeding("rows without their prompts", len(rows))
+        with suppress(Stopped), advised(self.config, "evaluating"):
+            losses = unprompted.measure(self._measure, rows, layout, on_rows, self._ranks)
+            if self._ranks.first:
+                unprompted.save(self._run, losses)
+
+    def _heeding(self, phase: str, total: int) -> OnRows:
+        """What tells how many rows of a phase are done, and raises Stopped where its end is asked
+        for."""
+        tell = ProgressLines(self._log)
+
+        def on_rows(done: int) -> None:
+            tell(phase, done, total, "rows")
+            self._listen()
+            if self._asked.stop and done < total:
+                raise Stopped
+
+        return on_rows
 
     def _validated(self, step: int, sums: Sequence[float]) -> None:
         """Log a validation's figures, and keep the step if it is the best so far."""

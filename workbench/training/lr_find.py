@@ -126,6 +126,7 @@ def _loop(folder: Path, config: RunConfig, log: LogWriter, control: Control) -> 
         train,
         (),
         samples=Samples([], template, config.evaluation),
+        empty_prompt=(),
         folder=folder,
         log=log,
         control=control,

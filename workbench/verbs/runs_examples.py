@@ -149,6 +149,7 @@ def _hardest(args: argparse.Namespace) -> dict[str, Any]:
         "never_learnt": len(courses.never_learnt),
         "without_number": courses.without_number,
         "damaged_lines": courses.damaged,
+        "without_prompt": courses.compares,
         "rows": hardest,
     }
 
@@ -163,6 +164,8 @@ def _show_hardest(result: dict[str, Any]) -> None:
         f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}, "
         f"{result['never_learnt']:,} never learnt"
     )
+    if not result["without_prompt"]:
+        print("by their loss alone: what they lose without their prompts wasn't measured")
     if result["without_number"]:
         print(f"{result['without_number']:,} rows have no loss that is a number")
     if result["damaged_lines"]:
