@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import ClassVar
 
 from rich.text import Text
@@ -47,6 +47,15 @@ _BETTER = Binding.Group("Better ", compact=True)
 _RATE = Binding.Group("Rate ", compact=True)
 _MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–", "accept": "+", "reject": "x"}
 _REASONS = 8
+_ACTIONS = {
+    *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "create"),
+    *("report", "adjudicate", "lock", "back", "scroll", "page"),
+}
+"""Those of the keys below, which are text in a line."""
+
+
+def _first(*bindings: Binding) -> list[BindingType]:
+    return [replace(binding, priority=True) for binding in bindings]
 
 
 class ReviewScreen(WorkbenchScreen):
@@ -57,7 +66,8 @@ class ReviewScreen(WorkbenchScreen):
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
     LINES = ("note",)
-    BINDINGS: ClassVar[list[BindingType]] = [
+    # All with priority: see in_order.
+    BINDINGS: ClassVar[list[BindingType]] = _first(
         Binding("1,a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
         Binding("2,b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
         Binding("0,t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
@@ -71,9 +81,9 @@ class ReviewScreen(WorkbenchScreen):
         Binding("space,s", "judge('skip')", "Skip", id="review.skip"),
         Binding("u", "undo", "Undo", id="review.undo"),
         Binding("f", "flag", "Flag", id="review.flag"),
-        Binding("n", "note", "Note", id="review.note", priority=True),
+        Binding("n", "note", "Note", id="review.note"),
         Binding("d", "differences", "Diff", id="review.differences"),
-        Binding("r", "reference", "Reference", id="review.reference"),
+        Binding("r", "reference", "Ref", id="review.reference"),
         Binding("c", "create", "Create", id="review.create"),
         Binding("R", "report", "How it stands", show=False, id="review.report"),
         Binding("A", "adjudicate", "Adjudicate", id="review.adjudicate"),
@@ -85,7 +95,7 @@ class ReviewScreen(WorkbenchScreen):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="review.page_up"),
         Binding("g,home", "scroll(-1e9)", "Top", show=False, id="review.top"),
         Binding("G,end", "scroll(1e9)", "Bottom", show=False, id="review.bottom"),
-    ]
+    )
 
     class Made(Message):
         """A session was made, by this name."""
@@ -155,6 +165,8 @@ class ReviewScreen(WorkbenchScreen):
             self._advance()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if isinstance(self.focused, Input) and action in _ACTIONS - {"back"}:
+            return False
         if action in ("judge", "rate", "reject"):
             return self._is_asked(action, parameters)
         if action in ("note", "reference", "flag") and self._view != "judging":
@@ -469,8 +481,8 @@ class ReviewScreen(WorkbenchScreen):
             self._session.name,
             progress_line(progress),
             place,
-            pace_line(progress),
             f"as {self._annotator}",
+            pace_line(progress),
         )
         self.query_one("#progress", Static).update(
             visible("  ·  ".join(part for part in parts if part))

@@ -154,7 +154,7 @@ def create_session(
         source=origin[0] if len(origin) == 1 else {"evaluations": origin},
         form=form,
         sharing=sharing,
-        hidden=[source.label for source in sources],
+        hidden=[source.label for source in sources if source.path.is_dir()],
     )
 
 
