@@ -26,9 +26,10 @@ from screens.widgets.in_order import Line
 from workbench.errors import WorkbenchError
 from workbench.review import making, sessions
 from workbench.review.attention import Attention
-from workbench.review.forms import SCALE
+from workbench.review.forms import SCALE, Form
 from workbench.review.report import Report
 from workbench.review.sessions import Comparison, Decision, Listed, Session
+from workbench.review.sources import Source
 from workbench.review.wording import pace_line, progress_line, report_lines
 from workbench.text import visible
 
@@ -344,7 +345,7 @@ class ReviewScreen(WorkbenchScreen):
             self._make(*wanted)
 
     @work(thread=True, group="create", exit_on_error=False)
-    def _make(self, sources: list[making.Source], form: making.Form) -> None:
+    def _make(self, sources: list[Source], form: Form) -> None:
         name = making.free_name(self.workspace)
         making.create_session(self.workspace, name, sources, form=form)
         self.post_message(self.Made(name))

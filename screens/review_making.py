@@ -10,7 +10,8 @@ from textual.app import App
 from screens.widgets.pick import Choice, Pick
 from workbench.errors import WorkbenchError
 from workbench.review import forms
-from workbench.review.making import Form, Source
+from workbench.review.forms import Form
+from workbench.review.sources import Source
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 

@@ -110,9 +110,10 @@ def _how(session: Session, report: Report) -> Iterator[str]:
         "output says of itself can't be hidden; annotators could flag it."
     )
     if report.identical:
+        ties = "ties above and " if report.result else ""
         yield (
-            f"The {report.identical} items with identical outputs, which nobody judged, are "
-            "ties above and left out here."
+            f"The {report.identical} pairs of identical outputs, which nobody judged, are "
+            f"{ties}left out here."
         )
     if report.adjudicated:
         yield (
