@@ -437,6 +437,8 @@ class ReviewScreen(WorkbenchScreen):
         self._flag = earlier.flag if earlier else False
         self._ratings = dict(list(earlier.ratings.items())[:-1]) if earlier else {}
         self._attention = Attention(time.monotonic())
+        # What names the systems could be copied, though it is out of view.
+        self.query_one("#report", Pane).put(Text(""))
         self.query_one("#prompt", Pane).show(comparison.prompt)
         self.query_one("#reference", Pane).show(comparison.reference)
         self.query_one(Outputs).show(comparison.left, comparison.right)
