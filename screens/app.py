@@ -110,6 +110,7 @@ class WorkbenchApp(App[None]):
         run_id: str | None = None,
         dataset: str | None = None,
         session: str = "",
+        annotator: str = "",
         base: str = "default",
         appearance: Appearance = PLAIN,
         compact: bool = False,
@@ -145,7 +146,7 @@ class WorkbenchApp(App[None]):
         self.written = 0
         """Bytes that the terminal was sent so far."""
         self.terminal_title = Title(self._write_to_terminal)
-        self._session = session
+        self._session, self._annotator = session, annotator
         self._modes["review"] = self._review
 
     @property
@@ -167,7 +168,7 @@ class WorkbenchApp(App[None]):
     def _review(self) -> Screen[Any]:
         from screens.review import ReviewScreen
 
-        return ReviewScreen(self._session)
+        return ReviewScreen(self._session, self._annotator)
 
     def on_mount(self) -> None:
         if self._driver is not None:
@@ -194,8 +195,13 @@ class WorkbenchApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "go":
-            # Digits are text in a line, and a question is answered first.
-            return not isinstance(self.focused, Input) and not isinstance(self.screen, ModalScreen)
+            # Digits are text in a line, verdicts where they are asked for, and a question is
+            # answered first.
+            return not (
+                isinstance(self.focused, Input)
+                or isinstance(self.screen, ModalScreen)
+                or getattr(self.screen, "takes_digits", False)
+            )
         return super().check_action(action, parameters)
 
     async def action_go(self, mode: str) -> None:
@@ -254,6 +260,7 @@ def run_app(
     run_id: str | None,
     dataset: str | None,
     session: str,
+    annotator: str,
     mouse: bool,
     symbols: str | None,
     compact: bool,
@@ -276,6 +283,7 @@ def run_app(
         run_id=run_id,
         dataset=dataset,
         session=session,
+        annotator=annotator,
         appearance=appearance,
         compact=compact,
     )

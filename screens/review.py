@@ -1,115 +1,94 @@
-"""Review: two nameless answers to one prompt; a key prefers, ties, skips or takes back."""
+"""Review: nameless outputs of one prompt; a key judges, skips or takes back."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Vertical
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from screens.base import WorkbenchScreen
+from screens.review_making import ask_what
+from screens.review_panes import Outputs, Pane, question
 from screens.widgets.confirm import Confirm
+from screens.widgets.in_order import Line
 from workbench.errors import WorkbenchError
-from workbench.review import sessions
+from workbench.review import making, sessions
+from workbench.review.attention import Attention
+from workbench.review.forms import SCALE, Form
 from workbench.review.report import Report
 from workbench.review.sessions import Comparison, Decision, Listed, Session
-from workbench.review.wording import progress_line, report_lines
+from workbench.review.sources import Source
+from workbench.review.wording import pace_line, progress_line, report_lines
 from workbench.text import visible
 
 _EMPTY = """\
 No review session yet.
 
-A review puts the outputs of the base model and of your adapter side by side, without \
+A review puts outputs of two models, such as the base and your adapter, side by side, without \
 names, and you say which is better. It needs an evaluation of a run:
 
     workbench eval RUN
     workbench review create NAME --from RUN
+
+or a file with outputs from elsewhere; or press c.
 """
 _BETTER = Binding.Group("Better ", compact=True)
-_MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–"}
+_RATE = Binding.Group("Rate ", compact=True)
+_MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–", "accept": "+", "reject": "x"}
+_REASONS = 8
+_ACTIONS = {
+    *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "create"),
+    *("report", "adjudicate", "lock", "back", "scroll", "page"),
+}
+"""Those of the keys below, which are text in a line."""
 
 
-class Pane(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """A text under a title. It has no keys of its own: left and right are verdicts here."""
-
-    def __init__(self, title: str, *, id: str, can_focus: bool = False) -> None:
-        super().__init__(Static(markup=False), id=id, can_focus=can_focus)
-        self.border_title = title
-
-    def show(self, text: str) -> None:
-        """Show `text` from its beginning; model text is data, never markup."""
-        shown = Text(visible(text)) if text.strip() else Text("(empty)", style="dim italic")
-        self.query_one(Static).update(shown)
-        self.scroll_home(animate=False)
-
-
-class Outputs(Container, can_focus=True):
-    """A and B: side by side where there is room, else one above the other.
-
-    They scroll together, so that the same line of both is in view.
-    """
-
-    def __init__(self) -> None:
-        self._left, self._right = Pane("A", id="left"), Pane("B", id="right")
-        super().__init__(self._left, self._right, id="outputs")
-        self._line = 0.0
-
-    def on_mount(self) -> None:
-        self.watch(self._left, "scroll_y", lambda: self._follow(self._left))
-        self.watch(self._right, "scroll_y", lambda: self._follow(self._right))
-
-    def show(self, left: str, right: str) -> None:
-        self._line = 0.0
-        self._left.show(left)
-        self._right.show(right)
-
-    def scroll_by(self, lines: float) -> None:
-        """Move both, as far as the longer one goes."""
-        furthest = max(self._left.max_scroll_y, self._right.max_scroll_y)
-        self._scroll_both(min(max(self._line + lines, 0), furthest))
-
-    def page(self) -> int:
-        """How many lines of each are in view."""
-        return self._left.scrollable_content_region.height
-
-    def _follow(self, moved: Pane) -> None:
-        # A shorter text stops at its end; only a move away from there is the person's.
-        if moved.scroll_y != min(self._line, moved.max_scroll_y):
-            self._scroll_both(moved.scroll_y)
-
-    def _scroll_both(self, line: float) -> None:
-        self._line = line
-        for pane in (self._left, self._right):
-            pane.scroll_to(y=line, animate=False, immediate=True)
+def _first(*bindings: Binding) -> list[BindingType]:
+    return [replace(binding, priority=True) for binding in bindings]
 
 
 class ReviewScreen(WorkbenchScreen):
-    """The sessions, then the comparisons of one, then its report."""
+    """The sessions, then the tasks of one, then its report."""
 
     NAME = "review"
     CSS_PATH = "review.tcss"
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
     LINES = ("note",)
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
-        Binding("b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
-        Binding("t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
-        Binding("s,space", "judge('skip')", "Skip", id="review.skip"),
+    # All with priority: see in_order.
+    BINDINGS: ClassVar[list[BindingType]] = _first(
+        Binding("1,a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
+        Binding("2,b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
+        Binding("0,t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
+        *(Binding(str(n), f"rate({n})", str(n), id=f"review.rate_{n}", group=_RATE) for n in SCALE),
+        Binding("1,a", "judge('accept')", "Accept", id="review.accept"),
+        Binding("0", "judge('reject')", "Reject", id="review.reject"),
+        *(
+            Binding(str(n + 2), f"reject({n})", "Reject", show=False, id=f"review.reject_{n + 2}")
+            for n in range(_REASONS)
+        ),
+        Binding("space,s", "judge('skip')", "Skip", id="review.skip"),
         Binding("u", "undo", "Undo", id="review.undo"),
-        Binding("n", "note", "Note", id="review.note", priority=True),
-        Binding("r", "reference", "Reference", id="review.reference"),
-        Binding("U", "unblind", "Unblind", show=False, id="review.unblind"),
+        Binding("f", "flag", "Flag", id="review.flag"),
+        Binding("n", "note", "Note", id="review.note"),
+        Binding("d", "differences", "Diff", id="review.differences"),
+        Binding("r", "reference", "Ref", id="review.reference"),
+        Binding("c", "create", "Create", id="review.create"),
+        Binding("R", "report", "How it stands", show=False, id="review.report"),
+        Binding("A", "adjudicate", "Adjudicate", id="review.adjudicate"),
+        Binding("U", "lock", "Lock", id="review.lock"),
         Binding("escape", "back", "Back", id="review.back"),
         Binding("j,down", "scroll(1)", "Down", show=False, id="review.down"),
         Binding("k,up", "scroll(-1)", "Up", show=False, id="review.up"),
@@ -117,18 +96,33 @@ class ReviewScreen(WorkbenchScreen):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="review.page_up"),
         Binding("g,home", "scroll(-1e9)", "Top", show=False, id="review.top"),
         Binding("G,end", "scroll(1e9)", "Bottom", show=False, id="review.bottom"),
-    ]
+    )
 
-    def __init__(self, session: str = "") -> None:
+    class Made(Message):
+        """A session was made, by this name."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, session: str = "", annotator: str = "") -> None:
         """Begin with the named session; without a name, with the only one or the list."""
         super().__init__()
         self._wanted = session
-        self._annotator = sessions.default_annotator()
+        self._annotator = annotator or sessions.default_annotator()
         self._session: Session | None = None
         self._comparison: Comparison | None = None
+        self._adjudicating = False
         self._painted = False
-        self._shown_at = 0.0
+        self._attention = Attention(time.monotonic())
         self._note = ""
+        self._flag = False
+        self._ratings: dict[str, int] = {}
+
+    @property
+    def takes_digits(self) -> bool:
+        """Whether a digit is a verdict, and opens no other screen."""
+        return self._view == "judging"
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="progress", markup=False)
@@ -139,18 +133,20 @@ class ReviewScreen(WorkbenchScreen):
                 yield Pane("Prompt", id="prompt", can_focus=True)
                 yield Pane("Reference", id="reference", can_focus=True)
                 yield Outputs()
+                yield Static(id="question", markup=False)
                 yield Static(id="note", markup=False)
-                yield Input(id="note-input", placeholder="why, in a few words")
+                yield Line(id="note-input", placeholder="why, in a few words")
             yield Pane("Report", id="report", can_focus=True)
         yield Static(id="recent", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#sessions").border_title = "Review sessions: enter opens one"
+        self.query_one("#sessions").border_title = "Review sessions: enter opens one, c makes one"
         self.query_one("#reference").display = False
         self.query_one("#note-input").display = False
 
     def on_screen_resume(self) -> None:
         """Sessions may have been made since the screen was last seen; open the only one."""
+        self._attention.touch(time.monotonic())
         if self._session is not None:
             return
         listed = self._show_sessions()
@@ -159,31 +155,102 @@ class ReviewScreen(WorkbenchScreen):
             self._wanted = ""
             self.open_session(name)
 
+    def on_screen_suspend(self) -> None:
+        self._attention.leave(time.monotonic())
+
     def open_session(self, name: str) -> None:
         """Go on with a session where this annotator left it."""
         with self._explaining():
             self._session = sessions.open(self.workspace, name)
+            self._adjudicating = False
             self._advance()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("judge", "note", "reference") and self._view != "judging":
+        if isinstance(self.focused, Input) and action in _ACTIONS - {"back"}:
             return False
-        if action in ("undo", "unblind", "back"):
+        if action in ("judge", "rate", "reject"):
+            return self._is_asked(action, parameters)
+        if action in ("note", "reference", "flag") and self._view != "judging":
+            return False
+        if action == "differences":
+            return self._view == "judging" and self._pairs
+        if action == "create":
+            return self._view in ("sessions", "empty")
+        if action in ("lock", "adjudicate"):
+            return self._view == "report"
+        if action in ("undo", "report", "back"):
             return self._session is not None
         return super().check_action(action, parameters)
 
+    def _is_asked(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Whether the key is an answer to what the session asks."""
+        if self._view != "judging" or self._session is None:
+            return False
+        form = self._session.form
+        if action == "rate":
+            return form.kind == "rubric"
+        if action == "reject":
+            reasons = range(len(form.reasons))
+            return form.kind == "accept" and parameters[0] in reasons
+        return parameters[0] in (*form.choices, "skip")
+
+    @property
+    def _pairs(self) -> bool:
+        return self._session is not None and self._session.form.pairs
+
     def action_judge(self, choice: str) -> None:
-        """Write the verdict, then show the next comparison."""
+        """Write the verdict, then show the next task."""
+        self._judge(choice)
+
+    def action_rate(self, points: int) -> None:
+        """Answer the criterion that is asked; after the last one, the next task."""
+        if self._session is None or not self._painted:
+            return
+        criteria = self._session.form.criteria
+        self._attention.touch(time.monotonic())
+        left = [criterion.name for criterion in criteria if criterion.name not in self._ratings]
+        self._ratings[left[0]] = points
+        if len(left) == 1:
+            self._judge("rated")
+        else:
+            self._show_question()
+
+    def action_reject(self, reason: int) -> None:
+        """Reject it for one of the form's reasons."""
+        if self._session is not None:
+            self._judge("reject", self._session.form.reasons[reason])
+
+    def _judge(self, choice: str, reason: str = "") -> None:
         if self._session is None or self._comparison is None or not self._painted:
             return
-        seconds = time.monotonic() - self._shown_at
-        with self._explaining():
-            self._session.judge(self._annotator, self._comparison, choice, self._note, seconds)
-            self._advance()
+        ratings = self._ratings if choice == "rated" else {}
+        try:
+            with self._explaining():
+                self._session.judge(
+                    self._annotator,
+                    self._comparison,
+                    choice,
+                    self._note,
+                    self._attention.seconds(time.monotonic()),
+                    flag=self._flag,
+                    ratings=ratings,
+                    reason=reason,
+                )
+                ratings = {}
+                self._advance()
+        finally:
+            if ratings:
+                # Not written: the last rating can be given again.
+                self._ratings.popitem()
+                self._show_question()
 
     def action_undo(self) -> None:
-        """Take the last verdict back and show its item again, with the note it had."""
+        """Take the last rating or verdict back, and show its task again with the note it had."""
         if self._session is None:
+            return
+        if self._ratings and self._view == "judging":
+            self._ratings.popitem()
+            self._show_question()
             return
         with self._explaining():
             last = self._recent()
@@ -191,10 +258,17 @@ class ReviewScreen(WorkbenchScreen):
             if comparison is None:
                 self.notify("There is no verdict to take back.")
             else:
-                self._show_comparison(comparison, note=last[0].note)
+                self._show_comparison(comparison, last[0])
+
+    def action_flag(self) -> None:
+        """Mark the task, as when an output says who it is; kept with the verdict."""
+        self._flag = not self._flag
+        self._attention.touch(time.monotonic())
+        self._show_note()
 
     def action_note(self) -> None:
         """Write why; it is kept with the verdict on this item."""
+        self._attention.touch(time.monotonic())
         box = self.query_one("#note-input", Input)
         box.display = True
         box.value = self._note
@@ -205,8 +279,14 @@ class ReviewScreen(WorkbenchScreen):
         self._note = event.value.strip()
         self._close_note()
 
+    def action_differences(self) -> None:
+        """Mark the words that only one of the two has, or no longer."""
+        self._attention.touch(time.monotonic())
+        self.query_one(Outputs).toggle_differences()
+
     def action_reference(self) -> None:
         """Show or hide the wanted answer."""
+        self._attention.touch(time.monotonic())
         pane = self.query_one("#reference")
         pane.display = not pane.display
         if not pane.display:
@@ -216,28 +296,67 @@ class ReviewScreen(WorkbenchScreen):
         """Leave the note, else the session."""
         if self.query_one("#note-input").has_focus:
             self._close_note()
+        elif self._view == "report" and self._comparison is not None:
+            self._show_comparison(self._comparison)
         else:
             self._show_sessions()
 
-    def action_unblind(self) -> None:
-        """Say which system won, after asking."""
+    def action_report(self) -> None:
+        """How the session stands; escape goes on with the task."""
+        if self._session is not None:
+            with self._explaining():
+                comparison = self._comparison
+                self._show_report(self._session)
+                self._comparison = comparison
+
+    def action_adjudicate(self) -> None:
+        """Decide what other annotators disagree on."""
+        if self._session is not None:
+            with self._explaining():
+                if self._session.next_dispute(self._annotator) is None:
+                    self.notify("Nothing waits for your verdict: no disagreement, or your own.")
+                    return
+                self._adjudicating = True
+                self._advance()
+
+    def action_lock(self) -> None:
+        """End the session and say which system won, after asking."""
         if self._session is None:
             return
         with self._explaining():
             report = self._session.report()
             left = "" if report.complete else "Not everything is judged yet. "
             self.app.push_screen(
-                Confirm(f"{left}Show which system won? Verdicts given after it count as late."),
-                self._unblind,
+                Confirm(f"{left}Lock the session and show which system won? No verdict follows."),
+                self._lock,
             )
 
-    def _unblind(self, agreed: bool | None) -> None:
+    def _lock(self, agreed: bool | None) -> None:
         if agreed and self._session is not None:
             with self._explaining():
-                self._show_report(self._session.report(unblind=True, anyway=True))
+                self._session.lock(anyway=True)
+                self._show_report(self._session)
+
+    @work(exit_on_error=False)
+    async def action_create(self) -> None:
+        """Ask whose outputs and what is asked of them, then make a session."""
+        wanted = await ask_what(self.app, self.workspace)
+        if wanted is not None:
+            self._make(*wanted)
+
+    @work(thread=True, group="create", exit_on_error=False)
+    def _make(self, sources: list[Source], form: Form) -> None:
+        name = making.free_name(self.workspace)
+        making.create_session(self.workspace, name, sources, form=form)
+        self.post_message(self.Made(name))
+
+    @on(Made)
+    def _open_made(self, message: Made) -> None:
+        self.open_session(message.name)
 
     def action_scroll(self, lines: float) -> None:
         """Scroll the focused text, else both outputs; in the list move the cursor."""
+        self._attention.touch(time.monotonic())
         if self._view == "sessions":
             self._move_cursor(lines)
         elif isinstance(self.focused, Pane):
@@ -272,14 +391,20 @@ class ReviewScreen(WorkbenchScreen):
     def _advance(self) -> None:
         if self._session is None:
             return
-        comparison = self._session.next(self._annotator)
+        comparison = None
+        if self._adjudicating:
+            comparison = self._session.next_dispute(self._annotator)
+        elif self._session.locked is None:
+            comparison = self._session.next(self._annotator)
         if comparison is None:
-            self._show_report(self._session.report())
+            self._adjudicating = False
+            self._show_report(self._session)
         else:
             self._show_comparison(comparison)
 
     def _show_sessions(self) -> list[Listed]:
         self._session = self._comparison = None
+        self._adjudicating = False
         listed = sessions.list_sessions(self.workspace)
         menu = self.query_one("#sessions", OptionList)
         menu.clear_options()
@@ -299,31 +424,53 @@ class ReviewScreen(WorkbenchScreen):
         line = progress_line(asdict(mine[0])) if mine else f"0 of {listed.items} judged"
         others = len(listed.annotators) - len(mine)
         also = f", {others} more judge{'s' * (others == 1)}" if others else ""
-        return Option(name.append(f"{day}  {line} by you{also}"), id=listed.name)
+        locked = "  locked" if listed.locked else ""
+        return Option(name.append(f"{day}  {line} by you{also}{locked}"), id=listed.name)
 
-    def _show_comparison(self, comparison: Comparison, note: str = "") -> None:
+    def _show_comparison(self, comparison: Comparison, earlier: Decision | None = None) -> None:
+        """Show a task; `earlier` is the verdict on it that was just taken back."""
         self._comparison = comparison
         self._painted = False
         # A second key pressed in haste must not judge what nobody has seen.
         self.call_after_refresh(self._set_painted)
-        self._note = note
-        self._shown_at = time.monotonic()
+        self._note = earlier.note if earlier else ""
+        self._flag = earlier.flag if earlier else False
+        self._ratings = dict(list(earlier.ratings.items())[:-1]) if earlier else {}
+        self._attention = Attention(time.monotonic())
+        # What names the systems could be copied, though it is out of view.
+        self.query_one("#report", Pane).put(Text(""))
         self.query_one("#prompt", Pane).show(comparison.prompt)
         self.query_one("#reference", Pane).show(comparison.reference)
         self.query_one(Outputs).show(comparison.left, comparison.right)
-        self._show_state(f"comparison {comparison.index} of {comparison.total}")
+        what = "comparison" if comparison.right is not None else "output"
+        what = "disagreement" if self._adjudicating else what
+        self._show_state(f"{what} {comparison.index} of {comparison.total}")
+        self._show_question()
         self._show_note()
         self._switch("judging", self.query_one(Outputs))
 
     def _set_painted(self) -> None:
         self._painted = True
 
-    def _show_report(self, report: Report) -> None:
+    def _show_question(self) -> None:
+        shown = self.query_one("#question", Static)
+        text = question(self._session.form, self._ratings) if self._session else ""
+        shown.update(text)
+        shown.display = bool(text)
+
+    def _show_report(self, session: Session) -> None:
+        """What may be known: once it is locked, also which system won."""
         self._comparison = None
+        known = session.locked is not None
+        report: Report = session.report(unblind=known, anyway=known)
         pane = self.query_one("#report", Pane)
         lines = report_lines(report.to_json())
-        if report.result is None:
-            lines.append("U shows it.")
+        if not known:
+            lines.append("U locks the session and says which system won.")
+        else:
+            lines.append(f"All of it: workbench review report {session.name}")
+        if report.disputed > report.adjudicated:
+            lines.append("A decides what others disagree on.")
         pane.show("\n".join(lines))
         self._show_state("all done" if report.complete else "")
         self._switch("report", pane)
@@ -332,12 +479,18 @@ class ReviewScreen(WorkbenchScreen):
         """What is judged so far, and the last verdicts, the newest first."""
         if self._session is None:
             return
-        progress = progress_line(asdict(self._session.progress(self._annotator)))
-        parts = (self._session.name, progress, place, f"as {self._annotator}")
+        progress = asdict(self._session.progress(self._annotator))
+        parts = (
+            self._session.name,
+            progress_line(progress),
+            place,
+            f"as {self._annotator}",
+            pace_line(progress),
+        )
         self.query_one("#progress", Static).update(
             visible("  ·  ".join(part for part in parts if part))
         )
-        last = [f"{each.index} {_MARKS[each.choice]}" for each in self._recent()]
+        last = [f"{each.index} {_mark(each)}" for each in self._recent()]
         self.query_one("#recent", Static).update("last:  " + "   ".join(last or ["nothing yet"]))
 
     def _recent(self) -> list[Decision]:
@@ -350,8 +503,9 @@ class ReviewScreen(WorkbenchScreen):
 
     def _show_note(self) -> None:
         shown = self.query_one("#note", Static)
-        shown.update(visible(f"note:  {self._note}"))
-        shown.display = bool(self._note)
+        parts = ["flagged"] * self._flag + [f"note:  {self._note}"] * bool(self._note)
+        shown.update(visible("   ".join(parts)))
+        shown.display = bool(parts)
 
     def _switch(self, view: str, focus: Widget) -> None:
         self.query_one(ContentSwitcher).current = view
@@ -364,3 +518,9 @@ class ReviewScreen(WorkbenchScreen):
         menu = self.query_one("#sessions", OptionList)
         last = menu.option_count - 1
         menu.highlighted = int(min(max((menu.highlighted or 0) + lines, 0), last))
+
+
+def _mark(decision: Decision) -> str:
+    """A verdict in a few signs."""
+    rated = "".join(map(str, decision.ratings.values()))
+    return (rated or _MARKS[decision.choice]) + "!" * decision.flag

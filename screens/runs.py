@@ -15,7 +15,8 @@ from screens.noting import NotingScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench.errors import WorkbenchError
 from workbench.evaluation import request
-from workbench.review.evaluation import create_session
+from workbench.review.making import create_session, free_name
+from workbench.review.sources import Source
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.tracking.notes import head
@@ -123,7 +124,7 @@ class RunsScreen(NotingScreen):
             self.notify("It has not been evaluated yet: e.")
             return
         try:
-            create_session(self.workspace, run.id, evaluation)
+            create_session(self.workspace, free_name(self.workspace), [Source.of(evaluation)])
         except WorkbenchError as error:
             self.complain(error)
             return

@@ -128,6 +128,7 @@ def _open_app(request: OpenApp) -> NoReturn:
         run_id=request.run_id,
         dataset=request.dataset,
         session=request.session,
+        annotator=request.annotator,
         mouse=request.mouse,
         symbols=request.symbols,
         compact=request.compact,

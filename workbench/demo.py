@@ -27,7 +27,8 @@ from workbench.jobs.runner import run_job
 from workbench.jobs.state import describe
 from workbench.jobs.waiting import wait
 from workbench.review import sessions
-from workbench.review.evaluation import create_session
+from workbench.review.making import create_session, free_name
+from workbench.review.sources import Source
 from workbench.tracking import report, runs
 from workbench.workspace import Workspace
 
@@ -98,8 +99,8 @@ def follow_up(folder: Path, log: LogWriter, control: Control) -> Finished:
     evaluation = request.start(run, asked)
     if wait(evaluation, _relay(log)) != "finished":
         return stopped("The evaluation was stopped; there is nothing to review.")
-    session = create_session(workspace, run.name, evaluation)
-    tell(f"review session {session.name}: {len(session.keys)} blind pairs wait for a person")
+    session = create_session(workspace, free_name(workspace), [Source.of(evaluation)])
+    tell(f"review session {session.name}: {len(session.units)} blind pairs wait for a person")
     exports = workspace.root / "exports" / run.name
     adapter = export_adapter(run, exports / "adapter")
     tell(f"adapter saved to {adapter}")
@@ -124,10 +125,11 @@ def outcome(workspace: Workspace, run: Path) -> dict[str, Any]:
         )
     exports = workspace.root / "exports" / run.name
     evaluation = runs.newest_evaluation(run)
+    review = sessions.of_run(workspace, run)[0]
     return {
         "run": runs.summarise(run).to_json(),
         "evaluation": request.read_scores(evaluation) if evaluation else None,
-        "review": {"name": run.name, "items": len(sessions.open(workspace, run.name).keys)},
+        "review": {"name": review.name, "items": len(review.units)},
         "adapter": str(exports / "adapter"),
         "merged": str(exports / "merged"),
         "merge": read_json(exports / "merged" / CERTIFICATE),

@@ -115,7 +115,10 @@ def test_all_five_screens_by_keys(
     app.wait("1 of 6 judged")
     assert trip.run("review", "list")[0]["annotators"][0]["judged"] == 1
 
-    # Runs: both, the main figures, and the past one on the Monitor.
+    # Runs: both, the main figures, and the past one on the Monitor. Digits are verdicts until
+    # the session is left.
+    app.press("Escape")
+    app.wait("enter opens one")
     app.press("5")
     app.wait("2 of 2 runs", "tiny-0001", "finished", "tiny-more-0002", "running")
     app.press("j")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from workbench.review import sessions
+from workbench.review import making
 from workbench.review.items import Item
 from workbench.review.sessions import Session
 from workbench.workspace import Workspace
@@ -16,7 +17,9 @@ Make = Callable[..., Session]
 def make(workspace: Workspace) -> Make:
     """Makes a session of `count` items, and `identical` more whose outputs are the same."""
 
-    def make(count: int = 6, identical: int = 0, name: str = "first", seed: int = 1) -> Session:
+    def make(
+        count: int = 6, identical: int = 0, name: str = "first", seed: int = 1, **more: Any
+    ) -> Session:
         items = [
             Item(f"row-{i}", f"Question {i}?", f"Wanted {i}", {"base": f"B{i}", "adapter": f"A{i}"})
             for i in range(count)
@@ -24,6 +27,8 @@ def make(workspace: Workspace) -> Make:
             Item(f"same-{i}", f"Same {i}?", "", {"base": "Yes.", "adapter": " Yes.\n"})
             for i in range(identical)
         ]
-        return sessions.create(workspace, name, items, seed=seed, source={"evaluation": "eval-7"})
+        return making.create(
+            workspace, name, items, seed=seed, source={"evaluation": "eval-7"}, **more
+        )
 
     return make

@@ -7,7 +7,8 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.files import sha256_file
-from workbench.review.evaluation import create_session
+from workbench.review.making import create_session
+from workbench.review.sources import Source
 from workbench.workspace import Workspace
 
 
@@ -30,15 +31,15 @@ def evaluation(tmp_path: Path) -> Path:
 
 def lefts(workspace: Workspace, evaluation: Path, seed: int | None = None) -> list[str]:
     """What stands on the left of each item."""
-    session = create_session(workspace, "first", evaluation, seed)
-    return [session.comparison("ann", key).left for key in session.keys]
+    session = create_session(workspace, "first", [Source.of(evaluation)], seed=seed)
+    return [session.comparison("ann", str(n)).left for n in range(1, 65)]
 
 
 def test_a_session_keeps_which_outputs_it_shows(workspace: Workspace, evaluation: Path) -> None:
-    session = create_session(workspace, "first", evaluation)
+    session = create_session(workspace, "first", [Source.of(evaluation)])
     outputs = evaluation / "outputs.jsonl"
     assert session.source == {"evaluation": str(evaluation), "sha256": sha256_file(outputs)}
-    assert len(session.keys) == 64
+    assert len(session.units) == 64
 
 
 def test_the_sides_can_t_be_known_unless_a_seed_is_given(tmp_path: Path, evaluation: Path) -> None:
@@ -50,4 +51,4 @@ def test_the_sides_can_t_be_known_unless_a_seed_is_given(tmp_path: Path, evaluat
 
 def test_a_folder_that_is_no_evaluation_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match=r"it has no outputs\.jsonl"):
-        create_session(workspace, "first", tmp_path)
+        create_session(workspace, "first", [Source.of(tmp_path)])

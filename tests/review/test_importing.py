@@ -12,7 +12,8 @@ import pytest
 
 from workbench.errors import WorkbenchError
 from workbench.review import importing, layouts, sessions, studies
-from workbench.review.evaluation import create_session
+from workbench.review.making import create_session
+from workbench.review.sources import Source
 from workbench.review.studies import Study
 from workbench.workspace import Workspace
 
@@ -246,7 +247,7 @@ def test_a_name_is_a_session_s_or_a_study_s_and_never_both(
     with pytest.raises(WorkbenchError, match="review study already"):
         take(row())
     with pytest.raises(WorkbenchError, match="review study already"):
-        create_session(workspace, "study", tmp_path)
+        create_session(workspace, "study", [Source.of(tmp_path)])
 
 
 def test_a_damaged_study_is_listed_with_its_problem(take: Import, workspace: Workspace) -> None:

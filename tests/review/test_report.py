@@ -11,9 +11,16 @@ from workbench.review.sessions import Session
 Make = Callable[..., Session]
 
 
-def judge(session: Session, annotator: str, key: str, verdict: str) -> None:
+def in_order(session: Session) -> list[str]:
+    """The prompts of what there is to judge, whatever order an annotator has."""
+    numbers = range(1, len(session.units) + 1)
+    return sorted(session.comparison("anybody", str(n)).prompt for n in numbers)
+
+
+def judge(session: Session, annotator: str, prompt: str, verdict: str) -> None:
     """Give a verdict by system: A (adapter), B (base), tie or skip."""
-    comparison = session.comparison(annotator, key)
+    shown = (session.comparison(annotator, str(n + 1)) for n in range(len(session.units)))
+    comparison = next(each for each in shown if each.prompt == prompt)
     choice = verdict
     if verdict in ("A", "B"):
         choice = "left" if comparison.left.startswith(verdict) else "right"
@@ -23,8 +30,8 @@ def judge(session: Session, annotator: str, key: str, verdict: str) -> None:
 def judge_all(session: Session, annotator: str, verdicts: str) -> None:
     """A verdict per letter and item: A, B, = (tie) or - (skip)."""
     words = {"=": "tie", "-": "skip"}
-    for key, letter in zip(session.keys, verdicts, strict=False):
-        judge(session, annotator, key, words.get(letter, letter))
+    for unit, letter in zip(in_order(session), verdicts, strict=False):
+        judge(session, annotator, unit, words.get(letter, letter))
 
 
 def test_a_blind_report_is_the_same_whichever_system_wins(make: Make) -> None:
@@ -73,8 +80,8 @@ def test_a_system_is_preferred_only_when_chance_is_excluded(make: Make) -> None:
 def test_position_bias_shows_a_habit_and_not_a_preference(make: Make) -> None:
     honest, habit = make(40, name="honest"), make(40, name="habit")
     judge_all(honest, "ann", "A" * 40)
-    for key in habit.keys:
-        habit.judge("ann", habit.comparison("ann", key), "left")
+    while (comparison := habit.next("ann")) is not None:
+        habit.judge("ann", comparison, "left")
     fair, biased = honest.report().left_share, habit.report().left_share
     assert fair is not None and biased is not None
     assert fair.value == 0.5

@@ -60,7 +60,7 @@ def test_a_review_from_an_evaluation_folder_to_the_result(
         assert comparison["prompt"].startswith("Question")
         choice = "left" if comparison["left"].startswith("A") else "right"
         judged = run("judge", "first", comparison["item"], choice, "--annotator", "ann")
-    assert judged["progress"] == {"annotator": "ann", "total": 3, "judged": 3, "skipped": 0}
+    assert judged["progress"]["total"] == judged["progress"]["judged"] == 3
 
     assert run("report", "first")["result"] is None
     out = capsys.readouterr().out

@@ -8,8 +8,9 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
 
-from screens.review import Outputs, Pane, ReviewScreen
-from workbench.review import sessions
+from screens.review import ReviewScreen
+from screens.review_panes import Outputs, Pane
+from workbench.review import making
 from workbench.review.items import Item
 from workbench.review.sessions import Session
 from workbench.workspace import Workspace
@@ -49,7 +50,7 @@ def make(
         )
         for i in range(count)
     ]
-    return sessions.create(workspace, name, items, seed=1, source={"evaluation": "secret-eval"})
+    return making.create(workspace, name, items, seed=1, source={"evaluation": "secret-eval"})
 
 
 def shown(pilot: Pilot[None]) -> str:
@@ -89,6 +90,9 @@ async def test_the_only_session_opens_and_shows_texts_without_names(workspace: W
 @pytest.mark.parametrize(
     ("key", "choice"),
     [
+        ("1", "left"),
+        ("2", "right"),
+        ("0", "tie"),
         ("a", "left"),
         ("h", "left"),
         ("left", "left"),
@@ -169,7 +173,7 @@ async def test_unblinding_early_warns(workspace: Workspace) -> None:
     make(workspace)
     async with Host(workspace).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        await pilot.press("a", "U")
+        await pilot.press("a", "R", "U")
         assert "Not everything is judged yet" in shown(pilot)
 
 
@@ -259,7 +263,7 @@ async def test_both_outputs_scroll_together(workspace: Workspace, size: tuple[in
 
 async def test_a_long_prompt_scrolls_when_it_has_the_focus(workspace: Workspace) -> None:
     item = Item("k", long_text("P", 0), "", {"base": "x", "adapter": "y"})
-    sessions.create(workspace, "first", [item], seed=1, source={})
+    making.create(workspace, "first", [item], seed=1, source={})
     async with Host(workspace).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.press("shift+tab", "pagedown", "j")

@@ -25,7 +25,8 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Event
 from workbench.jobs.log import LogWriter
 from workbench.jobs.tasks import REQUEST
-from workbench.review.evaluation import create_session
+from workbench.review.making import create_session
+from workbench.review.sources import Source
 from workbench.tracking import card, inputs, manifest, report, runs
 from workbench.training.job import train
 from workbench.workspace import Workspace
@@ -116,7 +117,7 @@ def test_a_whole_model_is_evaluated_against_its_base_and_copied(
     assert systems["tuned"]["loss"]["value"] < systems["base"]["loss"]["value"] - 0.3
     losses = runs.summarise(run)
     assert losses.best_validation_loss == pytest.approx(systems["tuned"]["loss"]["value"])
-    assert create_session(workspace, "judged", evaluation).systems == ("base", "tuned")
+    assert create_session(workspace, "judged", [Source.of(evaluation)]).systems == ("base", "tuned")
 
     assert not (run / "adapter").exists()
     assert manifest.read(run)["model"].keys() == {"model.safetensors"}

@@ -136,14 +136,22 @@ _FROM_ITEMS = (
 
 
 def analyse(
-    assessments: Sequence[Assessment], *, baseline: str = "", shown_in_order: bool = True
+    assessments: Sequence[Assessment],
+    *,
+    baseline: str = "",
+    shown_in_order: bool = True,
+    independent: Sequence[Assessment] | None = None,
 ) -> Analysis:
     """All that can be said; deterministic.
+
+    `independent` are the annotators' own judgements where those that count differ from them, as
+    after an adjudication: agreement and habits are of these.
 
     `baseline` is the system that others are held against, where it takes part; otherwise the
     first of two by name is the candidate. `shown_in_order` is false when it isn't known which
     output stood first. Raises WorkbenchError when a ranking can't be computed.
     """
+    own = assessments if independent is None else independent
     contests = _contests(assessments, baseline)
     preferred = sorted({criterion for each in assessments for criterion in each.preferences})
     annotators: dict[str, int] = defaultdict(int)
@@ -158,9 +166,9 @@ def analyse(
         contests=contests,
         rated=_rated(assessments),
         rated_apart=_rated_apart(assessments, baseline),
-        position=_habits(preferred, assessments, _first) if shown_in_order else {},
-        length=_habits(preferred, assessments, _longer),
-        agreement=(*_preferences_agreed(assessments), *_ratings_agreed(assessments)),
+        position=_habits(preferred, own, _first) if shown_in_order else {},
+        length=_habits(preferred, own, _longer),
+        agreement=(*_preferences_agreed(own), *_ratings_agreed(own)),
         rankings={} if len(systems) < 3 else _rankings(preferred, assessments),
     )
 

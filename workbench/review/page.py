@@ -291,15 +291,16 @@ def _table(table: Table) -> list[str]:
     widths = [max(map(len, column)) for column in zip(table.headers, *rows, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if _is_text(header) else cell.rjust(width)
+            cell.ljust(width) if is_text(header) else cell.rjust(width)
             for header, cell, width in zip(table.headers, row, widths, strict=True)
         ).rstrip()
         for row in (table.headers, *rows)
     ]
 
 
-def _is_text(header: str) -> bool:
-    return header in ("SYSTEM", "AGAINST", "CRITERION", "PREFERRED WAS", "MEASURE")
+def is_text(header: str) -> bool:
+    """Whether a column holds names, not numbers."""
+    return header in ("SYSTEM", "AGAINST", "CRITERION", "PREFERRED WAS", "MEASURE", "METRIC")
 
 
 def as_markdown(page: Sequence[Block]) -> str:
@@ -319,7 +320,7 @@ def as_markdown(page: Sequence[Block]) -> str:
 
 def _markdown_rows(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(_title(header) for header in table.headers)} |"
-    yield f"|{'|'.join('---' if _is_text(header) else '---:' for header in table.headers)}|"
+    yield f"|{'|'.join('---' if is_text(header) else '---:' for header in table.headers)}|"
     for row in table.rows:
         yield f"| {' | '.join(map(_plain, row))} |"
 

@@ -1,7 +1,8 @@
-"""Blind pairwise review: two systems, nameless, side by side; one verdict an item.
+"""Blind review: nameless outputs, one verdict a task, by pairs, a rubric, or accept and reject.
 
-A session is one SQLite file, WORKSPACE/reviews/NAME.sqlite. Each verdict is on disk
-when `judge` returns. Nothing that an annotator is given says which system is which.
+A session is one SQLite file, WORKSPACE/reviews/NAME.sqlite. Each verdict is on disk when `judge`
+returns. Nothing that an annotator is given says which system is which, and its items have the
+number of their place in the annotator's queue for a name.
 """
 
 from __future__ import annotations
@@ -10,41 +11,41 @@ import getpass
 import json
 import os
 import sqlite3
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
-from workbench.review import assignment, database
+from workbench.review import assignment, database, judgements
 from workbench.review.assessments import Assessment
-from workbench.review.items import Item
-from workbench.review.report import Judgement, Progress, Report, blind_report, unblinded_report
+from workbench.review.assignment import Task
+from workbench.review.forms import Form
+from workbench.review.judgements import Judgement
+from workbench.review.report import Progress, Report, blind_report, unblinded_report
 from workbench.review.wording import progress_line
-from workbench.workspace import Workspace, check_name
+from workbench.workspace import Workspace
 
-CHOICES = ("left", "right", "tie", "skip")
-_POINTS = {"left": 1, "tie": 0, "right": -1}
+_ADJUDICATE = "d"
+"""Before the number of a unit: a task of the adjudication."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What an annotator sees of one item: never which system wrote which text."""
+    """What an annotator sees of one task: never which system wrote which text."""
 
     item: str
-    """The item's key, which is the same for both systems."""
+    """What the task is called: its place in this annotator's queue, or in the adjudication."""
     index: int
-    """Its place in this annotator's order, from 1."""
+    """Its place, from 1."""
     total: int
     prompt: str
     reference: str
     left: str
-    right: str
+    right: str | None
+    """None where a single output is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,14 @@ class Decision:
 
     item: str
     index: int
-    """The item's place in this annotator's order, from 1."""
+    """The task's place in this annotator's order, from 1."""
     choice: str
     note: str
     made: float
     """Unix time."""
+    flag: bool
+    ratings: Mapping[str, int]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,13 @@ class Listed:
     created: float = 0.0
     """Unix time; 0 when it can't be read."""
     items: int = 0
-    """How many wait in the queue of each annotator."""
+    """How many there are to judge."""
     identical: int = 0
     annotators: tuple[Progress, ...] = ()
     problem: str = ""
     """Why it can't be opened, or an empty string."""
+    kind: str = "pairwise"
+    locked: bool = False
 
 
 class Session:
@@ -82,47 +88,72 @@ class Session:
         self.path = path
         with database.reading(path) as connection:
             meta = connection.execute("SELECT * FROM meta").fetchone()
-            rows = connection.execute("SELECT key, identical FROM items ORDER BY position")
-            kept = {row["key"]: bool(row["identical"]) for row in rows}
+            rows = connection.execute("SELECT id, systems, identical FROM units").fetchall()
         self.name: str = meta["name"]
         self.created: float = meta["created"]
+        self.owner: str = meta["owner"]
         self.source: dict[str, Any] = json.loads(meta["source"])
-        baseline, candidate = json.loads(meta["systems"])
-        self.systems: tuple[str, str] = (baseline, candidate)
+        self.form = Form.from_json(json.loads(meta["form"]))
+        self.systems: tuple[str, ...] = tuple(json.loads(meta["systems"]))
+        self.places: int = meta["places"]
+        """Annotators that share the units; 0: whoever comes judges all."""
+        self.overlap: int = meta["overlap"] or self.places
+        self.repeats: float = meta["repeats"]
         self._seed: str = meta["seed"]
-        self.keys = [key for key, identical in kept.items() if not identical]
-        """The items to judge."""
-        self.identical = [key for key, identical in kept.items() if identical]
-        """The items whose outputs are the same text: ties that nobody is asked about."""
+        self.units = [row["id"] for row in rows if not row["identical"]]
+        """What there is to judge: pairs of outputs, or outputs."""
+        self.identical = [row["id"] for row in rows if row["identical"]]
+        """Pairs whose outputs are the same text: ties that nobody is asked about."""
+        self._of_unit = {row["id"]: row["systems"] for row in rows}
+        self._queues: dict[str, list[Task]] = {}
+        self._numbers: dict[str, dict[tuple[int, bool], int]] = {}
+
+    @property
+    def locked(self) -> float | None:
+        """When it was ended, Unix time; None while it goes on."""
+        with database.reading(self.path) as connection:
+            found: float | None = connection.execute("SELECT locked FROM meta").fetchone()[0]
+        return found
+
+    @property
+    def unblinded(self) -> bool:
+        """Whether somebody has looked which system is which."""
+        with database.reading(self.path) as connection:
+            return _unblinded(connection) is not None
 
     def next(self, annotator: str) -> Comparison | None:
-        """The first item that the annotator has no verdict on, in their own order.
+        """The first task that the annotator has no verdict on, in their own order.
 
-        None when there is none left.
+        None when there is none left. Raises WorkbenchError when all places are taken.
         """
         annotator = _annotator(annotator)
+        queue = self._queue(annotator)
         with database.reading(self.path) as connection:
-            done = {j.item for j in _standing(connection) if j.annotator == annotator}
-        waiting = (key for key in self._order(annotator) if key not in done)
-        key = next(waiting, None)
-        return None if key is None else self.comparison(annotator, key)
+            done = {(j.unit, j.repeat) for j in _own(connection, annotator)}
+        for place, task in enumerate(queue):
+            if (task.unit, task.repeat) not in done:
+                return self._shown(task, str(place + 1), place + 1, len(queue))
+        return None
 
-    def comparison(self, annotator: str, key: str) -> Comparison:
-        """One item as this annotator sees it. Raises WorkbenchError for an unknown key."""
+    def comparison(self, annotator: str, item: str) -> Comparison:
+        """A task as this annotator sees it. Raises WorkbenchError for an unknown one."""
         annotator = _annotator(annotator)
-        left = self._left(annotator, key)
+        task, index, total = self._task(annotator, item)
+        return self._shown(task, item, index, total)
+
+    def next_dispute(self, annotator: str) -> Comparison | None:
+        """The first task of the adjudication: what others disagree on, that nobody has decided
+        and that this annotator hasn't judged. None when there is none."""
+        annotator = _annotator(annotator)
         with database.reading(self.path) as connection:
-            row = connection.execute("SELECT * FROM items WHERE key = ?", (key,)).fetchone()
-        outputs = json.loads(row["outputs"])
-        return Comparison(
-            item=key,
-            index=self._order(annotator).index(key) + 1,
-            total=len(self.keys),
-            prompt=row["prompt"],
-            reference=row["reference"],
-            left=outputs[left],
-            right=outputs[self._other(left)],
-        )
+            standing = judgements.standing(connection)
+        disputed = judgements.disputed(standing)
+        mine = {j.unit for j in standing if j.annotator == annotator}
+        decided = judgements.adjudicated(standing)
+        for unit in assignment.order(self._seed, annotator, sorted(disputed)):
+            if unit not in mine and unit not in decided:
+                return self.comparison(annotator, f"{_ADJUDICATE}{unit}")
+        return None
 
     def judge(
         self,
@@ -131,28 +162,50 @@ class Session:
         choice: str,
         note: str = "",
         seconds: float | None = None,
+        *,
+        flag: bool = False,
+        ratings: Mapping[str, int] | None = None,
+        reason: str = "",
     ) -> None:
-        """Write a verdict: `left`, `right`, `tie` or `skip`.
+        """Write a verdict, one of the form's choices or `skip`.
 
-        It is on disk when this returns. An earlier verdict on the item stays in the
-        history and no longer counts.
+        `seconds` is how long it took, without what nobody was there for. It is on disk when this
+        returns. An earlier verdict on the task stays in the history and no longer counts. Raises
+        WorkbenchError for what is no answer to the form, and once the session is locked, unless
+        it is an adjudication.
         """
         annotator = _annotator(annotator)
-        if choice not in CHOICES:
-            raise WorkbenchError(f"{choice!r} is no verdict.", f"Use one of {', '.join(CHOICES)}.")
-        left = self._left(annotator, comparison.item)
-        winner = {"left": left, "right": self._other(left)}.get(choice)
-        values = (annotator, comparison.item, choice, left, winner, _storable(note), seconds)
+        ratings = ratings or {}
+        self.form.check(choice, ratings, reason)
+        task, index, _ = self._task(annotator, comparison.item)
+        adjudicates = comparison.item.startswith(_ADJUDICATE)
+        if not index:
+            raise WorkbenchError("Nobody disagrees on this any more: there is nothing to decide.")
         with database.changing(self.path) as connection:
+            if not adjudicates:
+                self._check_open(connection)
             connection.execute(
-                "INSERT INTO judgements"
-                " (annotator, item, choice, left_system, winner, note, seconds, made)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, time.time()),
+                "INSERT INTO judgements (annotator, unit, repeat, adjudicates, choice, ratings,"
+                " reason, shown, note, flag, seconds, made)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    annotator,
+                    task.unit,
+                    task.repeat,
+                    adjudicates,
+                    choice,
+                    json.dumps(ratings),
+                    reason,
+                    json.dumps(self._sides(task)),
+                    storable(note),
+                    flag,
+                    seconds,
+                    time.time(),
+                ),
             )
 
     def undo(self, annotator: str) -> Comparison | None:
-        """Take back the annotator's last verdict and return its item; as often as wanted.
+        """Take back the annotator's last verdict and return its task; as often as wanted.
 
         The history keeps it, and a verdict that it replaced counts again. None when
         nothing is left to take back.
@@ -160,146 +213,208 @@ class Session:
         annotator = _annotator(annotator)
         with database.changing(self.path) as connection:
             last = connection.execute(
-                "SELECT id, item FROM judgements WHERE annotator = ? AND undone IS NULL"
-                " ORDER BY id DESC LIMIT 1",
+                "SELECT id, unit, repeat, adjudicates FROM judgements"
+                " WHERE annotator = ? AND undone IS NULL ORDER BY id DESC LIMIT 1",
                 (annotator,),
             ).fetchone()
             if last is None:
                 return None
+            if not last["adjudicates"]:
+                self._check_open(connection)
             connection.execute(
                 "UPDATE judgements SET undone = ? WHERE id = ?", (time.time(), last["id"])
             )
-        return self.comparison(annotator, last["item"])
+        return self.comparison(annotator, self._called(annotator, last))
 
     def recent(self, annotator: str, limit: int = 10) -> list[Decision]:
         """The annotator's last verdicts that stand, the newest first."""
         annotator = _annotator(annotator)
         with database.reading(self.path) as connection:
-            mine = [j for j in _standing(connection) if j.annotator == annotator]
-        mine.sort(key=lambda judgement: judgement.id, reverse=True)
-        index = {key: place for place, key in enumerate(self._order(annotator), start=1)}
-        return [Decision(j.item, index[j.item], j.choice, j.note, j.made) for j in mine[:limit]]
+            mine = judgements.standing(connection, annotator)
+        found = []
+        for j in mine[: -limit - 1 : -1]:
+            row = {"unit": j.unit, "repeat": j.repeat, "adjudicates": j.adjudicates}
+            item = self._called(annotator, row)
+            index = self._task(annotator, item)[1]
+            found.append(
+                Decision(item, index, j.choice, j.note, j.made, j.flag, j.ratings, j.reason)
+            )
+        return found
 
     def progress(self, annotator: str) -> Progress:
         """How far the annotator is."""
         annotator = _annotator(annotator)
         with database.reading(self.path) as connection:
-            mine = [j for j in _standing(connection) if j.annotator == annotator]
-        return Progress.of(annotator, mine, len(self.keys))
+            mine = _own(connection, annotator)
+        return Progress.of(annotator, mine, len(self._queue(annotator)))
+
+    def disputes(self) -> tuple[int, int]:
+        """On how many units annotators disagree, and how many of these are decided."""
+        with database.reading(self.path) as connection:
+            standing = judgements.standing(connection)
+        disputed = judgements.disputed(standing)
+        return len(disputed), len(disputed.keys() & judgements.adjudicated(standing).keys())
 
     def report(self, *, unblind: bool = False, anyway: bool = False) -> Report:
-        """Progress, position bias and agreement; with `unblind`, also which system won.
+        """Progress, habits and agreement; with `unblind`, also which system won.
 
         Unblinding is written into the session. Raises WorkbenchError while an annotator
         who has begun isn't through, or nobody has begun, unless `anyway` is set.
         """
         with database.reading(self.path) as connection:
-            judgements = _standing(connection)
-            earlier = connection.execute("SELECT min(made) FROM unblindings").fetchone()[0]
-        blind = blind_report(self.name, self.keys, len(self.identical), judgements)
+            standing = judgements.standing(connection)
+            earlier = _unblinded(connection)
+            locked = connection.execute("SELECT locked FROM meta").fetchone()[0]
+        begun = sorted({j.annotator for j in standing if not j.adjudicates})
+        totals = {name: len(self._queue(name)) for name in begun}
+        blind = blind_report(self, standing, totals, locked)
         if not unblind:
             return blind
-        if not blind.complete and not anyway:
-            begun = [f"{p.annotator} {progress_line(asdict(p))}" for p in blind.annotators]
+        if not (blind.complete or anyway or locked):
+            how_far = [f"{p.annotator} {progress_line(asdict(p))}" for p in blind.annotators]
             raise WorkbenchError(
-                f"The review {self.name} is not complete: {'; '.join(begun) or 'not begun'}.",
+                f"The review {self.name} is not complete: {'; '.join(how_far) or 'not begun'}.",
                 "Judge the rest first. Knowing the systems spoils every verdict after it.",
             )
         if earlier is None:
             with database.changing(self.path) as connection:
                 connection.execute("INSERT INTO unblindings (made) VALUES (?)", (time.time(),))
-        return unblinded_report(blind, judgements, self.systems, self.source, earlier)
+        return unblinded_report(blind, standing, self.systems, self.source, earlier)
 
-    def assessments(self) -> list[Assessment]:
-        """The verdicts with the systems that they are of, without the skips: only for a session
-        that was unblinded."""
+    def lock(self, *, anyway: bool = False) -> Report:
+        """End the session: no more verdicts but those of the adjudication; and say which system
+        is which. Raises WorkbenchError as `report` does. Locking twice is no error."""
+        report = self.report(unblind=True, anyway=anyway)
+        with database.changing(self.path) as connection:
+            connection.execute("UPDATE meta SET locked = ? WHERE locked IS NULL", (time.time(),))
+        return self.report(unblind=True, anyway=True) if report.locked is None else report
+
+    def standing(self) -> list[Judgement]:
+        """Every verdict that counts, with the systems: only for a session that was unblinded."""
         with database.reading(self.path) as connection:
-            standing = [each for each in _standing(connection) if each.choice != "skip"]
-            rows = connection.execute("SELECT key, outputs FROM items")
-            outputs = {row["key"]: json.loads(row["outputs"]) for row in rows}
-        found = []
-        for each in standing:
-            left = self._left(each.annotator, each.item)
-            shown = left, self._other(left)
-            found.append(
-                Assessment(
-                    annotator=each.annotator,
-                    item=each.item,
-                    systems=shown,
-                    preferences={"better": _POINTS[each.choice]},
-                    ratings={},
-                    lengths=tuple(len(outputs[each.item][system]) for system in shown),
-                    note=each.note,
-                    made=each.made,
+            return judgements.standing(connection)
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        """By key: prompt, messages, reference, outputs and scores by system. As `standing`."""
+        with database.reading(self.path) as connection:
+            rows = connection.execute("SELECT * FROM items ORDER BY position").fetchall()
+        plain = ("messages", "outputs", "scores")
+        return {
+            row["key"]: {
+                "prompt": row["prompt"],
+                "reference": row["reference"],
+                **{name: json.loads(row[name]) for name in plain},
+            }
+            for row in rows
+        }
+
+    def assessments(self, *, resolved: bool = True) -> list[Assessment]:
+        """The verdicts with the systems that they are of, without skips and repeats: only for a
+        session that was unblinded. `resolved`: where one was adjudicated, that one alone; else
+        what the annotators themselves said."""
+        standing = self.standing()
+        counted = (judgements.resolved if resolved else judgements.first_looks)(standing)
+        items = self.items()
+        return [_assessment(j, items[j.item]["outputs"]) for j in counted]
+
+    def called(self, judgement: Judgement) -> str:
+        """What the verdict's task is called for its annotator."""
+        row = {name: getattr(judgement, name) for name in ("unit", "repeat", "adjudicates")}
+        return self._called(judgement.annotator, row)
+
+    def _check_open(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("SELECT locked FROM meta").fetchone()[0] is not None:
+            raise WorkbenchError(
+                f"The review {self.name} is locked: its verdicts stand.",
+                f"What they say: workbench review report {self.name}",
+            )
+
+    def _queue(self, annotator: str) -> list[Task]:
+        if annotator not in self._queues:
+            units = self.units
+            if self.places:
+                place = self._place(annotator)
+                units = assignment.shares(self._seed, units, self.places, self.overlap)[place]
+            systems = {unit: self._of_unit[unit] for unit in units}
+            self._queues[annotator] = assignment.queue(self._seed, annotator, systems, self.repeats)
+        return self._queues[annotator]
+
+    def _place(self, annotator: str) -> int:
+        """The annotator's place among those that share the units; taken when first asked for."""
+        with database.changing(self.path) as connection:
+            taken = dict(connection.execute("SELECT name, place FROM annotators").fetchall())
+            if annotator not in taken:
+                if len(taken) >= self.places:
+                    raise WorkbenchError(
+                        f"{annotator} has no place in the review {self.name}: "
+                        f"it is for {', '.join(sorted(taken))}.",
+                        "Judge under one of these names with --annotator.",
+                    )
+                taken[annotator] = len(taken)
+                connection.execute(
+                    "INSERT INTO annotators VALUES (?, ?)", (annotator, taken[annotator])
                 )
-            )
-        return found
+        return int(taken[annotator])
 
-    def _order(self, annotator: str) -> list[str]:
-        return assignment.order(self._seed, annotator, self.keys)
+    def _task(self, annotator: str, item: str) -> tuple[Task, int, int]:
+        """The task that is called `item`, its place and of how many."""
+        number = int(item.removeprefix(_ADJUDICATE)) if item[-1:].isdecimal() else 0
+        if item == f"{_ADJUDICATE}{number}" and number in self._known:
+            with database.reading(self.path) as connection:
+                disputed = sorted(judgements.disputed(judgements.standing(connection)))
+            drawn = assignment.queue(self._seed, f"{annotator}/adjudicates", {number: ""})[0]
+            index = disputed.index(number) + 1 if number in disputed else 0
+            return drawn, index, len(disputed)
+        queue = self._queue(annotator)
+        if item != str(number) or not 0 < number <= len(queue):
+            raise WorkbenchError(
+                f"The review {self.name} has no item {item!r} for {annotator}.",
+                "`workbench review next` shows an item's number.",
+            )
+        return queue[number - 1], number, len(queue)
 
-    def _left(self, annotator: str, key: str) -> str:
-        if key in self.identical:
-            raise WorkbenchError(
-                f"Both systems gave the same output for {key!r}: it counts as a tie already."
-            )
-        if key not in self._known:
-            raise WorkbenchError(
-                f"The review {self.name} has no item {key!r}.",
-                "`workbench review next` shows an item's key.",
-            )
-        sides = assignment.left_systems(self._seed, annotator, self.keys, self.systems)
-        return sides[key]
+    def _called(self, annotator: str, row: Mapping[str, Any] | sqlite3.Row) -> str:
+        if row["adjudicates"]:
+            return f"{_ADJUDICATE}{row['unit']}"
+        return str(self._places(annotator)[row["unit"], bool(row["repeat"])])
+
+    def _places(self, annotator: str) -> dict[tuple[int, bool], int]:
+        if annotator not in self._numbers:
+            tasks = enumerate(self._queue(annotator), start=1)
+            self._numbers[annotator] = {(task.unit, task.repeat): place for place, task in tasks}
+        return self._numbers[annotator]
+
+    def _shown(self, task: Task, item: str, index: int, total: int) -> Comparison:
+        with database.reading(self.path) as connection:
+            row = connection.execute(
+                "SELECT i.* FROM items i JOIN units u ON u.item = i.key WHERE u.id = ?",
+                (task.unit,),
+            ).fetchone()
+        outputs = json.loads(row["outputs"])
+        sides = [outputs[system] for system in self._sides(task)]
+        return Comparison(
+            item=item,
+            index=index,
+            total=total,
+            prompt=row["prompt"],
+            reference=row["reference"],
+            left=sides[0],
+            right=sides[1] if len(sides) > 1 else None,
+        )
+
+    def _sides(self, task: Task) -> list[str]:
+        """The systems from left to right."""
+        systems: list[str] = json.loads(self._of_unit[task.unit])
+        return systems[::-1] if task.flipped else systems
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.keys)
-
-    def _other(self, system: str) -> str:
-        return self.systems[1 - self.systems.index(system)]
-
-
-def create(
-    workspace: Workspace,
-    name: str,
-    items: Iterable[Item],
-    *,
-    systems: tuple[str, str] = ("base", "adapter"),
-    seed: int,
-    source: dict[str, Any],
-) -> Session:
-    """Make a session of these items; it is there whole or not at all.
-
-    `systems` is (baseline, candidate): the report says how often the candidate won.
-    Items whose outputs differ in nothing but white space at the ends are kept out of the
-    queue and count as ties. `source` says where the outputs come from, and is shown
-    only once the session is unblinded. Raises WorkbenchError for a name that is taken,
-    no items, a key that comes twice or a missing output.
-    """
-    check_name(name, "review session")
-    rows = _rows(list(items), systems)
-    path = _path(workspace, name)
-    with workspace.lock("reviews"):
-        if path.exists():
-            raise WorkbenchError(
-                f"There is a review session {name} already.", "Choose another name."
-            )
-        with _building(path) as building:
-            database.build(building)
-            with database.changing(building) as connection:
-                connection.execute(
-                    "INSERT INTO meta (name, created, seed, systems, source)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    # The name too, so that two sessions on the same rows differ in their sides.
-                    (name, time.time(), f"{name}/{seed}", json.dumps(systems), json.dumps(source)),
-                )
-                connection.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
-    return Session(path)
+    def _known(self) -> frozenset[int]:
+        return frozenset(self.units)
 
 
 def open(workspace: Workspace, name: str) -> Session:
     """The named session. Raises WorkbenchError, naming those there are, for no such name."""
-    path = _path(workspace, name)
+    path = path_of(workspace, name)
     if not path.is_file():
         names = ", ".join(listed.name for listed in list_sessions(workspace))
         raise WorkbenchError(
@@ -315,6 +430,23 @@ def list_sessions(workspace: Workspace) -> list[Listed]:
     return sorted(found, key=lambda listed: -listed.created)
 
 
+def of_run(workspace: Workspace, run: Path) -> list[Session]:
+    """The sessions that were made of a run's evaluations, the newest first."""
+    found = []
+    for listed in list_sessions(workspace):
+        if not listed.problem:
+            session = open(workspace, listed.name)
+            origins = session.source.get("evaluations", [session.source])
+            folders = [Path(each["evaluation"]) for each in origins if "evaluation" in each]
+            if any(folder.is_relative_to(run) for folder in folders):
+                found.append(session)
+    return found
+
+
+def path_of(workspace: Workspace, name: str) -> Path:
+    return workspace.reviews / f"{name}.sqlite"
+
+
 def default_annotator() -> str:
     """The login name, or the number of a user that has no name (as in some containers)."""
     try:
@@ -323,21 +455,25 @@ def default_annotator() -> str:
         return f"uid-{os.getuid()}"
 
 
-@contextmanager
-def _building(path: Path) -> Iterator[Path]:
-    """A file in a hidden folder that becomes `path` at the end, or nothing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as folder:
-            building = Path(folder) / path.name
-            yield building
-            building.replace(path)
-    except OSError as error:
-        raise explain_os_error(error, f"write {path}") from error
+def storable(text: str) -> str:
+    """Text that UTF-8 can hold: half of a surrogate pair, as broken JSON has, becomes `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _path(workspace: Workspace, name: str) -> Path:
-    return workspace.reviews / f"{name}.sqlite"
+def _assessment(j: Judgement, outputs: Mapping[str, str]) -> Assessment:
+    ratings = {name: (float(value),) for name, value in j.ratings.items()}
+    if j.choice in ("accept", "reject"):
+        ratings = {"accepted": (float(j.choice == "accept"),)}
+    return Assessment(
+        annotator=j.annotator,
+        item=j.item,
+        systems=j.shown,
+        preferences={"better": j.points} if len(j.shown) > 1 else {},
+        ratings=ratings,
+        lengths=tuple(len(outputs[system]) for system in j.shown),
+        note=j.note,
+        made=j.made,
+    )
 
 
 def _listed(path: Path) -> Listed:
@@ -349,49 +485,22 @@ def _listed(path: Path) -> Listed:
     return Listed(
         session.name,
         created=session.created,
-        items=len(session.keys),
+        items=len(session.units),
         identical=len(session.identical),
         annotators=report.annotators,
+        kind=session.form.kind,
+        locked=report.locked is not None,
     )
 
 
-def _rows(items: list[Item], systems: tuple[str, str]) -> list[tuple[Any, ...]]:
-    """The rows of the table `items`, checked."""
-    if len(set(systems) - set(CHOICES)) != 2:
-        raise WorkbenchError(f"{systems} can't be the names of the two systems of a review.")
-    if not items:
-        raise WorkbenchError("There is nothing to review: no items.")
-    rows: dict[str, tuple[Any, ...]] = {}
-    for position, item in enumerate(items):
-        key = _storable(item.key)
-        if key in rows:
-            raise WorkbenchError(f"The key {key!r} comes twice; keys must differ.")
-        for system in systems:
-            if system not in item.outputs:
-                raise WorkbenchError(f"The item {key!r} has no output of {system!r}.")
-        outputs = {system: _storable(item.outputs[system]) for system in systems}
-        identical = len({output.strip() for output in outputs.values()}) == 1
-        texts = _storable(item.prompt_text), _storable(item.reference)
-        rows[key] = (key, position, *texts, json.dumps(outputs), identical)
-    return list(rows.values())
+def _own(connection: sqlite3.Connection, annotator: str) -> Sequence[Judgement]:
+    """What the annotator said in their own queue."""
+    return [j for j in judgements.standing(connection, annotator) if not j.adjudicates]
 
 
-def _standing(connection: sqlite3.Connection) -> list[Judgement]:
-    """The verdict that counts for each annotator and item: the last that isn't undone."""
-    rows = connection.execute("SELECT * FROM judgements WHERE undone IS NULL ORDER BY id")
-    standing = {
-        (row["annotator"], row["item"]): Judgement(
-            id=row["id"],
-            annotator=row["annotator"],
-            item=row["item"],
-            choice=row["choice"],
-            winner=row["winner"],
-            note=row["note"],
-            made=row["made"],
-        )
-        for row in rows
-    }
-    return list(standing.values())
+def _unblinded(connection: sqlite3.Connection) -> float | None:
+    found: float | None = connection.execute("SELECT min(made) FROM unblindings").fetchone()[0]
+    return found
 
 
 def _annotator(name: str) -> str:
@@ -399,8 +508,3 @@ def _annotator(name: str) -> str:
     if not name or not name.isprintable():
         raise WorkbenchError(f"{name!r} can't be an annotator's name.", "Use a printable name.")
     return name
-
-
-def _storable(text: str) -> str:
-    """Text that UTF-8 can hold: half of a surrogate pair, as broken JSON has, becomes `?`."""
-    return text.encode("utf-8", "replace").decode("utf-8")

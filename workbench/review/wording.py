@@ -14,19 +14,38 @@ def progress_line(progress: Mapping[str, Any]) -> str:
     return f"{progress['judged']} of {progress['total']} judged{skipped}"
 
 
+def pace_line(progress: Mapping[str, Any]) -> str:
+    """How fast, and how long the rest takes at that; empty when it isn't known yet."""
+    seconds = progress.get("seconds")
+    if seconds is None:
+        return ""
+    left = progress["total"] - progress["judged"] - progress["skipped"]
+    rest = f", {_span(left * seconds)} left" if left else ""
+    return f"{seconds:.0f} s each{rest}"
+
+
+def _span(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
 def report_lines(report: Mapping[str, Any]) -> list[str]:
     """A report, blind or unblinded, a line at a time."""
-    return [*_progress(report), *_habits(report), "", *_outcome(report)]
+    return [*_progress(report), *_habits(report), *_disputes(report), "", *_outcome(report)]
 
 
 def _progress(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{report['items']} comparisons to judge."
+    what = "comparisons" if report["kind"] == "pairwise" else "outputs"
+    yield f"{report['items']} {what} to judge."
     if report["identical"]:
         yield f"{report['identical']} more have identical outputs and count as ties."
     for who in report["annotators"]:
-        yield f"{who['annotator']}: {progress_line(who)}."
-    choices = report["choices"]
-    yield f"Chosen: left {choices['left']}, right {choices['right']}, tie {choices['tie']}."
+        pace = pace_line(who)
+        yield f"{who['annotator']}: {progress_line(who)}{pace and f', {pace}'}."
+    given = [f"{choice} {n}" for choice, n in report["choices"].items() if choice != "skip"]
+    yield f"Chosen: {', '.join(given)}."
 
 
 def _habits(report: Mapping[str, Any]) -> Iterator[str]:
@@ -37,14 +56,34 @@ def _habits(report: Mapping[str, Any]) -> Iterator[str]:
     if agreement["pairs"]:
         share = f"{agreement['share']:.0%}, {agreement['agreeing']} of {agreement['pairs']} pairs"
         yield f"Annotators agree: {share}."
+    for name, found in report["consistency"].items():
+        again = f"{found['same']} of {found['repeats']} shown twice"
+        yield f"{name} agrees with {name}'s earlier verdict: {again}."
+    if report["flagged"]:
+        yield f"Flagged: {report['flagged']}."
+
+
+def _disputes(report: Mapping[str, Any]) -> Iterator[str]:
+    if report["disputed"]:
+        left = report["disputed"] - report["adjudicated"]
+        say = f"{left} wait for another annotator's verdict" if left else "all were adjudicated"
+        yield f"Annotators disagree on {report['disputed']}: {say}."
+    if report["locked"]:
+        yield "The session is locked: its verdicts stand."
 
 
 def _outcome(report: Mapping[str, Any]) -> Iterator[str]:
     result = report["result"]
-    if result is None:
+    if not report["unblinded"]:
+        yield "Which system is which stays hidden until the review is locked."
+        if report["kind"] != "pairwise":
+            return
         needed = ", ".join(f"{comparisons_needed(p)} for {p:.0%}" for p in (0.6, 0.7, 0.8))
-        yield "Which system won stays hidden until the review is unblinded."
         yield f"Comparisons without a tie that show a preference: {needed}."
+        return
+    if report["late"]:
+        yield f"{report['late']} verdicts were given after the systems were known."
+    if result is None:
         return
     yield f"{result['candidate']} against {result['baseline']}:"
     yield f"Wins {result['wins']}, ties {result['ties']}, losses {result['losses']}."
@@ -56,8 +95,6 @@ def _outcome(report: Mapping[str, Any]) -> Iterator[str]:
     if len(result["by_annotator"]) > 1:
         for name, tally in result["by_annotator"].items():
             yield f"{name}: wins {tally['wins']}, ties {tally['ties']}, losses {tally['losses']}."
-    if result["late"]:
-        yield f"{result['late']} verdicts were given after the systems were known."
 
 
 def _verdict(result: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from workbench.config import loading
 from workbench.config.section import weights_in_words
-from workbench.errors import WorkbenchError
 from workbench.export.request import CERTIFICATE, read_request
 from workbench.files import read_json, write_text
 from workbench.review import sessions
@@ -101,15 +100,14 @@ def _exports(run: Path) -> Iterator[str]:
 
 
 def _reviews(workspace: Workspace, run: Path) -> Iterator[str]:
-    try:
-        session = sessions.open(workspace, run.name)
-    except WorkbenchError:
+    found = sessions.of_run(workspace, run)
+    if not found:
         yield "No person has judged it: `workbench review create`."
-        return
-    yield f"Blind review session {session.name}:"
-    yield ""
-    for line in report_lines(session.report().to_json()):
-        yield f"- {line}" if line.strip() else ""
+    for session in found:
+        yield f"Blind review session {session.name}:"
+        yield ""
+        for line in report_lines(session.report().to_json()):
+            yield f"- {line}" if line.strip() else ""
 
 
 def _date(then: float) -> str:

@@ -110,6 +110,8 @@ class OpenApp:
     run_id: str | None = None
     dataset: str | None = None
     session: str = ""
+    annotator: str = ""
+    """Who judges; empty: the login name."""
     mouse: bool = True
     symbols: str | None = None
     """What is asked for on the command line; None: by the settings."""
@@ -123,6 +125,7 @@ def open_app(
     run_id: str | None = None,
     dataset: str | None = None,
     session: str = "",
+    annotator: str = "",
     compact: bool = False,
 ) -> OpenApp:
     """The app on screen `mode`, with the options of the command line."""
@@ -132,6 +135,7 @@ def open_app(
         run_id=run_id,
         dataset=dataset,
         session=session,
+        annotator=annotator,
         mouse=not args.no_mouse,
         symbols="ascii" if args.ascii else args.symbols,
         compact=compact,
