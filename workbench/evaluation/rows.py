@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,7 @@ def read_outputs(path: Path) -> list[Row]:
         raise WorkbenchError(f"{path} has no rows.")
     if not any(row.outputs for row in rows):
         raise WorkbenchError(f"{path} has no outputs: there is nothing to score.")
-    twice = {row.key for row in rows}
-    if len(twice) < len(rows):
+    if len({row.key for row in rows}) < len(rows):
         raise WorkbenchError(
             f"{path} has rows with the same key.", 'Give each another "key", or leave it out.'
         )
@@ -141,14 +140,10 @@ def together(answered: Iterable[Row], lost: Iterable[Row]) -> list[Row]:
     found = []
     for row in answered:
         other = by_key.pop(row.key, None)
-        found.append(_with_losses(row, other) if other else row)
+        if other is not None:
+            row = replace(row, losses=other.losses, trained_tokens=other.trained_tokens)
+        found.append(row)
     return [*found, *by_key.values()]
-
-
-def _with_losses(row: Row, other: Row) -> Row:
-    from dataclasses import replace
-
-    return replace(row, losses=other.losses, trained_tokens=other.trained_tokens)
 
 
 def _lines(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
