@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from textual.binding import Binding, BindingType
 
 from workbench.review.forms import SCALE
@@ -18,12 +16,9 @@ ACTIONS = {
 """Those of the keys below, which are text in a line."""
 
 
-def _first(*bindings: Binding) -> list[BindingType]:
-    return [replace(binding, priority=True) for binding in bindings]
-
-
-# All with priority: see in_order.
-KEYS: list[BindingType] = _first(
+# Verdicts have no priority: they come behind what is still being drawn, and so are of what was
+# seen.
+KEYS: list[BindingType] = [
     Binding("1,a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
     Binding("2,b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
     Binding("0,t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
@@ -37,7 +32,7 @@ KEYS: list[BindingType] = _first(
     Binding("space,s", "judge('skip')", "Skip", id="review.skip"),
     Binding("u", "undo", "Undo", id="review.undo"),
     Binding("f", "flag", "Flag", id="review.flag"),
-    Binding("n", "note", "Note", id="review.note"),
+    Binding("n", "note", "Note", id="review.note", priority=True),
     Binding("d", "differences", "Diff", id="review.differences"),
     Binding("r", "reference", "Ref", id="review.reference"),
     Binding("c", "create", "Create", id="review.create"),
@@ -51,4 +46,4 @@ KEYS: list[BindingType] = _first(
     Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="review.page_up"),
     Binding("g,home", "scroll(-1e9)", "Top", show=False, id="review.top"),
     Binding("G,end", "scroll(1e9)", "Bottom", show=False, id="review.bottom"),
-)
+]
