@@ -5,58 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, OptionList, Static
-from textual.widgets.option_list import Option
 
 from screens.base import WorkbenchScreen
+from screens.review_keys import ACTIONS, KEYS
 from screens.review_making import ask_what
 from screens.review_panes import Outputs, Pane, question
+from screens.review_text import EMPTY, mark, option, report_text
 from screens.widgets.confirm import Confirm
 from screens.widgets.in_order import Line
 from workbench.errors import WorkbenchError
 from workbench.review import making, sessions
 from workbench.review.attention import Attention
-from workbench.review.forms import SCALE, Form
+from workbench.review.forms import Form
 from workbench.review.report import Report
 from workbench.review.sessions import Comparison, Decision, Listed, Session
 from workbench.review.sources import Source
-from workbench.review.wording import pace_line, progress_line, report_lines
+from workbench.review.wording import pace_line, progress_line
 from workbench.text import visible
-
-_EMPTY = """\
-No review session yet.
-
-A review puts outputs of two models, such as the base and your adapter, side by side, without \
-names, and you say which is better. It needs an evaluation of a run:
-
-    workbench eval RUN
-    workbench review create NAME --from RUN
-
-or a file with outputs from elsewhere; or press c.
-"""
-_BETTER = Binding.Group("Better ", compact=True)
-_RATE = Binding.Group("Rate ", compact=True)
-_MARKS = {"left": "A", "right": "B", "tie": "=", "skip": "–", "accept": "+", "reject": "x"}
-_REASONS = 8
-_ACTIONS = {
-    *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "create"),
-    *("report", "adjudicate", "lock", "back", "scroll", "page"),
-}
-"""Those of the keys below, which are text in a line."""
-
-
-def _first(*bindings: Binding) -> list[BindingType]:
-    return [replace(binding, priority=True) for binding in bindings]
 
 
 class ReviewScreen(WorkbenchScreen):
@@ -67,36 +43,7 @@ class ReviewScreen(WorkbenchScreen):
     # Textual declares it as an instance's, so it can't be a ClassVar here.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012
     LINES = ("note",)
-    # All with priority: see in_order.
-    BINDINGS: ClassVar[list[BindingType]] = _first(
-        Binding("1,a,h,left", "judge('left')", "A better", id="review.left", group=_BETTER),
-        Binding("2,b,l,right", "judge('right')", "B better", id="review.right", group=_BETTER),
-        Binding("0,t,equals_sign", "judge('tie')", "Tie", id="review.tie"),
-        *(Binding(str(n), f"rate({n})", str(n), id=f"review.rate_{n}", group=_RATE) for n in SCALE),
-        Binding("1,a", "judge('accept')", "Accept", id="review.accept"),
-        Binding("0", "judge('reject')", "Reject", id="review.reject"),
-        *(
-            Binding(str(n + 2), f"reject({n})", "Reject", show=False, id=f"review.reject_{n + 2}")
-            for n in range(_REASONS)
-        ),
-        Binding("space,s", "judge('skip')", "Skip", id="review.skip"),
-        Binding("u", "undo", "Undo", id="review.undo"),
-        Binding("f", "flag", "Flag", id="review.flag"),
-        Binding("n", "note", "Note", id="review.note"),
-        Binding("d", "differences", "Diff", id="review.differences"),
-        Binding("r", "reference", "Ref", id="review.reference"),
-        Binding("c", "create", "Create", id="review.create"),
-        Binding("R", "report", "How it stands", show=False, id="review.report"),
-        Binding("A", "adjudicate", "Adjudicate", id="review.adjudicate"),
-        Binding("U", "lock", "Lock", id="review.lock"),
-        Binding("escape", "back", "Back", id="review.back"),
-        Binding("j,down", "scroll(1)", "Down", show=False, id="review.down"),
-        Binding("k,up", "scroll(-1)", "Up", show=False, id="review.up"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="review.page_down"),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="review.page_up"),
-        Binding("g,home", "scroll(-1e9)", "Top", show=False, id="review.top"),
-        Binding("G,end", "scroll(1e9)", "Bottom", show=False, id="review.bottom"),
-    )
+    BINDINGS: ClassVar[list[BindingType]] = KEYS
 
     class Made(Message):
         """A session was made, by this name."""
@@ -127,7 +74,7 @@ class ReviewScreen(WorkbenchScreen):
     def compose_body(self) -> ComposeResult:
         yield Static(id="progress", markup=False)
         with ContentSwitcher(initial="empty"):
-            yield Static(_EMPTY, id="empty", markup=False)
+            yield Static(EMPTY, id="empty", markup=False)
             yield OptionList(id="sessions", markup=False)
             with Vertical(id="judging"):
                 yield Pane("Prompt", id="prompt", can_focus=True)
@@ -166,7 +113,7 @@ class ReviewScreen(WorkbenchScreen):
             self._advance()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if isinstance(self.focused, Input) and action in _ACTIONS - {"back"}:
+        if isinstance(self.focused, Input) and action in ACTIONS - {"back"}:
             return False
         if action in ("judge", "rate", "reject"):
             return self._is_asked(action, parameters)
@@ -408,24 +355,10 @@ class ReviewScreen(WorkbenchScreen):
         listed = sessions.list_sessions(self.workspace)
         menu = self.query_one("#sessions", OptionList)
         menu.clear_options()
-        menu.add_options(self._option(each) for each in listed)
+        menu.add_options(option(each, self._annotator) for each in listed)
         menu.highlighted = 0 if listed else None
         self._switch("sessions" if listed else "empty", menu)
         return listed
-
-    def _option(self, listed: Listed) -> Option:
-        """A line of the list: name, when it was made, how far this annotator is."""
-        name = Text(f"{visible(listed.name):<24}  ")
-        if listed.problem:
-            problem = visible(listed.problem, one_line=True)
-            return Option(name.append(problem, style="dim"), disabled=True)
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(listed.created))
-        mine = [each for each in listed.annotators if each.annotator == self._annotator]
-        line = progress_line(asdict(mine[0])) if mine else f"0 of {listed.items} judged"
-        others = len(listed.annotators) - len(mine)
-        also = f", {others} more judge{'s' * (others == 1)}" if others else ""
-        locked = "  locked" if listed.locked else ""
-        return Option(name.append(f"{day}  {line} by you{also}{locked}"), id=listed.name)
 
     def _show_comparison(self, comparison: Comparison, earlier: Decision | None = None) -> None:
         """Show a task; `earlier` is the verdict on it that was just taken back."""
@@ -464,14 +397,7 @@ class ReviewScreen(WorkbenchScreen):
         known = session.locked is not None
         report: Report = session.report(unblind=known, anyway=known)
         pane = self.query_one("#report", Pane)
-        lines = report_lines(report.to_json())
-        if not known:
-            lines.append("U locks the session and says which system won.")
-        else:
-            lines.append(f"All of it: workbench review report {session.name}")
-        if report.disputed > report.adjudicated:
-            lines.append("A decides what others disagree on.")
-        pane.show("\n".join(lines))
+        pane.show(report_text(report))
         self._show_state("all done" if report.complete else "")
         self._switch("report", pane)
 
@@ -490,7 +416,7 @@ class ReviewScreen(WorkbenchScreen):
         self.query_one("#progress", Static).update(
             visible("  ·  ".join(part for part in parts if part))
         )
-        last = [f"{each.index} {_mark(each)}" for each in self._recent()]
+        last = [f"{each.index} {mark(each)}" for each in self._recent()]
         self.query_one("#recent", Static).update("last:  " + "   ".join(last or ["nothing yet"]))
 
     def _recent(self) -> list[Decision]:
@@ -518,9 +444,3 @@ class ReviewScreen(WorkbenchScreen):
         menu = self.query_one("#sessions", OptionList)
         last = menu.option_count - 1
         menu.highlighted = int(min(max((menu.highlighted or 0) + lines, 0), last))
-
-
-def _mark(decision: Decision) -> str:
-    """A verdict in a few signs."""
-    rated = "".join(map(str, decision.ratings.values()))
-    return (rated or _MARKS[decision.choice]) + "!" * decision.flag

@@ -245,8 +245,9 @@ def test_choices_annotators_and_keys_are_checked(make: Make) -> None:
         session.judge("ann", comparison, "better")
     with pytest.raises(WorkbenchError, match="annotator's name"):
         session.next(" ")
-    with pytest.raises(WorkbenchError, match="has no item '99'"):
-        session.comparison("ann", "99")
+    for item in ("99", "0", "x1", "d99", "01", "", "9" * 5000):
+        with pytest.raises(WorkbenchError, match="has no item"):
+            session.comparison("ann", item)
 
 
 def test_text_that_is_no_valid_unicode_is_kept_readable(workspace: Workspace) -> None:

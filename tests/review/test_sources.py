@@ -84,6 +84,16 @@ def test_files_from_elsewhere(tmp_path: Path) -> None:
     assert gather(files).items[0].outputs == {"first": "first", "second": "second"}
 
 
+def test_an_evaluation_brings_the_scores_that_it_has_stored(tmp_path: Path) -> None:
+    source = evaluation(tmp_path, "one", prompts="pq")
+    scores = {"base": {"rouge_l": 0.25, "stopped": True}, "adapter": {"rouge_l": 0.5}}
+    rows = [{"key": "validation-1", "scores": scores, "marks": {}}]
+    write(source.path / "scores.jsonl", rows)
+    without, with_them = source.read()
+    assert without.scores == {}
+    assert with_them.scores == {"base": {"rouge_l": 0.25}, "adapter": {"rouge_l": 0.5}}
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

@@ -101,8 +101,8 @@ def _scores(item: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """By system and metric."""
     return {
         system: {
-            **item["scores"].get(system, {}),
             **_of_reference(text, item["reference"]),
+            **item["scores"].get(system, {}),
             LENGTH: float(len(text)),
         }
         for system, text in item["outputs"].items()

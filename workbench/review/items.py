@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error
 
 OUTPUTS = "outputs.jsonl"
+SCORES = "scores.jsonl"
 
 Message = Mapping[str, str]
 
@@ -44,7 +45,8 @@ def conversation_text(messages: Sequence[Message]) -> str:
 
 
 def read_evaluation(folder: Path) -> list[Item]:
-    """The items of an evaluation folder, from its `outputs.jsonl`.
+    """The items of an evaluation folder, from its `outputs.jsonl`, with what its `scores.jsonl`
+    has of them, if that is there.
 
     Raises WorkbenchError that names the file, the line and the field.
     """
@@ -54,7 +56,24 @@ def read_evaluation(folder: Path) -> list[Item]:
             f"{folder} is no evaluation: it has no {OUTPUTS}.",
             "Name the folder that `workbench eval` wrote.",
         )
-    return read_file(path)
+    scores = _stored_scores(folder / SCORES)
+    return [replace(i, scores=scores.get(i.key, i.scores)) for i in read_file(path)]
+
+
+def _stored_scores(path: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The scores of each row by its key, by system and metric."""
+    if not path.is_file():
+        return {}
+    found = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkbenchError(f"Could not read {path}: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}:{number}"
+        row = _row(line, where)
+        found[_key(row, str(number), where)] = _scores(row.get("scores", {}), where)
+    return found
 
 
 def read_file(path: Path) -> list[Item]:
@@ -105,12 +124,7 @@ def _joined(earlier: Item | None, item: Item, where: str) -> Item:
 
 
 def _parse(line: str, where: str, number: str, stem: str) -> Item:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise WorkbenchError(f"{where} is not valid JSON: {error}.") from error
-    if not isinstance(row, dict):
-        raise WorkbenchError(f"{where} is not a JSON object.")
+    row = _row(line, where)
     messages = _messages(row.get("prompt"), where)
     return Item(
         key=_key(row, number, where),
@@ -120,6 +134,16 @@ def _parse(line: str, where: str, number: str, stem: str) -> Item:
         messages=messages,
         scores=_scores(row.get("scores", {}), where),
     )
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise WorkbenchError(f"{where} is not valid JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise WorkbenchError(f"{where} is not a JSON object.")
+    return row
 
 
 def _messages(prompt: Any, where: str) -> tuple[Message, ...]:

@@ -14,7 +14,6 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from workbench.review.assignment import Task
 from workbench.review.forms import Form
 from workbench.review.judgements import Judgement
 from workbench.review.report import Progress, Report, blind_report, unblinded_report
+from workbench.review.tasks import ADJUDICATE, Shared, Tasks
 from workbench.review.wording import progress_line
 from workbench.workspace import Workspace
-
-_ADJUDICATE = "d"
-"""Before the number of a unit: a task of the adjudication."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +95,19 @@ class Session:
         self.places: int = meta["places"]
         """Annotators that share the units; 0: whoever comes judges all."""
         self.overlap: int = meta["overlap"] or self.places
-        self.repeats: float = meta["repeats"]
         self._seed: str = meta["seed"]
         self.units = [row["id"] for row in rows if not row["identical"]]
         """What there is to judge: pairs of outputs, or outputs."""
         self.identical = [row["id"] for row in rows if row["identical"]]
         """Pairs whose outputs are the same text: ties that nobody is asked about."""
-        self._of_unit = {row["id"]: row["systems"] for row in rows}
-        self._queues: dict[str, list[Task]] = {}
-        self._numbers: dict[str, dict[tuple[int, bool], int]] = {}
+        self._tasks = Tasks(
+            path,
+            self.name,
+            self._seed,
+            {row["id"]: row["systems"] for row in rows},
+            self.units,
+            Shared(self.places, self.overlap, meta["repeats"]),
+        )
 
     @property
     def locked(self) -> float | None:
@@ -127,7 +128,7 @@ class Session:
         None when there is none left. Raises WorkbenchError when all places are taken.
         """
         annotator = _annotator(annotator)
-        queue = self._queue(annotator)
+        queue = self._tasks.queue(annotator)
         with database.reading(self.path) as connection:
             done = {(j.unit, j.repeat) for j in _own(connection, annotator)}
         for place, task in enumerate(queue):
@@ -138,7 +139,7 @@ class Session:
     def comparison(self, annotator: str, item: str) -> Comparison:
         """A task as this annotator sees it. Raises WorkbenchError for an unknown one."""
         annotator = _annotator(annotator)
-        task, index, total = self._task(annotator, item)
+        task, index, total = self._tasks.find(annotator, item)
         return self._shown(task, item, index, total)
 
     def next_dispute(self, annotator: str) -> Comparison | None:
@@ -152,7 +153,7 @@ class Session:
         decided = judgements.adjudicated(standing)
         for unit in assignment.order(self._seed, annotator, sorted(disputed)):
             if unit not in mine and unit not in decided:
-                return self.comparison(annotator, f"{_ADJUDICATE}{unit}")
+                return self.comparison(annotator, f"{ADJUDICATE}{unit}")
         return None
 
     def judge(
@@ -177,8 +178,8 @@ class Session:
         annotator = _annotator(annotator)
         ratings = ratings or {}
         self.form.check(choice, ratings, reason)
-        task, index, _ = self._task(annotator, comparison.item)
-        adjudicates = comparison.item.startswith(_ADJUDICATE)
+        task, index, _ = self._tasks.find(annotator, comparison.item)
+        adjudicates = comparison.item.startswith(ADJUDICATE)
         if not index:
             raise WorkbenchError("Nobody disagrees on this any more: there is nothing to decide.")
         with database.changing(self.path) as connection:
@@ -196,7 +197,7 @@ class Session:
                     choice,
                     json.dumps(ratings),
                     reason,
-                    json.dumps(self._sides(task)),
+                    json.dumps(self._tasks.sides(task)),
                     storable(note),
                     flag,
                     seconds,
@@ -224,7 +225,7 @@ class Session:
             connection.execute(
                 "UPDATE judgements SET undone = ? WHERE id = ?", (time.time(), last["id"])
             )
-        return self.comparison(annotator, self._called(annotator, last))
+        return self.comparison(annotator, self._tasks.called(annotator, last))
 
     def recent(self, annotator: str, limit: int = 10) -> list[Decision]:
         """The annotator's last verdicts that stand, the newest first."""
@@ -234,8 +235,8 @@ class Session:
         found = []
         for j in mine[: -limit - 1 : -1]:
             row = {"unit": j.unit, "repeat": j.repeat, "adjudicates": j.adjudicates}
-            item = self._called(annotator, row)
-            index = self._task(annotator, item)[1]
+            item = self._tasks.called(annotator, row)
+            index = self._tasks.find(annotator, item)[1]
             found.append(
                 Decision(item, index, j.choice, j.note, j.made, j.flag, j.ratings, j.reason)
             )
@@ -246,7 +247,7 @@ class Session:
         annotator = _annotator(annotator)
         with database.reading(self.path) as connection:
             mine = _own(connection, annotator)
-        return Progress.of(annotator, mine, len(self._queue(annotator)))
+        return Progress.of(annotator, mine, len(self._tasks.queue(annotator)))
 
     def disputes(self) -> tuple[int, int]:
         """On how many units annotators disagree, and how many of these are decided."""
@@ -266,7 +267,7 @@ class Session:
             earlier = _unblinded(connection)
             locked = connection.execute("SELECT locked FROM meta").fetchone()[0]
         begun = sorted({j.annotator for j in standing if not j.adjudicates})
-        totals = {name: len(self._queue(name)) for name in begun}
+        totals = {name: len(self._tasks.queue(name)) for name in begun}
         blind = blind_report(self, standing, totals, locked)
         if not unblind:
             return blind
@@ -320,7 +321,7 @@ class Session:
     def called(self, judgement: Judgement) -> str:
         """What the verdict's task is called for its annotator."""
         row = {name: getattr(judgement, name) for name in ("unit", "repeat", "adjudicates")}
-        return self._called(judgement.annotator, row)
+        return self._tasks.called(judgement.annotator, row)
 
     def _check_open(self, connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT locked FROM meta").fetchone()[0] is not None:
@@ -329,61 +330,6 @@ class Session:
                 f"What they say: workbench review report {self.name}",
             )
 
-    def _queue(self, annotator: str) -> list[Task]:
-        if annotator not in self._queues:
-            units = self.units
-            if self.places:
-                place = self._place(annotator)
-                units = assignment.shares(self._seed, units, self.places, self.overlap)[place]
-            systems = {unit: self._of_unit[unit] for unit in units}
-            self._queues[annotator] = assignment.queue(self._seed, annotator, systems, self.repeats)
-        return self._queues[annotator]
-
-    def _place(self, annotator: str) -> int:
-        """The annotator's place among those that share the units; taken when first asked for."""
-        with database.changing(self.path) as connection:
-            taken = dict(connection.execute("SELECT name, place FROM annotators").fetchall())
-            if annotator not in taken:
-                if len(taken) >= self.places:
-                    raise WorkbenchError(
-                        f"{annotator} has no place in the review {self.name}: "
-                        f"it is for {', '.join(sorted(taken))}.",
-                        "Judge under one of these names with --annotator.",
-                    )
-                taken[annotator] = len(taken)
-                connection.execute(
-                    "INSERT INTO annotators VALUES (?, ?)", (annotator, taken[annotator])
-                )
-        return int(taken[annotator])
-
-    def _task(self, annotator: str, item: str) -> tuple[Task, int, int]:
-        """The task that is called `item`, its place and of how many."""
-        number = int(item.removeprefix(_ADJUDICATE)) if item[-1:].isdecimal() else 0
-        if item == f"{_ADJUDICATE}{number}" and number in self._known:
-            with database.reading(self.path) as connection:
-                disputed = sorted(judgements.disputed(judgements.standing(connection)))
-            drawn = assignment.queue(self._seed, f"{annotator}/adjudicates", {number: ""})[0]
-            index = disputed.index(number) + 1 if number in disputed else 0
-            return drawn, index, len(disputed)
-        queue = self._queue(annotator)
-        if item != str(number) or not 0 < number <= len(queue):
-            raise WorkbenchError(
-                f"The review {self.name} has no item {item!r} for {annotator}.",
-                "`workbench review next` shows an item's number.",
-            )
-        return queue[number - 1], number, len(queue)
-
-    def _called(self, annotator: str, row: Mapping[str, Any] | sqlite3.Row) -> str:
-        if row["adjudicates"]:
-            return f"{_ADJUDICATE}{row['unit']}"
-        return str(self._places(annotator)[row["unit"], bool(row["repeat"])])
-
-    def _places(self, annotator: str) -> dict[tuple[int, bool], int]:
-        if annotator not in self._numbers:
-            tasks = enumerate(self._queue(annotator), start=1)
-            self._numbers[annotator] = {(task.unit, task.repeat): place for place, task in tasks}
-        return self._numbers[annotator]
-
     def _shown(self, task: Task, item: str, index: int, total: int) -> Comparison:
         with database.reading(self.path) as connection:
             row = connection.execute(
@@ -391,7 +337,7 @@ class Session:
                 (task.unit,),
             ).fetchone()
         outputs = json.loads(row["outputs"])
-        sides = [outputs[system] for system in self._sides(task)]
+        sides = [outputs[system] for system in self._tasks.sides(task)]
         return Comparison(
             item=item,
             index=index,
@@ -401,15 +347,6 @@ class Session:
             left=sides[0],
             right=sides[1] if len(sides) > 1 else None,
         )
-
-    def _sides(self, task: Task) -> list[str]:
-        """The systems from left to right."""
-        systems: list[str] = json.loads(self._of_unit[task.unit])
-        return systems[::-1] if task.flipped else systems
-
-    @cached_property
-    def _known(self) -> frozenset[int]:
-        return frozenset(self.units)
 
 
 def open(workspace: Workspace, name: str) -> Session:
