@@ -39,7 +39,7 @@ def test_training_leaves_a_folder_that_says_everything(journey: Journey) -> None
 def test_the_adapter_is_better_than_the_base_and_both_are_measured(journey: Journey) -> None:
     systems = journey.said["eval"]["systems"]
     figures = {"loss", "perplexity", "rouge_l", "exact_match", "token_f1"}
-    assert set(systems["base"]) == set(systems["adapter"]) == figures
+    assert figures <= set(systems["base"]) == set(systems["adapter"])
     assert systems["adapter"]["loss"]["value"] < systems["base"]["loss"]["value"]
     assert systems["adapter"]["perplexity"]["value"] < systems["base"]["perplexity"]["value"]
     first, best = (journey.said["train"][f"{name}_validation_loss"] for name in ("first", "best"))
