@@ -93,7 +93,7 @@ class AlarmsScreen(Pushed):
     def _show(self, place: int) -> None:
         if place < len(self._episodes):
             episode = self._episodes[place]
-            self.show_beside(_in_words(episode.alarm, self._lasted(episode)))
+            self.show_beside(_in_words(episode.alarm, self._lasted(episode), ended=self._ended))
         elif not self._episodes:
             self.show_beside(Text("No alarms: no rule had anything to say of this run."))
 
@@ -107,7 +107,7 @@ class AlarmsScreen(Pushed):
         return duration(episode.until - episode.alarm.since_time)
 
 
-def _in_words(alarm: Alarm, lasted: str) -> Text:
+def _in_words(alarm: Alarm, lasted: str, *, ended: bool) -> Text:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alarm.since_time))
     out = Text()
     out.append(visible(f"{alarm.severity.upper()} {alarm.name}", one_line=True), "bold")
@@ -116,7 +116,8 @@ def _in_words(alarm: Alarm, lasted: str) -> Text:
     parts = (
         ("Seen", alarm.text),
         ("Why it matters", alarm.why),
-        ("What to do", alarm.next_step),
+        # What it advises was for a run that goes on.
+        ("What to do in the next run" if ended else "What to do", alarm.next_step),
         ("The rule", alarm.source),
     )
     for title, text in parts:

@@ -277,8 +277,10 @@ def _from(line: Line, start: float) -> Line:
 
 
 def limits(name: str, sample: Sampled | None) -> list[Threshold]:
-    """What a panel's figures can't rise above, by a sample of the machine: the least of its GPUs'
-    memory, or of their power limits."""
+    """What a panel's figures can't leave: a share its bounds, else by a sample of the machine the
+    least of its GPUs' memory, or of their power limits."""
+    if name == "utilisation":
+        return [Threshold(0.0, ""), Threshold(100.0, "")]
     figure, unit = {
         "memory": ("memory_total", "memory"),
         "power": ("power_limit", "limit"),
