@@ -139,7 +139,8 @@ async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(
         await pilot.press("v")
         await pilot.pause(0.5)
         assert app.current_mode == "review"
-        await pilot.press("5")
+        # Digits are verdicts there.
+        await pilot.press("escape", "5")
         await pilot.pause()
         await pilot.press("c")
         await pilot.pause(0.5)

@@ -301,7 +301,7 @@ def test_every_long_task_is_held_shown_and_ended_in_one_way_and_leaves_nothing_h
         "import": ("reading", path.stat().st_size, "bytes"),
         "tokens": ("counting tokens", 40, "rows"),
         "near-duplicates": ("signatures", 40, "rows"),
-        "evaluation": ("loading the models", 1, ""),
+        "evaluation": ("encoding the rows", 1, ""),
         "merge": ("loading the models", 1, ""),
     }
     for kind, shape in shapes.items():
