@@ -20,7 +20,7 @@ from workbench.charts.cursor import Reading, reading_at, readings_at
 from workbench.charts.picture import Picture, draw
 from workbench.charts.raster import Piece, Row, text_of
 from workbench.charts.series import COLOURS, Chart, View
-from workbench.charts.symbols import ASCII, BRAILLE, SETS, Symbols, width_of
+from workbench.charts.symbols import BRAILLE, SETS, Symbols, width_of
 
 _CLOSEST, _FEWEST = 1e-9, 4.0
 """What one can't zoom in beyond: a part of the x axis, and steps or tokens."""
@@ -92,12 +92,10 @@ class LineChart(Widget):
         def control(self) -> LineChart:
             return self.line_chart
 
-    def __init__(
-        self, *, id: str | None = None, ascii: bool = False, symbols: str = BRAILLE.name
-    ) -> None:
-        """`symbols` names a set of `workbench.charts.symbols.SETS`; `ascii` takes that one."""
+    def __init__(self, *, id: str | None = None, symbols: str = BRAILLE.name) -> None:
+        """`symbols` names a set of `workbench.charts.symbols.SETS`."""
         super().__init__(id=id)
-        self.symbols: Symbols = ASCII if ascii else SETS[symbols]
+        self.symbols: Symbols = SETS[symbols]
         self.view = View()
         self.cursor: float | None = None
         """Where it is on the x axis."""

@@ -11,7 +11,7 @@ import pytest
 from workbench.evaluation import metrics, numbers
 from workbench.evaluation.labels import Labels, of_references
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize(

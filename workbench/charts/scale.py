@@ -40,10 +40,6 @@ class Scale:
         place = (high - min(LARGEST, max(-LARGEST, y))) / (high - low) * (rows - 1)
         return -1 if place < -0.5 else rows if place >= rows - 0.5 else math.floor(place + 0.5)
 
-    def x_at(self, cell: int) -> float:
-        """The place in the middle of a cell."""
-        return self.left + (self.right - self.left) * cell / max(1, self.width - 1)
-
     def y_at(self, row: int) -> float:
         """The value in the middle of a row of cells."""
         share = row / max(1, self.height - 1)
