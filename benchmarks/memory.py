@@ -108,7 +108,7 @@ def main() -> None:
     names = LARGE if gpu else SMALL
     for name, about in names.items():
         with tempfile.TemporaryDirectory() as folder:
-            _make(Path(folder), about if gpu else {**SHAPE, **about}, gpu)
+            make(Path(folder), about if gpu else {**SHAPE, **about}, gpu)
             at = lengths[: 1 if args.quick else None]
             for line in _lines(name, Path(folder), at, gpu, errors):
                 print(line, flush=True)
@@ -264,7 +264,7 @@ def _peak(step: Callable[[], None], device: Any) -> int:
     return most
 
 
-def _make(folder: Path, about: dict[str, Any], gpu: bool) -> None:
+def make(folder: Path, about: dict[str, Any], gpu: bool) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

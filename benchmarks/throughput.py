@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def _compare(args: argparse.Namespace, folder: Path) -> None:
 def _run(name: str, args: argparse.Namespace, folder: Path) -> Result:
     spec = {
         "name": name,
+        "settings": CONTENDERS[name],
         "model": str(args.model),
         "rows": str(folder / "rows.json"),
         "steps": args.steps,
@@ -150,8 +152,14 @@ def _tokens(rows: Sequence[Spec]) -> int:
 def _work(spec: Spec) -> Result:
     """In a contender's own process."""
     rows = json.loads(Path(spec["rows"]).read_text())
-    work = _workbench if spec["name"].startswith(OURS) else _trl
     return work(spec, rows["train"], rows["held_out"])
+
+
+def work(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
+    """Train as a contender does: tokens and seconds of the timed steps, the losses of all, the
+    peak of memory in bytes, and the loss on rows held out."""
+    contender = _workbench if spec["name"].startswith(OURS) else _trl
+    return contender(spec, train, held_out)
 
 
 def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
@@ -170,10 +178,11 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
 
     config = RunConfig.model_validate(
         {
-            "model": {"base": spec["model"], **CONTENDERS[spec["name"]]},
+            "model": {"base": spec["model"], **spec["settings"]},
             "training": {
                 "batch_size": ROWS,
                 "accumulation": 1,
+                **spec.get("training", {}),
                 "max_steps": spec["steps"] + 1,
                 "learning_rate": RATE,
                 "schedule": "constant",
@@ -199,7 +208,8 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
     # In the order that TRL takes them.
     loop.schedule._order = (0, list(range(len(rows))))
     _forget_peak()
-    loop.run()
+    with spec.get("around", nullcontext)():
+        loop.run()
     steps = [r.event for r in read_all(folder / "train.jsonl") if isinstance(r.event, Step)]
     return {
         "tokens": sum(step.tokens for step in steps[1:]),
@@ -222,15 +232,15 @@ def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            times.append(time.perf_counter())
+            times.append(_now())
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            times.append(time.perf_counter())
+            times.append(_now())
 
         def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
             losses.extend([logs["loss"]] if logs and "loss" in logs else [])
 
-    settings = CONTENDERS[spec["name"]]
+    settings = spec["settings"]
     packed = bool(settings.get("packing"))
     # Packed rows are as long as one of our steps is, so that a step has about as many tokens.
     longest = math.ceil(_tokens(train) / len(train) * ROWS) if packed else 2048
@@ -255,12 +265,14 @@ def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
         disable_tqdm=True,
         **settings,
     )
-    base = AutoModelForCausalLM.from_pretrained(spec["model"], dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(
+        spec["model"], **spec.get("load", {"dtype": torch.float32})
+    )
     trainer = SFTTrainer(
         model=base,
         args=config,
         train_dataset=Dataset.from_list(labelled),
-        processing_class=AutoTokenizer.from_pretrained(spec["model"]),
+        processing_class=AutoTokenizer.from_pretrained(spec.get("tokenizer", spec["model"])),
         peft_config=LoraConfig(
             r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
@@ -288,19 +300,39 @@ def _loss_on(trained: Any, rows: list[Spec]) -> float:
     trained.eval()
     with torch.no_grad():
         for row in rows:
-            ids = torch.tensor([row["ids"]])
-            labels = torch.where(torch.tensor([row["trained"]]), ids, -100)
+            ids = torch.tensor([row["ids"]], device=trained.device)
+            learnt = torch.tensor([row["trained"]], device=trained.device)
+            labels = torch.where(learnt, ids, -100)
             tokens = int((labels[:, 1:] != -100).sum())
             total += float(trained(input_ids=ids, labels=labels).loss) * tokens
             count += tokens
     return total / count
 
 
+def _now() -> float:
+    """Once a GPU has done all that it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def _forget_peak() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def _peak() -> int:
+    """Bytes: of a GPU what torch has allocated at most, else what the process has had resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 

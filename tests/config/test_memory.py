@@ -14,7 +14,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks.memory import compare, exact
-from workbench.config.activations import CHUNK, Work
+from workbench.config.activations import Work, chunk
 from workbench.config.base_facts import BaseFacts
 from workbench.config.circumstances import Circumstances, Machine
 from workbench.config.memory import Device, forecast, largest_work, optimizer_state
@@ -246,7 +246,7 @@ def test_logits_are_those_of_a_chunk_however_long_the_rows(tmp_path: Path) -> No
     )
     config = RunConfig()
     short, long = (forecast(config, facts, Work(n, n, n, 0), GPU).of("loss") for n in (1024, 8192))
-    assert short < long < 12 * CHUNK + 2 * 8192 * 256 * 2 + 1
+    assert short < long < 12 * chunk(128256, processor=False) * 128256 + 2 * 8192 * 256 * 2 + 1
     all_logits = 8192 * 128256 * 4
     assert long < all_logits / 5
 

@@ -93,12 +93,13 @@ def build(
     ranks: Ranks = ALONE,
     samples: bool = False,
     found: int | None = None,
+    device: torch.device = CPU,
 ) -> Loop:
     """A loop that has taken no step yet."""
     base = Path(config.model.base)
     template = ChatTemplate.load(base, new_tokens=config.model.new_tokens)
     encoded = encode(base, rows + validation)
-    trained = model.load_to_train(base, config, CPU, template.new_ids)
+    trained = model.load_to_train(base, config, device, template.new_ids)
     name = LOG if ranks.first else rank_log(ranks.number)
     log, asked = OnStep(folder / name, on_step), examples(rows + validation)
     ready = make_ready(
@@ -107,7 +108,7 @@ def build(
         encoded[:rows],
         encoded[rows:],
         pad_id=template.pad_id,
-        device=CPU,
+        device=device,
         log=log,
         ranks=ranks,
         found=found,

@@ -19,9 +19,10 @@ from workbench.config.parts import part_of
 from workbench.config.schema import RunConfig
 from workbench.config.trained import TrainedTensors, transposed
 
-CHUNK = 1 << 25
-"""Logits that exist at once, 128 MiB in float32: the fewest bytes at which the product of a
-chunk is as fast as the whole one (two cores, vocabulary of 49,152)."""
+_CHUNK, _CHUNK_ON_GPU = 1 << 25, 1 << 27
+"""Logits that exist at once: 128 MiB in float32, the fewest bytes at which the product of a chunk
+is as fast as the whole one (two cores, vocabulary of 49,152); on a GPU 256 MiB in bfloat16, where
+fewer would be bound by reading the head (a vocabulary of 128,256 has 1,046 tokens at once)."""
 _FLOAT = 4
 _LOGIT, _CAPPED = 3 * _FLOAT, 4 * _FLOAT
 """Bytes: the log-softmax of a chunk, its gradient and that of the logits, in float32, at once; and
@@ -72,6 +73,11 @@ class Held:
     """What the backward pass holds on top of the loss's share when it holds most."""
 
 
+def chunk(vocabulary: int, *, processor: bool) -> int:
+    """Tokens whose logits exist at once."""
+    return max(1, (_CHUNK if processor else _CHUNK_ON_GPU) // vocabulary)
+
+
 def held(
     config: RunConfig, facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work
 ) -> Held:
@@ -108,15 +114,18 @@ def held(
 
 def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work) -> int:
     """Only trained tokens meet the vocabulary, and of these a chunk at a time."""
-    chunk = min(work.trained_tokens, max(1, CHUNK // facts.vocabulary))
+    at_once = min(work.trained_tokens, chunk(facts.vocabulary, processor=formats.processor))
     hidden = 2 * work.trained_tokens * facts.width * formats.base
-    logits = chunk * facts.vocabulary
-    most = logits * (_CAPPED if facts.config.get("final_logit_softcapping") else _LOGIT)
+    logits = at_once * facts.vocabulary
+    capped = facts.config.get("final_logit_softcapping")
+    # A GPU's compiled kernel goes from a chunk's logits to their gradient at once.
+    of_one = _LOGIT if formats.processor else 2 * formats.base
+    most = logits * (_CAPPED if capped else of_one)
     if trained.whole_ends:
         # The head's gradient comes when the logits' alone is left; that of an earlier chunk waits.
         head = facts.vocabulary * facts.width * formats.trained
         most = max(most, logits * _FLOAT + head)
-        most += head if chunk < work.trained_tokens else 0
+        most += head if at_once < work.trained_tokens else 0
     return most + hidden
 
 
@@ -144,7 +153,8 @@ class _Layer:
         self._formats, self._number, self._weights = formats, number, weights
         self._full = config.training.method == "full"
         lora, quantised = config.lora, config.model.quantization != "none"
-        self._by_peft = bool(quantised or lora.dora or lora.dropout)
+        unpacked = config.model.quantization in ("nf4", "fp4") and not formats.processor
+        self._by_peft = bool((quantised and not unpacked) or lora.dora or lora.dropout)
         """Not by `fast_lora`: each adapter keeps its own input."""
         linear = [weight for weight in weights if weight.name in facts.linear_names]
         self._linear = linear
@@ -242,23 +252,26 @@ class _Layer:
         return taken
 
     def _of_norms(self) -> int:
-        """Of each norm what goes in, in float32 for an RMS norm; trained, also what it scales."""
+        """Of each norm what goes in, by transformers' code for an RMS norm in float32; trained,
+        also what it scales."""
         total, size, width = 0, self._formats.base, self._facts.width
         biased = {w.module for w in self._weights if w.name.endswith(".bias")}
         norms = [w for w in self._weights if len(w.shape) == 1 and w.name.endswith(".weight")]
         wide = [w for w in norms if w.shape[0] == width and not self._of_heads(w)]
         for weight in wide:
-            total += width * (size if weight.module in biased else _FLOAT) + 2 * _FLOAT
+            as_it_came = weight.module in biased or not self._formats.processor
+            total += width * (size if as_it_came else _FLOAT) + 2 * _FLOAT
             total += width * size if self._full and weight.module not in biased else 0
         for weight in norms:
             if self._of_heads(weight):
                 keys = self._keys_values // 2
                 numbers = self._queries if "q_norm" in weight.name else keys
-                total += numbers * (_FLOAT + (size if self._full else 0))
+                in_float = _FLOAT if self._formats.processor else size
+                total += numbers * (in_float + (size if self._full else 0))
         frozen_start = not self._full and not self._formats.checkpointed
         if self._number == 0 and frozen_start and wide:
             # Nothing before the first adapter has a gradient.
-            total -= width * _FLOAT
+            total -= width * (_FLOAT if self._formats.processor else size)
         return total
 
     def _of_heads(self, weight: Weight) -> bool:
@@ -276,7 +289,8 @@ class _Layer:
         if not self._down:
             return 0
         gated = 2 * sum(self._out(w) for w in self._up) >= 3 * self._inner
-        inside = 3 if gated else 1
+        # What the activation gave is computed again on a GPU, in the same kernel.
+        inside = (3 if self._formats.processor else 2) if gated else 1
         if self._facts.config.get("activation_function") == "gelu_new":
             # Computed in eight operations.
             inside = 4

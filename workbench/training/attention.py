@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,8 +15,13 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 varlen: Any = None
+_TAKES: frozenset[str] = frozenset()
+"""What torch's varlen attention can be told: windows since 2.11, that heads share keys since 2.12,
+which the kernel sees by itself."""
 with suppress(ImportError):  # a torch before 2.10
     from torch.nn.attention import varlen
+
+    _TAKES = frozenset(inspect.signature(varlen.varlen_attn).parameters)
 
 NAME = "workbench_segments"
 """What transformers knows `segment_attention` by."""
@@ -135,12 +141,14 @@ def _by_segment(
 ) -> Tensor:
     lengths, starts = segments.lengths, segments.starts
     if not dropout and _fits_varlen(query, value):
+        shared = {"enable_gqa": query.shape[1] != key.shape[1]}
+        shared = shared if _TAKES.issuperset(shared) else {}
         out: Tensor = varlen.varlen_attn(
             *(x[0].transpose(0, 1) for x in (query, key, value)),
             *(starts, starts, max(lengths), max(lengths)),
             scale=scaling,
             window_size=(-1 if window is None else window - 1, 0),
-            enable_gqa=query.shape[1] != key.shape[1],
+            **shared,
         )
         return out.unsqueeze(0)
     dtype = query.dtype
@@ -158,7 +166,7 @@ def _fits_varlen(query: Tensor, value: Tensor) -> bool:
     put right. Heads of DeepSeek (192 and 128 wide) and of Gemma's global layers (512) don't fit."""
     width = query.shape[-1]
     return (
-        varlen is not None
+        "window_size" in _TAKES
         and query.is_cuda
         and query.dtype in (torch.float16, torch.bfloat16)
         and width == value.shape[-1]

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from workbench.config.activations import CHUNK
+from workbench.config.activations import chunk
 from workbench.training.attention import Segments
 from workbench.training.batches import Batch, Layout, Row, collate, lengths_of, ship
+from workbench.training.compiled import cross_entropy
 from workbench.training.neftune import Neftune, token_lengths
 from workbench.training.ranks import ALONE, Ranks, share
 
+_FINISHING = ("logit_scale", "lm_head_multiplier", "logits_scaling", "final_logit_softcapping")
 OnRows = Callable[[int], None]
 """Told how many rows are done, after each batch."""
 
@@ -130,7 +132,8 @@ class _FrozenHead(torch.autograd.Function):
 
 def _chunk(causal: PreTrainedModel) -> int:
     """Tokens whose logits exist at once."""
-    return max(1, CHUNK // int(causal.config.get_text_config().vocab_size))
+    processor = causal.device.type != "cuda"
+    return chunk(int(causal.config.get_text_config().vocab_size), processor=processor)
 
 
 def row_losses(
@@ -175,8 +178,15 @@ def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:
     Cohere and Falcon-H1 multiply by a constant of the config. `check_loss` finds one that does
     yet otherwise.
     """
-    logits: Tensor = causal.get_output_embeddings()(hidden).float()
+    logits: Tensor = causal.get_output_embeddings()(hidden)
+    return _finished(causal, logits).float()
+
+
+def _finished(causal: PreTrainedModel, logits: Tensor) -> Tensor:
+    """In float32 where the family does something with them; else as they are."""
     config: Any = causal.config.get_text_config()
+    if any(getattr(config, name, None) for name in _FINISHING):
+        logits = logits.float()
     for name in ("logit_scale", "lm_head_multiplier"):
         if scale := getattr(config, name, None):
             logits = logits * scale
@@ -188,7 +198,8 @@ def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:
 
 
 def _chunk_losses(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(token_logits(causal, hidden), labels, reduction="none")
+    logits = causal.get_output_embeddings()(hidden)
+    return cross_entropy(_finished(causal, logits), labels)
 
 
 def causal_model(model: nn.Module) -> PreTrainedModel:

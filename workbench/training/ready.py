@@ -14,7 +14,7 @@ from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
-from workbench.training import checkpoint, checks, fast_lora, rehearsal, sharding
+from workbench.training import checkpoint, checks, compiled, fast_lora, rehearsal, sharding
 from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
 from workbench.training.decoder import decoder_layers
 from workbench.training.loss import TrainedTokenLoss, causal_model
@@ -72,7 +72,8 @@ def make_ready(
     """
     training = config.training
     some_row = next(row for row in train if row.trained_tokens)
-    checks.check_loss(model, some_row, pad_id)
+    with advised(config, "training"):
+        checks.check_loss(model, some_row, pad_id)
     longest = max(max(lengths_of(train)), max(lengths_of(validation), default=1))
     apart = checks.positions_depend_on_batch(model, longest)
     if apart:
@@ -80,9 +81,11 @@ def make_ready(
         layouts = (Layout(1, longest, pad_id, packed=False),) * 2
     else:
         layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
-    fast_lora.speed_up(model)
+    fast_lora.speed_up(model, together=not training.compile)
     if training.compile:
         _compile(model)
+    elif device.type == "cuda":
+        _compile_parts(model, device, log)
     noise = None
     if training.neftune_alpha:
         noise = Neftune(causal_model(model), training.neftune_alpha)
@@ -145,6 +148,15 @@ def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, rank
 def _compile(model: Trained) -> None:
     for layer in decoder_layers(causal_model(model)):
         layer.compile(dynamic=True)
+
+
+def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None:
+    if why := compiled.problem(device):
+        text = f"Steps are slower than they could be: torch.compile doesn't work here: {why}"
+        log.write(Notice(text, "warning"))
+        return
+    log.write(Progress("compiling norms and activations", 0, 1))
+    compiled.speed_up(model)
 
 
 def _with_fitting_batch(

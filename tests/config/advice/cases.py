@@ -594,7 +594,7 @@ CASES = [
         "warning",
         "of what is free, and the optimiser is adamw",
         "model.quantization=nf4 training.optimizer=paged_adamw_8bit",
-        on=known(gpu(9)),
+        on=known(gpu(5.75)),
     ),
     Case(
         "checkpointing-with-room-to-spare",
