@@ -148,6 +148,7 @@ class WorkbenchApp(App[None]):
         self.terminal_title = Title(self._write_to_terminal)
         self._session, self._annotator = session, annotator
         self._modes["review"] = self._review
+        self._modes["chat"] = self._chat
 
     @property
     def ascii(self) -> bool:
@@ -169,6 +170,11 @@ class WorkbenchApp(App[None]):
         from screens.review import ReviewScreen
 
         return ReviewScreen(self._session, self._annotator)
+
+    def _chat(self) -> Screen[Any]:
+        from screens.chat import ChatScreen
+
+        return ChatScreen(self.workspace.runs / str(self.run_id))
 
     def on_mount(self) -> None:
         if self._driver is not None:

@@ -48,6 +48,7 @@ _MODULES = {
     "eval": "evaluate",
     "score": "score",
     "review": "review",
+    "chat": "chat",
     "export": "export",
     "gpus": "gpus",
     "doctor": "doctor",

@@ -178,7 +178,7 @@ def test_a_lack_of_memory_is_told_with_what_would_help(tmp_path: Path, base: Pat
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert told.value.cause == "out_of_gpu_memory"
-    assert told.value.advice
+    assert told.value.hint
 
 
 def test_a_compiled_run_has_the_losses_of_one_that_is_not(tmp_path: Path, base: Path) -> None:

@@ -101,6 +101,26 @@ def decode(
         positions = positions[:, -1:] + 1
 
 
+def stream(causal: PreTrainedModel, prompt: Prompt, sampling: Sampling) -> Iterator[int]:
+    """The tokens that `causal` says to a prompt, each as it is said, without an end: who listens
+    knows when it is enough."""
+    device = next(causal.parameters()).device
+    draw = Random(sampling.seed_of(prompt.key))  # noqa: S311 - no secret
+    ids = torch.tensor([list(prompt.ids)], device=device)
+    cache = DynamicCache(config=causal.config)
+    last = {_KEEPS_LAST: 1} if _KEEPS_LAST in _parameters(causal) else {}
+    place = 0
+    while True:
+        positions = torch.arange(place, place + ids.shape[1], device=device).unsqueeze(0)
+        logits = _logits(
+            causal, input_ids=ids, position_ids=positions, past_key_values=cache, **last
+        )
+        place += ids.shape[1]
+        (token,) = choose(logits, sampling, [draw])
+        yield token
+        ids = torch.tensor([[token]], device=device)
+
+
 def choose(logits: Tensor, sampling: Sampling, draws: Sequence[Random]) -> list[int]:
     """The next token of each row of `logits` (rows, vocabulary), by one number of its own `draws`.
 
