@@ -69,7 +69,7 @@ def test_a_comparison_shows_the_texts_and_nothing_of_the_systems(make: Make) -> 
             assert secret not in shown_text
     assert sides["A"] == sides["B"] == 12
     fields = {field.name for field in dataclasses.fields(Comparison)}
-    assert fields == {"item", "index", "total", "prompt", "reference", "left", "right"}
+    assert fields == {"item", "index", "total", "prompt", "reference", "left", "right", "skipped"}
 
 
 def test_an_item_looks_the_same_each_time_it_is_shown(make: Make, workspace: Workspace) -> None:
@@ -141,8 +141,31 @@ def test_progress_counts_skips_apart(make: Make) -> None:
         session.judge("ann", shown(session), choice)
     progress = session.progress("ann")
     assert progress.complete
-    assert (progress.judged, progress.skipped) == (2, 1)
+    assert (progress.judged, progress.skipped, progress.waiting) == (2, 1, 1)
+
+
+def test_what_was_skipped_comes_back_once_at_the_end(make: Make) -> None:
+    session = make(4)
+    first, second = shown(session), None
+    session.judge("ann", first, "skip")
+    session.judge("ann", second := shown(session), "skip")
+    session.judge("ann", shown(session), "left")
+    assert not shown(session).skipped
+    session.judge("ann", shown(session), "tie")
+    back = shown(session)
+    assert (back.item, back.left, back.skipped) == (first.item, first.left, True)
+    session.judge("ann", back, "right")
+    assert shown(session).item == second.item
+    session.judge("ann", shown(session), "skip")
     assert session.next("ann") is None
+    progress = session.progress("ann")
+    assert (progress.judged, progress.skipped, progress.waiting) == (3, 1, 0)
+    # Taken back: it comes back again, and so does what was judged after it had come back.
+    session.undo("ann")
+    assert shown(session).item == second.item
+    session.undo("ann")
+    assert (shown(session).item, session.progress("ann").waiting) == (first.item, 2)
+    assert session.next("bob") is not None and not shown(session, "bob").skipped
 
 
 def test_identical_outputs_are_ties_that_nobody_is_asked_about(make: Make) -> None:
