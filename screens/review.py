@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -122,6 +123,8 @@ class ReviewScreen(NotedScreen):
             return self._view in ("sessions", "empty")
         if action in ("lock", "adjudicate"):
             return self._view == "report"
+        if action == "outputs":
+            return self._view == "report" and self._session is not None and self._session.unblinded
         if action in ("undo", "report", "back"):
             return self._session is not None
         return super().check_action(action, parameters)
@@ -277,6 +280,18 @@ class ReviewScreen(NotedScreen):
             with self._explaining():
                 self._session.lock(anyway=True)
                 self._show_report(self._session)
+
+    def action_outputs(self) -> None:
+        """Read the outputs that were judged with the systems' names, once these are known."""
+        from screens.outputs import OutputsScreen
+        from workbench.evaluation.outputs import of_path
+
+        if self._session is not None:
+            source = self._session.source
+            made = source.get("evaluations", [source])
+            with self._explaining():
+                found = [of_path(Path(one["evaluation"])) for one in made if "evaluation" in one]
+                self.app.push_screen(OutputsScreen(found))
 
     @work(exit_on_error=False)
     async def action_create(self) -> None:

@@ -11,7 +11,7 @@ _RATE = Binding.Group("Rate ", compact=True)
 _REASONS = 8
 ACTIONS = {
     *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "habits"),
-    *("create", "report", "adjudicate", "lock", "back", "scroll", "page"),
+    *("create", "report", "adjudicate", "lock", "outputs", "back", "scroll", "page"),
 }
 """Those of the keys below, which are text in a line."""
 
@@ -40,6 +40,7 @@ KEYS: list[BindingType] = [
     Binding("R", "report", "How it stands", show=False, id="review.report"),
     Binding("A", "adjudicate", "Adjudicate", id="review.adjudicate"),
     Binding("U", "lock", "Lock", id="review.lock"),
+    Binding("O", "outputs", "Outputs", id="review.outputs"),
     Binding("escape", "back", "Back", id="review.back"),
     Binding("j,down", "scroll(1)", "Down", show=False, id="review.down"),
     Binding("k,up", "scroll(-1)", "Up", show=False, id="review.up"),

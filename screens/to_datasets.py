@@ -42,14 +42,19 @@ class ToDatasetsScreen(WorkbenchScreen):
     def action_to_datasets(self) -> None:
         """The row in Datasets, among the held-out rows of the version that the run was of."""
         if (found := self.answered()) is not None:
-            self._place(*found)
+            self._look_up(*found)
 
     @work(thread=True, exclusive=True, group="place", exit_on_error=False)
-    def _place(self, outputs: Outputs, row: Answered) -> None:
+    def _look_up(self, outputs: Outputs, row: Answered) -> None:
         try:
             run, number = held_out(outputs, row)
             version = OfRun.read(run).version(self.workspace)
-            wanted = Wanted(str(version.data_path), _HELD_OUT, version=version.reference)
+            wanted = Wanted(
+                str(version.data_path),
+                _HELD_OUT,
+                workspace=str(self.workspace.root),
+                version=version.reference,
+            )
             rows = [place for found in Search(wanted).found() for place in found.rows]
             if number >= len(rows):
                 raise WorkbenchError(

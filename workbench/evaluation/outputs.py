@@ -110,9 +110,12 @@ class Answered:
         return len({tuple(_words(said.text)) for said in self.said.values()}) > 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outputs:
-    """All rows that any of the sources has."""
+    """All rows that any of the sources has.
+
+    Without a repr: it would be megabytes, and whoever starts a thread with it would write them.
+    """
 
     sources: tuple[Source, ...]
     systems: tuple[str, ...]
@@ -144,10 +147,8 @@ def find_source(workspace: Workspace, reference: str) -> Source:
     Raises WorkbenchError for what is none of these, and a run that wasn't evaluated.
     """
     path = user_path(reference)
-    if path.is_file():
-        return Source(path.absolute(), path.stem)
-    if path.is_dir() and (path / rows.OUTPUTS).is_file():
-        return of_evaluation(path.absolute())
+    if path.is_file() or (path / rows.OUTPUTS).is_file():
+        return of_path(path.absolute())
     if (path / finding.MANIFEST).is_file():
         return of_run(path.absolute())
     if "/" in reference:
@@ -170,12 +171,12 @@ def of_run(run: Path) -> Source:
     return Source(newest, run.name, run)
 
 
-def of_evaluation(folder: Path) -> Source:
-    """An evaluation by its folder, called by its run and its own name where it is in one."""
-    if folder.parent.name != "evaluations":
-        return Source(folder, folder.name)
-    run = folder.parent.parent
-    return Source(folder, f"{run.name}/{folder.name}", run)
+def of_path(path: Path) -> Source:
+    """A file, or an evaluation's folder: called by its run and its own name where it is in one."""
+    if path.is_file() or path.parent.name != "evaluations":
+        return Source(path, path.stem)
+    run = path.parent.parent
+    return Source(path, f"{run.name}/{path.name}", run)
 
 
 def gather(workspace: Workspace, sources: Sequence[Source]) -> Outputs:

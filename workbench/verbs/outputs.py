@@ -109,7 +109,8 @@ def _show(result: dict[str, Any]) -> None:
         for row in result["rows"]:
             _show_whole(row, systems, metric)
         return
-    headers = ["row", "task", *systems, "change", *(f"{a} words" for a in systems), "flags"]
+    between = "change" if len(systems) == 2 else "spread"
+    headers = ["row", "task", *systems, between, *(f"{a} words" for a in systems), "flags"]
     rows = []
     for row in result["rows"]:
         of = [row["systems"].get(name) for name in systems.values()]
@@ -118,7 +119,7 @@ def _show(result: dict[str, Any]) -> None:
                 row["row"],
                 row["task"],
                 *(number(said and said["scores"].get(metric)) for said in of),
-                number(row["change"], signed=True),
+                number(row[between], signed=between == "change"),
                 *("–" if said is None else said["words"] for said in of),
                 flags(said and said["marks"] for said in of),
                 visible(row["prompt"][:_PROMPT], one_line=True),
