@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.review import database, making, sessions
+from workbench.review import database, habits, making, sessions
 from workbench.review.items import Item, conversation_text, read_evaluation
+from workbench.review.making import Sharing
 from workbench.review.sessions import Comparison, Session
 from workbench.workspace import Workspace
 
@@ -341,3 +342,24 @@ def test_a_bad_row_of_an_evaluation_is_named(tmp_path: Path, line: str, said: st
 def test_a_folder_that_is_no_evaluation_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match=r"has no outputs\.jsonl"):
         read_evaluation(tmp_path)
+
+
+def test_habits_are_of_one_annotator_and_tell_no_repeat_at_once(make: Make) -> None:
+    session = make(24, sharing=Sharing(repeats=0.5))
+    shares = []
+    while (comparison := session.next("ann")) is not None:
+        session.judge("ann", comparison, "left", seconds=4.0, flag=comparison.item == "1")
+        shares.append(habits.of(session, "ann"))
+    session.judge("bob", shown(session, "bob"), "right")
+    last, count = habits.of(session, "ann"), len(shares)
+    assert (last.choices, last.flagged, last.progress.seconds) == ({"left": count}, 1, 4.0)
+    assert last.left_share is not None and last.left_share.excludes_half
+    # A repeat's verdict counts ten verdicts later.
+    exact = session.report().consistency["ann"][1]
+    assert 0 < last.repeats < exact
+    assert all(each.repeats == 0 for each in shares[:20])
+    told = "\n".join(habits.lines(last))
+    assert (
+        f"{count} of {count} judged, 0 to go  ·  4 s each" in told and "a habit, not chance" in told
+    )
+    assert f"Of {last.repeats} shown twice" in told
