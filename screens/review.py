@@ -385,8 +385,8 @@ class ReviewScreen(NotedScreen):
         self.query_one(Outputs).show(comparison.left, comparison.right)
         what = "comparison" if comparison.right is not None else "output"
         what = "disagreement" if self._adjudicating else what
-        again = ", skipped before: space leaves it out" if comparison.skipped else ""
-        self._show_state(f"{what} {comparison.index} of {comparison.total}{again}")
+        again = "skipped before: space leaves it out" if comparison.skipped else ""
+        self._show_state(f"{what} {comparison.index} of {comparison.total}", again)
         self._show_question()
         self._show_note()
         self._switch("judging", self.query_one(Outputs))
@@ -410,12 +410,14 @@ class ReviewScreen(NotedScreen):
         self._show_state("all done" if report.complete else "")
         self._switch("report", pane)
 
-    def _show_state(self, place: str) -> None:
-        """What is judged so far, and the last verdicts, the newest first."""
+    def _show_state(self, place: str, first: str = "") -> None:
+        """What is judged so far, and the last verdicts, the newest first. `first` stays in view on
+        a narrow screen."""
         if self._session is None:
             return
         progress = asdict(self._session.progress(self._annotator))
         parts = (
+            first,
             self._session.name,
             progress_line(progress),
             place,

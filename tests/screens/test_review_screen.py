@@ -326,7 +326,7 @@ async def test_what_is_skipped_comes_back_at_the_end_and_the_screen_says_so(
 ) -> None:
     session = make(workspace)
     first = session.next(ME)
-    async with Host(workspace).run_test(size=(120, 24)) as pilot:
+    async with Host(workspace).run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.press("space")
         assert "0 of 3 judged, 1 skipped (1 comes back)" in shown(pilot)
