@@ -175,9 +175,6 @@ class OutputRowScreen(ToDatasetsScreen):
         """Go back to the rows."""
         self.dismiss(self._place)
 
-    def key_escape(self) -> None:
-        self.action_leave()
-
     def _others(self) -> list[str]:
         return [system for system in self._outputs.systems if system != self._first]
 

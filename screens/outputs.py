@@ -111,6 +111,8 @@ class OutputsScreen(Pushed, ToDatasetsScreen):
             self._making.end()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "end_task":
+            return False
         if action in ("metric", "add", "to_datasets"):
             return not isinstance(self.focused, Input)
         return super().check_action(action, parameters)

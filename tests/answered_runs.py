@@ -47,7 +47,9 @@ def evaluation(
             zip(renamed, ({"rouge_l": s, "loss": 2 * s} for s in SCORES[place]), strict=True)
         )
         marks = dict(zip(renamed, MARKS[place], strict=True))
-        found.append({"key": key, "scores": scores, "marks": marks})
+        found.append(
+            {"key": key, "scores": scores, "marks": marks, "contaminated": key == "validation-1"}
+        )
     write(folder / "outputs.jsonl", said)
     if scored:
         write(folder / "scores.jsonl", found)

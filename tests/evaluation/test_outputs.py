@@ -15,6 +15,8 @@ from workbench.data import versions
 from workbench.errors import WorkbenchError
 from workbench.evaluation import answered, outputs, row_scores
 from workbench.evaluation.output_query import Asker
+from workbench.evaluation.rows import Row
+from workbench.evaluation.scoring import by_row
 from workbench.evaluation.telling_outputs import number
 from workbench.workspace import Workspace
 
@@ -61,7 +63,7 @@ def found(read: outputs.Outputs, query: str, sort: str = "") -> list[int]:
         ("in one word", [3]),
         ('-"in one word" disagree', [1, 4]),
         ("missing", []),
-        ("flag:contaminated", []),
+        ("flag:contaminated", [2]),
         ("flags>0", [3, 4]),
     ],
 )
@@ -227,6 +229,12 @@ def test_an_evaluation_from_before_there_were_scores_is_scored(workspace: Worksp
     assert read.unscored == () and read.metric == "rouge_l"
     assert read.rows[2].value("exact_match", "adapter") == 1.0
     assert "loop" in read.rows[2].said["base"].marks
+
+
+def test_what_a_training_row_holds_is_kept_by_row() -> None:
+    rows = [Row("a", outputs={"x": "1"}, contaminated=True), Row("b", outputs={"x": "2"})]
+    first, second = by_row(rows)
+    assert first["contaminated"] is True and "contaminated" not in second
 
 
 def test_from_a_held_out_row_to_its_outputs_and_back(trained_run: Trained) -> None:

@@ -269,9 +269,9 @@ def _add(
     answered.places = {**answered.places, source: row.key}
     answered.references = answered.references or row.references
     answered.task = answered.task or row.task
-    if answered.contaminated is None:
-        answered.contaminated = row.contaminated
     known = scores.get(row.key)
+    for seen in (row.contaminated, known.contaminated if known else None):
+        answered.contaminated = seen if answered.contaminated is None else answered.contaminated
     for system, text in row.outputs.items():
         if renamed[system] not in answered.said:
             answered.said[renamed[system]] = Said(

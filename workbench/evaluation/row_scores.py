@@ -32,6 +32,8 @@ class Scores:
     """By system and metric."""
     marks: Mapping[str, tuple[str, ...]]
     """By system."""
+    contaminated: bool | None
+    """Whether a training row holds it; None where nobody looked."""
 
 
 def known(workspace: Workspace, outputs: Path) -> dict[str, Scores] | None:
@@ -59,7 +61,8 @@ def make(workspace: Workspace, outputs: Path, run: Path | None) -> None:
     from workbench.evaluation.scoring import by_row
 
     data = rescoring.data_of_run(run) if run else rescoring.Data()
-    found = by_row(read_outputs(outputs), labels=data.labels, trained=data.trained)
+    rows = rescoring.with_contamination(read_outputs(outputs), data)
+    found = by_row(rows, labels=data.labels, trained=data.trained)
     kept = _kept(workspace, outputs)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +137,7 @@ def _row(body: Any) -> tuple[str, Scores]:
         for system, of in body["scores"].items()
     }
     marks = {system: tuple(map(str, names)) for system, names in body["marks"].items()}
-    return str(body["key"]), Scores(scores, marks)
+    return str(body["key"]), Scores(scores, marks, body.get("contaminated"))
 
 
 def main(arguments: list[str]) -> int:

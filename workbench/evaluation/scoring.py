@@ -31,7 +31,8 @@ class Scored:
     result: dict[str, Any]
     """Every figure; `docs/evaluation.md` has its shape."""
     rows: list[dict[str, Any]]
-    """Of each row with outputs: its `key`, and by system the `scores` and the `marks`."""
+    """Of each row with outputs: its `key`, by system the `scores` and the `marks`, and whether it
+    is `contaminated`, where that is known."""
 
 
 def score(
@@ -180,8 +181,10 @@ def _by_row(
     for place, row in enumerate(table.rows):
         if row.outputs:
             mine = [system for system in systems if system in row.outputs]
+            known = {} if row.contaminated is None else {"contaminated": row.contaminated}
             yield {
                 "key": row.key,
                 "scores": {system: table.by_row(place, system) for system in mine},
                 "marks": {system: marks.get((row.key, system), []) for system in mine},
+                **known,
             }

@@ -40,6 +40,12 @@ def flags(marks: Iterable[Sequence[str] | None]) -> str:
     return " ".join("–" if of is None else letters(of) for of in marks)
 
 
+def key(marks: Iterable[str]) -> str:
+    """What the letters of these marks stand for: `L loop, c cut`; empty without any."""
+    there = set(marks)
+    return ", ".join(f"{letter} {name}" for name, letter in _LETTERS.items() if name in there)
+
+
 def legend(systems: Mapping[str, str], metric: str, means: Mapping[str, float | None]) -> str:
     """Which letter is which system, with the metric's mean over the rows that are shown."""
     told = (f"{letter} {name} {number(means[name])}" for letter, name in systems.items())

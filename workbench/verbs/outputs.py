@@ -97,7 +97,7 @@ def _metric(asker: Any, name: str) -> str:
 
 
 def _show(result: dict[str, Any]) -> None:
-    from workbench.evaluation.telling_outputs import flags, legend, number
+    from workbench.evaluation.telling_outputs import flags, key, legend, number
 
     metric, systems = result["metric"], result["systems"]
     print(visible(legend(systems, metric, result["mean"]), one_line=True))
@@ -127,6 +127,9 @@ def _show(result: dict[str, Any]) -> None:
         )
     if rows:
         print(table([*headers, "prompt"], rows))
+    marks = {m for row in result["rows"] for said in row["systems"].values() for m in said["marks"]}
+    if told := key(marks):
+        print(f"flags, by system: {told}")
     if (more := result["found"] - len(rows)) > 0:
         print(f"and {more:,} more: --limit")
 
