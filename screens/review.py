@@ -124,7 +124,11 @@ class ReviewScreen(NotedScreen):
         if action in ("lock", "adjudicate"):
             return self._view == "report"
         if action == "outputs":
-            return self._view == "report" and self._session is not None and self._session.unblinded
+            return (
+                self._view == "report"
+                and self._session is not None
+                and self._session.locked is not None
+            )
         if action in ("undo", "report", "back"):
             return self._session is not None
         return super().check_action(action, parameters)
