@@ -16,7 +16,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
 
-from textual import events
+from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -234,8 +234,16 @@ class WorkbenchApp(App[None]):
         from screens.actions import commands
 
         yield from commands(self, screen)
+        yield SystemCommand("Read outputs", "What a run answered, row by row", self._read_outputs)
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Screenshot", "Save the screen as SVG", self.deliver_screenshot)
+
+    @work(exit_on_error=False)
+    async def _read_outputs(self) -> None:
+        from screens.outputs import OutputsScreen, pick_run
+
+        if (source := await pick_run(self, self.workspace)) is not None:
+            await self.push_screen(OutputsScreen([source]))
 
     async def action_quit(self) -> None:
         """Textual's own ctrl+q: no other way out than `q`."""

@@ -147,14 +147,15 @@ class LearntScreen(Pushed):
         if self.source is None or number is None:
             self.notify(visible(self.gone), severity="error", markup=False)
             return
-        await _open_in_datasets(
+        await open_in_datasets(
             self.shell, self.source.reference, self.query_of_all(), self.places(), number
         )
 
 
-async def _open_in_datasets(
+async def open_in_datasets(
     app: WorkbenchApp, reference: str, query: str, rows: Sequence[int], row: int
 ) -> None:
+    """Show the rows of a version, from 0, that a query is known to find, with the cursor on one."""
     from screens.rows import RowsScreen
 
     source = RowSource(app.workspace, reference)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -15,17 +16,16 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Input, OptionList, Static
+from textual.widgets import ContentSwitcher, OptionList, Static
 
-from screens.base import WorkbenchScreen
 from screens.review_keys import ACTIONS, KEYS
 from screens.review_making import ask_what
+from screens.review_note import NotedScreen, NoteLine
 from screens.review_panes import Outputs, Pane, question
 from screens.review_text import EMPTY, mark, option, report_text
 from screens.widgets.confirm import Confirm
-from screens.widgets.in_order import Line
 from workbench.errors import WorkbenchError
-from workbench.review import making, sessions
+from workbench.review import habits, making, sessions
 from workbench.review.attention import Attention
 from workbench.review.forms import Form
 from workbench.review.report import Report
@@ -35,7 +35,7 @@ from workbench.review.wording import pace_line, progress_line
 from workbench.text import visible
 
 
-class ReviewScreen(WorkbenchScreen):
+class ReviewScreen(NotedScreen):
     """The sessions, then the tasks of one, then its report."""
 
     NAME = "review"
@@ -61,9 +61,6 @@ class ReviewScreen(WorkbenchScreen):
         self._comparison: Comparison | None = None
         self._adjudicating = False
         self._painted = False
-        self._attention = Attention(time.monotonic())
-        self._note = ""
-        self._flag = False
         self._ratings: dict[str, int] = {}
 
     @property
@@ -81,15 +78,16 @@ class ReviewScreen(WorkbenchScreen):
                 yield Pane("Reference", id="reference", can_focus=True)
                 yield Outputs()
                 yield Static(id="question", markup=False)
+                yield Static(id="habits", markup=False)
                 yield Static(id="note", markup=False)
-                yield Line(id="note-input", placeholder="why, in a few words")
+                yield NoteLine(id="note-input", placeholder="why, in a few words")
             yield Pane("Report", id="report", can_focus=True)
         yield Static(id="recent", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#sessions").border_title = "Review sessions: enter opens one, c makes one"
         self.query_one("#reference").display = False
-        self.query_one("#note-input").display = False
+        self.query_one("#note-input").display = self.query_one("#habits").display = False
 
     def on_screen_resume(self) -> None:
         """Sessions may have been made since the screen was last seen; open the only one."""
@@ -113,11 +111,11 @@ class ReviewScreen(WorkbenchScreen):
             self._advance()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if isinstance(self.focused, Input) and action in ACTIONS - {"back"}:
+        if self._writing and action in ACTIONS - {"back"}:
             return False
         if action in ("judge", "rate", "reject"):
             return self._is_asked(action, parameters)
-        if action in ("note", "reference", "flag") and self._view != "judging":
+        if action in ("note", "reference", "flag", "habits") and self._view != "judging":
             return False
         if action == "differences":
             return self._view == "judging" and self._pairs
@@ -125,6 +123,12 @@ class ReviewScreen(WorkbenchScreen):
             return self._view in ("sessions", "empty")
         if action in ("lock", "adjudicate"):
             return self._view == "report"
+        if action == "outputs":
+            return (
+                self._view == "report"
+                and self._session is not None
+                and self._session.locked is not None
+            )
         if action in ("undo", "report", "back"):
             return self._session is not None
         return super().check_action(action, parameters)
@@ -207,25 +211,6 @@ class ReviewScreen(WorkbenchScreen):
             else:
                 self._show_comparison(comparison, last[0])
 
-    def action_flag(self) -> None:
-        """Mark the task, as when an output says who it is; kept with the verdict."""
-        self._flag = not self._flag
-        self._attention.touch(time.monotonic())
-        self._show_note()
-
-    def action_note(self) -> None:
-        """Write why; it is kept with the verdict on this item."""
-        self._attention.touch(time.monotonic())
-        box = self.query_one("#note-input", Input)
-        box.display = True
-        box.value = self._note
-        self.set_focus(box)
-
-    @on(Input.Submitted, "#note-input")
-    def _take_note(self, event: Input.Submitted) -> None:
-        self._note = event.value.strip()
-        self._close_note()
-
     def action_differences(self) -> None:
         """Mark the words that only one of the two has, or no longer."""
         self._attention.touch(time.monotonic())
@@ -239,9 +224,23 @@ class ReviewScreen(WorkbenchScreen):
         if not pane.display:
             self.query_one(Outputs).focus()
 
+    def action_habits(self) -> None:
+        """Show or hide how you judge so far: pace, choices, left or right, consistency."""
+        self._attention.touch(time.monotonic())
+        shown = self.query_one("#habits")
+        shown.display = not shown.display
+        with self._explaining():
+            self._show_habits()
+
+    def _show_habits(self) -> None:
+        shown = self.query_one("#habits", Static)
+        if shown.display and self._session is not None:
+            found = habits.of(self._session, self._annotator)
+            shown.update(visible("\n".join(habits.lines(found))))
+
     def action_back(self) -> None:
         """Leave the note, else the session."""
-        if self.query_one("#note-input").has_focus:
+        if self._noting:
             self._close_note()
         elif self._view == "report" and self._comparison is not None:
             self._show_comparison(self._comparison)
@@ -273,6 +272,8 @@ class ReviewScreen(WorkbenchScreen):
         with self._explaining():
             report = self._session.report()
             left = "" if report.complete else "Not everything is judged yet. "
+            if waiting := sum(progress.waiting for progress in report.annotators):
+                left += f"Skipped, and not shown again yet: {waiting}. "
             self.app.push_screen(
                 Confirm(f"{left}Lock the session and show which system won? No verdict follows."),
                 self._lock,
@@ -283,6 +284,18 @@ class ReviewScreen(WorkbenchScreen):
             with self._explaining():
                 self._session.lock(anyway=True)
                 self._show_report(self._session)
+
+    def action_outputs(self) -> None:
+        """Read the outputs that were judged with the systems' names, once these are known."""
+        from screens.outputs import OutputsScreen
+        from workbench.evaluation.outputs import of_path
+
+        if self._session is not None:
+            source = self._session.source
+            made = source.get("evaluations", [source])
+            with self._explaining():
+                found = [of_path(Path(one["evaluation"])) for one in made if "evaluation" in one]
+                self.app.push_screen(OutputsScreen(found))
 
     @work(exit_on_error=False)
     async def action_create(self) -> None:
@@ -366,8 +379,7 @@ class ReviewScreen(WorkbenchScreen):
         self._painted = False
         # A second key pressed in haste must not judge what nobody has seen.
         self.call_after_refresh(self._set_painted)
-        self._note = earlier.note if earlier else ""
-        self._flag = earlier.flag if earlier else False
+        self._take_over(earlier.note if earlier else "", flag=earlier is not None and earlier.flag)
         self._ratings = dict(list(earlier.ratings.items())[:-1]) if earlier else {}
         self._attention = Attention(time.monotonic())
         # What names the systems could be copied, though it is out of view.
@@ -377,7 +389,8 @@ class ReviewScreen(WorkbenchScreen):
         self.query_one(Outputs).show(comparison.left, comparison.right)
         what = "comparison" if comparison.right is not None else "output"
         what = "disagreement" if self._adjudicating else what
-        self._show_state(f"{what} {comparison.index} of {comparison.total}")
+        again = "skipped before: space leaves it out" if comparison.skipped else ""
+        self._show_state(f"{what} {comparison.index} of {comparison.total}", again)
         self._show_question()
         self._show_note()
         self._switch("judging", self.query_one(Outputs))
@@ -401,12 +414,14 @@ class ReviewScreen(WorkbenchScreen):
         self._show_state("all done" if report.complete else "")
         self._switch("report", pane)
 
-    def _show_state(self, place: str) -> None:
-        """What is judged so far, and the last verdicts, the newest first."""
+    def _show_state(self, place: str, first: str = "") -> None:
+        """What is judged so far, and the last verdicts, the newest first. `first` stays in view on
+        a narrow screen."""
         if self._session is None:
             return
         progress = asdict(self._session.progress(self._annotator))
         parts = (
+            first,
             self._session.name,
             progress_line(progress),
             place,
@@ -418,26 +433,18 @@ class ReviewScreen(WorkbenchScreen):
         )
         last = [f"{each.index} {mark(each)}" for each in self._recent()]
         self.query_one("#recent", Static).update("last:  " + "   ".join(last or ["nothing yet"]))
+        self._show_habits()
 
     def _recent(self) -> list[Decision]:
         return self._session.recent(self._annotator) if self._session else []
-
-    def _close_note(self) -> None:
-        self.query_one("#note-input").display = False
-        self._show_note()
-        self.query_one(Outputs).focus()
-
-    def _show_note(self) -> None:
-        shown = self.query_one("#note", Static)
-        parts = ["flagged"] * self._flag + [f"note:  {self._note}"] * bool(self._note)
-        shown.update(visible("   ".join(parts)))
-        shown.display = bool(parts)
 
     def _switch(self, view: str, focus: Widget) -> None:
         self.query_one(ContentSwitcher).current = view
         for shown_in_session in ("#progress", "#recent"):
             self.query_one(shown_in_session).display = self._session is not None
-        focus.focus()
+        if view != "judging" or not self._noting:
+            self._hide_note()
+            focus.focus()
         self.refresh_bindings()
 
     def _move_cursor(self, lines: float) -> None:

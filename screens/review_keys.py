@@ -10,8 +10,8 @@ _BETTER = Binding.Group("Better ", compact=True)
 _RATE = Binding.Group("Rate ", compact=True)
 _REASONS = 8
 ACTIONS = {
-    *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "create"),
-    *("report", "adjudicate", "lock", "back", "scroll", "page"),
+    *("judge", "rate", "reject", "undo", "flag", "note", "differences", "reference", "habits"),
+    *("create", "report", "adjudicate", "lock", "outputs", "back", "scroll", "page"),
 }
 """Those of the keys below, which are text in a line."""
 
@@ -35,10 +35,12 @@ KEYS: list[BindingType] = [
     Binding("n", "note", "Note", id="review.note", priority=True),
     Binding("d", "differences", "Diff", id="review.differences"),
     Binding("r", "reference", "Ref", id="review.reference"),
+    Binding("i", "habits", "Figures", show=False, id="review.habits"),
     Binding("c", "create", "Create", id="review.create"),
     Binding("R", "report", "How it stands", show=False, id="review.report"),
     Binding("A", "adjudicate", "Adjudicate", id="review.adjudicate"),
     Binding("U", "lock", "Lock", id="review.lock"),
+    Binding("O", "outputs", "Outputs", id="review.outputs"),
     Binding("escape", "back", "Back", id="review.back"),
     Binding("j,down", "scroll(1)", "Down", show=False, id="review.down"),
     Binding("k,up", "scroll(-1)", "Up", show=False, id="review.up"),

@@ -18,9 +18,9 @@ from textual.worker import get_current_worker
 
 from screens import xray_text
 from screens.data_screen import line_to_write_in
-from screens.deciding import DecidingScreen
 from screens.example import markdown, turns
 from screens.row_source import RowSource
+from screens.to_outputs import ToOutputsScreen
 from screens.widgets.row_table import Column, RowTable
 from workbench import base_models
 from workbench.data import search
@@ -49,7 +49,7 @@ class Heard(Message):
     found: Found | None
 
 
-class RowsScreen(DecidingScreen):
+class RowsScreen(ToOutputsScreen):
     """The rows, and the one under the cursor whole. `/` finds words, "a phrase", task:qa,
     split:validation, flag:email, tokens>512, response<20, level=3; -task:qa finds all others.
     run:ID are the rows that a run has learnt, the hardest first; loss>2, worst<=10, step=120,

@@ -56,6 +56,7 @@ class RunsScreen(NotingScreen):
         Binding("c", "configure", "Same config", id="runs.configure"),
         Binding("e", "evaluate", "Evaluate", id="runs.evaluate"),
         Binding("v", "review", "Make review", id="runs.review"),
+        Binding("O", "outputs", "Outputs", id="runs.outputs"),
     ]
 
     def __init__(self) -> None:
@@ -129,6 +130,16 @@ class RunsScreen(NotingScreen):
             self.complain(error)
             return
         self.shell.go("review")
+
+    def action_outputs(self) -> None:
+        """Read what the run answered, beside others that a adds there."""
+        from screens.outputs import open_outputs
+
+        if run := self._run:
+            try:
+                open_outputs(self.app, [self.workspace.runs / run.id])
+            except WorkbenchError as error:
+                self.complain(error)
 
     @work(thread=True, group="evaluate", exit_on_error=False)
     def _evaluate(self, run_id: str) -> None:

@@ -47,6 +47,7 @@ _MODULES = {
     "runs": "runs",
     "eval": "evaluate",
     "score": "score",
+    "outputs": "outputs",
     "review": "review",
     "chat": "chat",
     "export": "export",
@@ -139,11 +140,24 @@ def _open_app(request: OpenApp) -> NoReturn:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     # The app comes without the verbs' modules, and a verb with its own alone: all of them take
     # 300 ms to import.
+    arguments = _with_minus(sys.argv[1:] if arguments is None else arguments)
     args, more = _parser(add_help=False).parse_known_args(arguments)
     if not more:
         return args
     module = _MODULES.get(more[0])
     return (_parser_of(module) if module else _parser_of_verbs()).parse_args(arguments)
+
+
+def _with_minus(arguments: Sequence[str]) -> list[str]:
+    """`--sort -tokens` as one argument: the parser takes what begins with a minus for an option."""
+    found: list[str] = []
+    for argument in arguments:
+        one = found and found[-1] in ("--sort", "--where") and argument[:1] == "-"
+        if one and not argument.startswith("--"):
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _parser(*, add_help: bool = True) -> argparse.ArgumentParser:

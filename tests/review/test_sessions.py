@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.review import database, making, sessions
+from workbench.review import database, habits, making, sessions
 from workbench.review.items import Item, conversation_text, read_evaluation
+from workbench.review.making import Sharing
 from workbench.review.sessions import Comparison, Session
 from workbench.workspace import Workspace
 
@@ -69,7 +70,7 @@ def test_a_comparison_shows_the_texts_and_nothing_of_the_systems(make: Make) -> 
             assert secret not in shown_text
     assert sides["A"] == sides["B"] == 12
     fields = {field.name for field in dataclasses.fields(Comparison)}
-    assert fields == {"item", "index", "total", "prompt", "reference", "left", "right"}
+    assert fields == {"item", "index", "total", "prompt", "reference", "left", "right", "skipped"}
 
 
 def test_an_item_looks_the_same_each_time_it_is_shown(make: Make, workspace: Workspace) -> None:
@@ -141,8 +142,31 @@ def test_progress_counts_skips_apart(make: Make) -> None:
         session.judge("ann", shown(session), choice)
     progress = session.progress("ann")
     assert progress.complete
-    assert (progress.judged, progress.skipped) == (2, 1)
+    assert (progress.judged, progress.skipped, progress.waiting) == (2, 1, 1)
+
+
+def test_what_was_skipped_comes_back_once_at_the_end(make: Make) -> None:
+    session = make(4)
+    first, second = shown(session), None
+    session.judge("ann", first, "skip")
+    session.judge("ann", second := shown(session), "skip")
+    session.judge("ann", shown(session), "left")
+    assert not shown(session).skipped
+    session.judge("ann", shown(session), "tie")
+    back = shown(session)
+    assert (back.item, back.left, back.skipped) == (first.item, first.left, True)
+    session.judge("ann", back, "right")
+    assert shown(session).item == second.item
+    session.judge("ann", shown(session), "skip")
     assert session.next("ann") is None
+    progress = session.progress("ann")
+    assert (progress.judged, progress.skipped, progress.waiting) == (3, 1, 0)
+    # Taken back: it comes back again, and so does what was judged after it had come back.
+    session.undo("ann")
+    assert shown(session).item == second.item
+    session.undo("ann")
+    assert (shown(session).item, session.progress("ann").waiting) == (first.item, 2)
+    assert session.next("bob") is not None and not shown(session, "bob").skipped
 
 
 def test_identical_outputs_are_ties_that_nobody_is_asked_about(make: Make) -> None:
@@ -318,3 +342,24 @@ def test_a_bad_row_of_an_evaluation_is_named(tmp_path: Path, line: str, said: st
 def test_a_folder_that_is_no_evaluation_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match=r"has no outputs\.jsonl"):
         read_evaluation(tmp_path)
+
+
+def test_habits_are_of_one_annotator_and_tell_no_repeat_at_once(make: Make) -> None:
+    session = make(24, sharing=Sharing(repeats=0.5))
+    shares = []
+    while (comparison := session.next("ann")) is not None:
+        session.judge("ann", comparison, "left", seconds=4.0, flag=comparison.item == "1")
+        shares.append(habits.of(session, "ann"))
+    session.judge("bob", shown(session, "bob"), "right")
+    last, count = habits.of(session, "ann"), len(shares)
+    assert (last.choices, last.flagged, last.progress.seconds) == ({"left": count}, 1, 4.0)
+    assert last.left_share is not None and last.left_share.excludes_half
+    # A repeat's verdict counts ten verdicts later.
+    exact = session.report().consistency["ann"][1]
+    assert 0 < last.repeats < exact
+    assert all(each.repeats == 0 for each in shares[:20])
+    told = "\n".join(habits.lines(last))
+    assert (
+        f"{count} of {count} judged, 0 to go  ·  4 s each" in told and "a habit, not chance" in told
+    )
+    assert f"Of {last.repeats} shown twice" in told

@@ -64,6 +64,27 @@ async def visit():
 asyncio.run(visit())
 """
 
+OUTPUTS = """
+import asyncio, json, sys
+from pathlib import Path
+from screens.app import WorkbenchApp
+from screens.outputs import OutputsScreen
+from workbench.evaluation.outputs import of_path
+from workbench.workspace import Workspace
+
+async def visit():
+    app = WorkbenchApp(Workspace(Path(sys.argv[2])), mode="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(OutputsScreen([of_path(Path(sys.argv[3]))]))
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        seen = str(app.screen.query_one("#legend").visual)
+    with open(sys.argv[1], "w") as stream:
+        json.dump({"modules": sorted(sys.modules), "seen": seen}, stream)
+
+asyncio.run(visit())
+"""
+
 
 def test_the_first_frame_is_there_without_a_heavy_library(tmp_path: Path) -> None:
     out = tmp_path / "modules.json"
@@ -104,6 +125,15 @@ def test_all_six_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: P
     found = json.loads(out.read_text())
     assert found["seen"][1:] == ["config", "monitor", "review", "runs", "jobs"]
     assert "tokens are trained" in found["seen"][0]
+    assert [name for name in HEAVY if name in found["modules"]] == []
+
+
+def test_outputs_are_scored_and_read_without_a_heavy_library(tmp_path: Path) -> None:
+    outputs, out = tmp_path / "mine.jsonl", tmp_path / "seen.json"
+    outputs.write_text('{"prompt": "2+2?", "reference": "4", "outputs": {"a": "4", "b": "5"}}\n')
+    subprocess.run([sys.executable, "-c", OUTPUTS, out, tmp_path / "ws", outputs], check=True)
+    found = json.loads(out.read_text())
+    assert "a a 1.00   b b .000" in found["seen"]
     assert [name for name in HEAVY if name in found["modules"]] == []
 
 

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 
 import pytest
+from textual import events
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
@@ -299,3 +300,55 @@ async def test_a_verdict_that_can_not_be_written_stays_on_its_item(workspace: Wo
         await pilot.pause()
         assert text_of(pilot, "#left") == first.left
         assert any("disk is full" in note.message for note in pilot.app._notifications)
+
+
+@pytest.mark.parametrize(
+    ("keys", "choice", "flag", "note"),
+    [("fn", "", True, "ab12u"), ("ffn", "", False, "ab12u"), ("1n", "left", False, "ab12u")],
+)
+async def test_keys_before_a_note_count_however_fast_they_come(
+    workspace: Workspace, keys: str, choice: str, flag: bool, note: str
+) -> None:
+    session = make(workspace)
+    async with Host(workspace).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for key in keys + note:
+            pilot.app.post_message(events.Key(key, key))
+        await pilot.pause()
+        await pilot.press("enter", "t")
+        tie, *before = session.recent(ME)
+        assert (tie.choice, tie.flag, tie.note) == ("tie", flag, note)
+        assert [each.choice for each in before] == ([choice] if choice else [])
+
+
+async def test_what_is_skipped_comes_back_at_the_end_and_the_screen_says_so(
+    workspace: Workspace,
+) -> None:
+    session = make(workspace)
+    first = session.next(ME)
+    async with Host(workspace).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("space")
+        assert "0 of 3 judged, 1 skipped (1 comes back)" in shown(pilot)
+        await pilot.press("1", "2")
+        assert first is not None and text_of(pilot, "#left") == first.left
+        assert "skipped before: space leaves it out" in shown(pilot)
+        await pilot.press("space")
+        assert "2 of 3 judged, 1 skipped" in shown(pilot)
+        assert "comes back" not in shown(pilot)
+
+
+async def test_how_one_judges_is_shown_while_judging_without_a_name(workspace: Workspace) -> None:
+    make(workspace, 14)
+    async with Host(workspace).run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("i")
+        assert "chosen: nothing yet" in shown(pilot)
+        await pilot.press("1", "1", "2", "0", "space")
+        seen = shown(pilot)
+        assert "4 of 14 judged, 1 skipped (1 comes back), 10 to go" in seen
+        assert "chosen: A 2, B 1, tie 1" in seen
+        assert "Left among left and right: 67%" in seen and "within chance" in seen
+        assert "adapter" not in seen and "base" not in seen
+        await pilot.press("i")
+        assert "chosen:" not in shown(pilot)

@@ -9,35 +9,20 @@ nobody would know why.
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+from workbench.data import terms
 from workbench.data.curate import checks, store
 from workbench.data.example import Example
+from workbench.data.terms import COMPARE
 from workbench.data.versions import SPLITS, Version
 from workbench.errors import WorkbenchError
 from workbench.learning.courses import REGIONS, Course
 
-_TERM = re.compile(
-    r"""(?P<not>-)?(?P<field>[A-Za-z_][\w.-]*)
-        (?: (?P<compare>>=|<=|>|<|=)(?P<number>-?\d+(?:\.\d+)?)
-          | :(?: "(?P<quoted>[^"]*)" | (?P<value>(?!//)\S+) ) )
-        (?=\s|$)""",
-    re.VERBOSE,
-)
-_PHRASE = re.compile(r'(?P<not>-)?"(?P<text>[^"]*)"(?=\s|$)')
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "=": operator.eq,
-}
-_UNCLOSED = re.compile(r'-?(?:[A-Za-z_][\w.-]*:)?"[^"]*\Z')
 TOKENS = "tokens"
 ROW = "row"
 FLAG = "flag"
@@ -52,7 +37,7 @@ NUMBERS: dict[str, Callable[[Example], int]] = {
 }
 """What can be compared with a number, besides tokens and the row's own; lengths are in
 characters."""
-_NO_NUMBER = re.compile(rf"-?(?P<field>{'|'.join((TOKENS, ROW, *NUMBERS))})(?:[<>]=?|=)\S*")
+_NUMBERS = (TOKENS, ROW, *NUMBERS)
 _TEXTS: dict[str, Callable[[Example], str]] = {
     "system": lambda e: e.system,
     "prompt": lambda e: e.instruction,
@@ -181,13 +166,13 @@ def parse(text: str) -> Query:
     Raises WorkbenchError for a quote that isn't closed, a comparison with what is no number, a
     flag, a split or a region that there isn't, and several runs.
     """
-    pieces = list(_pieces(text))
+    pieces = list(terms.pieces(text, _NUMBERS.__contains__))
     run = _run([p for p in pieces if not isinstance(p, str) and p.groupdict().get("field") == RUN])
-    terms = [
+    wanted = [
         Term(piece, _holds(piece)) if isinstance(piece, str) else _term(piece, learnt=bool(run))
         for piece in pieces
     ]
-    return Query(tuple(sorted(terms, key=lambda term: term.cost)), run)
+    return Query(tuple(sorted(wanted, key=lambda term: term.cost)), run)
 
 
 def _run(named: list[re.Match[str]]) -> str:
@@ -198,41 +183,6 @@ def _run(named: list[re.Match[str]]) -> str:
             "One run at a time says how rows were learnt.",
         )
     return names.pop() if names else ""
-
-
-def _pieces(text: str) -> Iterator[str | re.Match[str]]:
-    """What is written between terms, and the terms."""
-    place, words = 0, ""
-    while place < len(text):
-        at_word = place == 0 or text[place - 1].isspace()
-        if at_word:
-            _check_closed(text, place)
-        found = at_word and (_PHRASE.match(text, place) or _TERM.match(text, place))
-        if not found:
-            if at_word:
-                _check_number(text, place)
-            words += text[place]
-            place += 1
-            continue
-        if words.strip():
-            yield words.strip()
-        words, place = "", found.end()
-        yield found
-    if words.strip():
-        yield words.strip()
-
-
-def _check_closed(text: str, place: int) -> None:
-    if found := _UNCLOSED.match(text, place):
-        raise WorkbenchError(f"The quote in {found[0]} isn't closed.", 'End the phrase with a ".')
-
-
-def _check_number(text: str, place: int) -> None:
-    if found := _NO_NUMBER.match(text, place):
-        raise WorkbenchError(
-            f"{found[0]} compares {found['field']} with no number.",
-            f'Write it as {found["field"]}>100, or as "{found[0]}", which finds it as text.',
-        )
 
 
 def _term(found: re.Match[str], *, learnt: bool) -> Term:
@@ -277,10 +227,10 @@ def _about_learning(found: re.Match[str]) -> Callable[[Course], bool]:
             raise WorkbenchError(f"There is no {field}:{value}.", f"There is {known}.")
         return kinds[value]
     if sign and field == _STEP:
-        compare, number = _COMPARE[sign], float(found["number"])
+        compare, number = COMPARE[sign], float(found["number"])
         return lambda course: any(compare(step, number) for step in course.steps)
     if sign and field in LEARNT:
-        compare, number, value_of = _COMPARE[sign], float(found["number"]), LEARNT[field]
+        compare, number, value_of = COMPARE[sign], float(found["number"]), LEARNT[field]
         return lambda course: compare(value_of(course), number)
     raise WorkbenchError(
         f"{found[0]} says nothing of how a run has learnt a row.",
@@ -328,7 +278,7 @@ def _as_written(text: str) -> bytes | None:
 
 
 def _compares(field: str, sign: str, number: float) -> Fits:
-    compare = _COMPARE[sign]
+    compare = COMPARE[sign]
     if field == TOKENS:
         return lambda row, known: compare(known.count(row.example), number)
     if field == ROW:

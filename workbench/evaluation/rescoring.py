@@ -56,7 +56,7 @@ def score_folder(
     answered = rowing.read_outputs(folder / OUTPUTS) if _has_rows(folder / OUTPUTS) else []
     lost = rowing.read_losses(folder / LOSSES) if (folder / LOSSES).exists() else []
     together = rowing.together(answered, lost)
-    looked_at = [replace(row, contaminated=_contaminated(row, data)) for row in together]
+    looked_at = with_contamination(together, data)
     if settings is None:
         settings = settings_of(known)
     scored = score(looked_at, settings, seed=seed, labels=data.labels, trained=data.trained)
@@ -144,8 +144,11 @@ def _contaminated_rows(version: Version) -> set[int] | None:
     return None
 
 
-def _contaminated(row: Row, data: Data) -> bool | None:
-    return data.contaminated.get(row.key, row.contaminated)
+def with_contamination(rows: Iterable[Row], data: Data) -> list[Row]:
+    """Rows of an evaluation that say whether a training row holds them, where that is known."""
+    return [
+        replace(row, contaminated=data.contaminated.get(row.key, row.contaminated)) for row in rows
+    ]
 
 
 def _has_rows(path: Path) -> bool:

@@ -31,7 +31,8 @@ class Scored:
     result: dict[str, Any]
     """Every figure; `docs/evaluation.md` has its shape."""
     rows: list[dict[str, Any]]
-    """Of each row with outputs: its `key`, and by system the `scores` and the `marks`."""
+    """Of each row with outputs: its `key`, by system the `scores` and the `marks`, and whether it
+    is `contaminated`, where that is known."""
 
 
 def score(
@@ -49,14 +50,8 @@ def score(
     `trained` the rows that were trained on, each read once; None where they aren't known. Raises
     WorkbenchError for rows without any output or loss, and as `choosing.choose` does.
     """
-    systems = systems_of(rows)
-    if not systems:
-        raise WorkbenchError("No row has an output or a loss: there is nothing to score.")
     problems = Problems()
-    chosen = choose(rows, settings, problems, labels)
-    losses = measures.losses() if any(row.losses for row in rows) else []
-    table = Table.of(rows, [*losses, *chosen.measures], systems)
-    marked = degenerating.look(rows, systems, trained)
+    systems, chosen, table, marked = _looked_at(rows, settings, labels, trained, problems)
     body = {
         "v": VERSION,
         "settings": asdict(settings),
@@ -76,6 +71,35 @@ def score(
         "problems": problems.to_json(),
     }
     return Scored(body, list(_by_row(table, marked, systems)))
+
+
+def by_row(
+    rows: Sequence[Row],
+    settings: Settings = _DEFAULT,
+    *,
+    labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    trained: Iterable[Example] | None = None,
+) -> list[dict[str, Any]]:
+    """What `score` finds of single rows, `Scored.rows`, without the figures of all: nothing is
+    resampled. Raises WorkbenchError as that does."""
+    systems, _, table, marked = _looked_at(rows, settings, labels, trained, Problems())
+    return list(_by_row(table, marked, systems))
+
+
+def _looked_at(
+    rows: Sequence[Row],
+    settings: Settings,
+    labels: Mapping[str, Sequence[str]],
+    trained: Iterable[Example] | None,
+    problems: Problems,
+) -> tuple[list[str], Chosen, Table, degenerating.Marked]:
+    systems = systems_of(rows)
+    if not systems:
+        raise WorkbenchError("No row has an output or a loss: there is nothing to score.")
+    chosen = choose(rows, settings, problems, labels)
+    losses = measures.losses() if any(row.losses for row in rows) else []
+    table = Table.of(rows, [*losses, *chosen.measures], systems)
+    return systems, chosen, table, degenerating.look(rows, systems, trained)
 
 
 def systems_of(rows: Sequence[Row]) -> list[str]:
@@ -157,8 +181,10 @@ def _by_row(
     for place, row in enumerate(table.rows):
         if row.outputs:
             mine = [system for system in systems if system in row.outputs]
+            known = {} if row.contaminated is None else {"contaminated": row.contaminated}
             yield {
                 "key": row.key,
                 "scores": {system: table.by_row(place, system) for system in mine},
                 "marks": {system: marks.get((row.key, system), []) for system in mine},
+                **known,
             }

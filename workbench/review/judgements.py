@@ -34,6 +34,13 @@ class Judgement:
     seconds: float | None
     made: float
     """Unix time."""
+    skips: int = 0
+    """How often the annotator has left it out so far."""
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether it was left out once, and so is shown again at the end of the queue."""
+        return self.skipped and self.skips == 1 and not self.adjudicates
 
     @property
     def skipped(self) -> bool:
@@ -65,7 +72,7 @@ def standing(connection: sqlite3.Connection, annotator: str | None = None) -> li
     found: dict[tuple[object, ...], Judgement] = {}
     for row in rows:
         key = row["annotator"], row["unit"], row["repeat"], row["adjudicates"]
-        found.pop(key, None)
+        earlier = found.pop(key, None)
         found[key] = Judgement(
             id=row["id"],
             annotator=row["annotator"],
@@ -81,6 +88,7 @@ def standing(connection: sqlite3.Connection, annotator: str | None = None) -> li
             flag=bool(row["flag"]),
             seconds=row["seconds"],
             made=row["made"],
+            skips=(earlier.skips if earlier else 0) + (row["choice"] == "skip"),
         )
     return list(found.values())
 

@@ -27,6 +27,8 @@ class Progress:
     skipped: int
     seconds: float | None = None
     """The median time of a verdict, without what nobody was there for; None when not known."""
+    waiting: int = 0
+    """How many of the skipped come back at the end of the queue."""
 
     @classmethod
     def of(cls, annotator: str, given: Sequence[Judgement], total: int) -> Progress:
@@ -34,10 +36,12 @@ class Progress:
         skipped = sum(judgement.skipped for judgement in given)
         times = [j.seconds for j in given if j.seconds is not None and not j.skipped]
         seconds = statistics.median(times) if times else None
-        return cls(annotator, total, len(given) - skipped, skipped, seconds)
+        waiting = sum(judgement.comes_back for judgement in given)
+        return cls(annotator, total, len(given) - skipped, skipped, seconds, waiting)
 
     @property
     def complete(self) -> bool:
+        """Whether everything was seen; what was skipped may still come back."""
         return self.judged + self.skipped == self.total
 
 

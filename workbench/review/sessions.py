@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Comparison:
     left: str
     right: str | None
     """None where a single output is judged."""
+    skipped: bool = False
+    """Whether it was left out before, and comes back at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +125,22 @@ class Session:
             return _unblinded(connection) is not None
 
     def next(self, annotator: str) -> Comparison | None:
-        """The first task that the annotator has no verdict on, in their own order.
+        """The first task that the annotator has no verdict on, in their own order; then what they
+        have skipped once, in the order of that.
 
         None when there is none left. Raises WorkbenchError when all places are taken.
         """
         annotator = _annotator(annotator)
         queue = self._tasks.queue(annotator)
         with database.reading(self.path) as connection:
-            done = {(j.unit, j.repeat) for j in _own(connection, annotator)}
+            own = _own(connection, annotator)
+        done = {(j.unit, j.repeat) for j in own}
         for place, task in enumerate(queue):
             if (task.unit, task.repeat) not in done:
                 return self._shown(task, str(place + 1), place + 1, len(queue))
+        for judgement in own:
+            if judgement.comes_back:
+                return replace(self.comparison(annotator, self.called(judgement)), skipped=True)
         return None
 
     def comparison(self, annotator: str, item: str) -> Comparison:

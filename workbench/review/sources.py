@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
+from workbench.evaluation.joining import by_prompt, names
 from workbench.files import sha256_file
 from workbench.review.items import OUTPUTS, Item, read_evaluation, read_file
 
@@ -76,21 +77,22 @@ def _of(item: Item, systems: Sequence[str]) -> Item:
 
 
 def _joined(sources: Sequence[Source], read: Sequence[list[Item]]) -> tuple[list[Item], int]:
-    keyed = [_by_prompt(items) for items in read]
+    keyed = [by_prompt(items, lambda item: item.prompt_text) for items in read]
     common = [key for key in keyed[0] if all(key in others for others in keyed[1:])]
     if not common:
         raise WorkbenchError(
             "The outputs are of different prompts: none is in all of them.",
             "Evaluate the runs on the same held-out rows.",
         )
-    names = _names(sources, [[items[key] for key in common] for items in keyed])
+    said = [_said({key: items[key] for key in common}) for items in keyed]
+    renamings = names([source.label for source in sources], said)
     keys = Counter(keyed[0][key].key for key in common)
     joined = []
     for key in common:
         first = keyed[0][key]
         outputs: dict[str, str] = {}
         scores: dict[str, Any] = {}
-        for items, renamed in zip(keyed, names, strict=True):
+        for items, renamed in zip(keyed, renamings, strict=True):
             item = items[key]
             outputs |= {renamed[name]: text for name, text in item.outputs.items()}
             scores |= {renamed[name]: of for name, of in item.scores.items() if name in renamed}
@@ -100,40 +102,10 @@ def _joined(sources: Sequence[Source], read: Sequence[list[Item]]) -> tuple[list
     return joined, len(every) - len(common)
 
 
-def _by_prompt(items: Sequence[Item]) -> dict[tuple[str, int], Item]:
-    """By prompt, and which time it comes."""
-    seen: Counter[str] = Counter()
-    found = {}
-    for item in items:
-        found[item.prompt_text, seen[item.prompt_text]] = item
-        seen[item.prompt_text] += 1
-    return found
-
-
-def _names(sources: Sequence[Source], common: Sequence[list[Item]]) -> list[dict[str, str]]:
-    """What each source's systems are called: their own name where it is only there, or where it
-    stands for the same texts; else with the source's label."""
-    own = [list(dict.fromkeys(name for item in items for name in item.outputs)) for items in common]
-    many = Counter(name for names in own for name in names)
-    texts: dict[str, list[str | None]] = {}
-    found = []
-    for source, items, names in zip(sources, common, own, strict=True):
-        renamed = {}
-        for name in names:
-            said = [item.outputs.get(name) for item in items]
-            if many[name] == 1 or (texts.setdefault(f"={name}", said) == said and name == _BASE):
-                renamed[name] = name
-                continue
-            alone = len([each for each in names if each != _BASE]) == 1 and name != _BASE
-            renamed[name] = _free(source.label if alone else f"{source.label}:{name}", texts)
-            texts[renamed[name]] = said
-        found.append(renamed)
-    return found
-
-
-def _free(name: str, taken: dict[str, list[str | None]]) -> str:
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name} ({number})"
-    return free
+def _said(items: Mapping[Hashable, Item]) -> dict[str, dict[Hashable, str]]:
+    """The texts by system and item."""
+    systems = dict.fromkeys(name for item in items.values() for name in item.outputs)
+    return {
+        name: {key: item.outputs[name] for key, item in items.items() if name in item.outputs}
+        for name in systems
+    }

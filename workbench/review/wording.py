@@ -9,8 +9,10 @@ from workbench.statistics.proportions import comparisons_needed
 
 
 def progress_line(progress: Mapping[str, Any]) -> str:
-    """One annotator's progress, such as `7 of 24 judged, 1 skipped`."""
+    """One annotator's progress, such as `7 of 24 judged, 2 skipped (1 comes back)`."""
     skipped = f", {progress['skipped']} skipped" if progress["skipped"] else ""
+    if waiting := progress.get("waiting"):
+        skipped += f" ({waiting} come{'s' * (waiting == 1)} back)"
     return f"{progress['judged']} of {progress['total']} judged{skipped}"
 
 
@@ -20,6 +22,7 @@ def pace_line(progress: Mapping[str, Any]) -> str:
     if seconds is None:
         return ""
     left = progress["total"] - progress["judged"] - progress["skipped"]
+    left += progress.get("waiting", 0)
     rest = f", {_span(left * seconds)} left" if left else ""
     return f"{seconds:.0f} s each{rest}"
 
@@ -51,8 +54,7 @@ def _progress(report: Mapping[str, Any]) -> Iterator[str]:
 def _habits(report: Mapping[str, Any]) -> Iterator[str]:
     left, agreement = report["left_share"], report["agreement"]
     if left:
-        habit = "within chance" if left["low"] <= 0.5 <= left["high"] else "a habit, not chance"
-        yield f"Left among left and right: {_percent(left)}, {habit}."
+        yield left_line(left)
     if agreement["pairs"]:
         share = f"{agreement['share']:.0%}, {agreement['agreeing']} of {agreement['pairs']} pairs"
         yield f"Annotators agree: {share}."
@@ -61,6 +63,12 @@ def _habits(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} agrees with {name}'s earlier verdict: {again}."
     if report["flagged"]:
         yield f"Flagged: {report['flagged']}."
+
+
+def left_line(share: Mapping[str, Any]) -> str:
+    """How often the left one is preferred, and whether that may be chance."""
+    habit = "within chance" if share["low"] <= 0.5 <= share["high"] else "a habit, not chance"
+    return f"Left among left and right: {_percent(share)}, {habit}."
 
 
 def _disputes(report: Mapping[str, Any]) -> Iterator[str]:

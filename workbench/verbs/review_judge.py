@@ -182,7 +182,8 @@ def _show_undone(result: dict[str, Any]) -> None:
 
 def _show_comparison(result: dict[str, Any]) -> None:
     comparison, form = result["comparison"], result["form"]
-    print(f"Item {visible(comparison['item'])}")
+    again = ", skipped before: skip again leaves it out" if comparison["skipped"] else ""
+    print(f"Item {visible(comparison['item'])}{again}")
     single = comparison["right"] is None
     for title, field in (
         ("PROMPT", "prompt"),
