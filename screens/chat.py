@@ -340,6 +340,8 @@ class ChatScreen(WorkbenchScreen):
     def action_leave(self) -> None:
         """Leave the conversation; nothing of it is kept but corrections."""
         if self.app.current_mode == "chat":
+            if self._chat is not None:
+                self._chat.end()
             self.shell.go("runs")
         else:
             self.dismiss()

@@ -38,6 +38,7 @@ TOGETHER = {
     "jobs": KILLS,
     "queue": KILLS,
     "test_several_processes.py": KILLS,
+    "chat": TRAINED,
     "evaluation": TRAINED,
     "export": TRAINED,
     "tracking": TRAINED,
