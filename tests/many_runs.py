@@ -64,7 +64,7 @@ def run(
         (config[section] if section else config)[name] = value
     folder = workspace.runs / f"{config['name']}-{number:04d}"
     folder.mkdir(parents=True)
-    created = 1_790_000_000.0 + number * 1200.0
+    created = 1_789_000_000.0 + number * 1200.0
     status = status or drawn.choice(STATES)
     manifest = _manifest(folder, config, created, version)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
@@ -158,7 +158,9 @@ def _state(status: str, created: float) -> dict[str, Any]:
         "ended": None if dead else created + 900.0,
         "exit_code": None if dead else int(status == "failed"),
         "cause": "out_of_memory" if status == "failed" else "",
-        "text": {"finished": "Finished.", "failed": "The GPU's memory was used up."}.get(status, ""),
+        "text": {"finished": "Finished.", "failed": "The GPU's memory was used up."}.get(
+            status, ""
+        ),
         "hint": "",
         "alarms": [],
     }

@@ -125,7 +125,7 @@ def save_columns(names: Sequence[str]) -> Path:
     written = f"{COLUMNS} = {json.dumps(list(names), ensure_ascii=False)}"
     before, after = _around(lines)
     kept = [*before, *([written] if names else []), *after]
-    write_text(place, "".join(f"{line}\n" for line in kept))
+    write_text(place.resolve(), "".join(f"{line}\n" for line in kept))
     return place
 
 

@@ -92,9 +92,7 @@ OWN: dict[str, Column] = {
             "first_validation_loss",
             9,
         ),
-        _number(
-            "validation_loss", "val best", "lowest validation loss", "best_validation_loss", 8
-        ),
+        _number("validation_loss", "val best", "lowest validation loss", "best_validation_loss", 8),
         _number(
             "last_validation_loss",
             "val last",
@@ -145,6 +143,7 @@ USUAL = (
     "validation_loss",
     "rouge_l",
     "dataset",
+    "base",
     "started",
     "tags",
 )
@@ -211,7 +210,15 @@ def metric_column(name: str) -> Column:
 
     about = f"{metric} of {system or 'what it made'}, by its newest evaluation"
     width = max(7, len(name))
-    return Column(name, name, about, value, lambda line: _figure(metric_of(line, metric, system)), width, right=True)
+    return Column(
+        name,
+        name,
+        about,
+        value,
+        lambda line: _figure(metric_of(line, metric, system)),
+        width,
+        right=True,
+    )
 
 
 def metric_of(line: Line, metric: str, system: str = "") -> float | None:

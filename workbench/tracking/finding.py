@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence

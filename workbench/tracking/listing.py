@@ -99,11 +99,18 @@ class Line:
         self.keep(stamp.decode("ascii", "replace"), judge.decode("ascii", "replace"))
         self._text, self._config_text = text, config
 
+    def is_lasting(self) -> bool:
+        """Whether another process may take over what was read."""
+        text = self.id + self.stamp + self.judge
+        return bool(self.stamp) and text.isascii() and text.isprintable()
+
     def kept(self) -> bytes:
         """For the cache; without its line end."""
         text = self._text or _json(self.summary.to_json())
         config = self._config_text or _json(self.config)
-        return b"\t".join((self.id.encode(), self.stamp.encode(), self.judge.encode(), text, config))
+        return b"\t".join(
+            (self.id.encode(), self.stamp.encode(), self.judge.encode(), text, config)
+        )
 
     def _decode(self) -> None:
         # Somebody else's text in the cache counts for nothing.
@@ -198,7 +205,7 @@ class Listing:
         written, nothing is kept. For when all runs were looked at."""
         if not self._cached:
             return
-        lines = [line for line in self._known.values() if line.stamp and _plain(line.id + line.stamp)]
+        lines = [line for line in self._known.values() if line.is_lasting()]
         if {line.id for line in lines} == self._in_cache:
             return
         # Decoding one may find that it has to be read.
@@ -215,11 +222,6 @@ def list_runs(workspace: Workspace) -> list[RunSummary]:
     lines = listing.look()
     listing.save()
     return [line.summary for line in lines]
-
-
-def _plain(text: str) -> bool:
-    """Whether it can be a part of a line of the cache."""
-    return text.isascii() and text.isprintable()
 
 
 def _head() -> bytes:
@@ -247,8 +249,8 @@ def _judge() -> str:
     if not _JUDGES:
         space = ""
         with suppress(OSError):
-            space = os.readlink("/proc/self/ns/pid")
-        _JUDGES.append(f"{socket.gethostname()} {boot_id()} {space}".encode("ascii", "replace").decode())
+            space = str(Path("/proc/self/ns/pid").readlink())
+        _JUDGES.append(f"{socket.gethostname()} {boot_id()} {space}")
     return _JUDGES[0]
 
 
@@ -260,7 +262,7 @@ def _stamp(folder: str, known: str) -> tuple[str, bool]:
     """
     before = known.split(_APART)
     seen = [_mark(folder)]
-    same = before[0] == seen[0]
+    same = before[0] == seen[0] and len(before) >= _OWN
     for place, name in enumerate(_LOOKED_AT, 1):
         absent = same and before[place] == _ABSENT
         seen.append(_ABSENT if absent else _mark(f"{folder}/{name}"))

@@ -128,9 +128,7 @@ def _check(text: str) -> None:
 def _holds(text: str, phrase: bool) -> Fits:
     wanted = text.casefold()
     if wanted.startswith("#") and not phrase:
-        return lambda line: any(
-            tag.casefold().startswith(wanted[1:]) for tag in line.summary.tags
-        )
+        return lambda line: any(tag.casefold().startswith(wanted[1:]) for tag in line.summary.tags)
 
     def fits(line: Line) -> bool:
         run = line.summary

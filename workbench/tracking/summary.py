@@ -11,8 +11,8 @@ from typing import Any
 from workbench.alarms.standing import standing
 from workbench.errors import WorkbenchError
 from workbench.files import read_json, read_json_object
-from workbench.jobs.events import Evaluated, Started
-from workbench.jobs.log import ends
+from workbench.jobs.events import Evaluated, Started, Step
+from workbench.jobs.log import outline
 from workbench.jobs.state import look
 from workbench.tracking import notes
 from workbench.tracking.finding import LOG, MANIFEST
@@ -108,13 +108,13 @@ def _sweep(folder: Path) -> str:
 
 
 def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
-    """A run's line, from its manifest (`made`, where it is read already), its state and both ends
+    """A run's line, from its manifest (`made`, where it is read already), its state and an outline
     of its log."""
     made = read_json_object(folder / MANIFEST) if made is None else made
     # Before the log: what a run wrote before it ended is then in what is read of it.
     state, status, text = look(folder)
     view = RunView()
-    view.feed(ends(folder / LOG, always=(Started, Evaluated)))
+    view.feed(outline(folder / LOG, (Started, Evaluated), Step))
     losses = [e.loss for e in view.evaluations]
     noted = notes.look(folder)
     best = view.best_evaluation
