@@ -33,7 +33,7 @@ class _Found(Message):
 
 
 class ColumnsScreen(ModalScreen[list[str] | None]):
-    """Type to narrow the list; enter shows the column or hides it, `<` and `>` move it, ctrl+r
+    """Type to narrow the list; enter shows the column or hides it, left and right move it, ctrl+r
     takes the usual ones, escape keeps all that and leaves."""
 
     DEFAULT_CSS = """
@@ -53,8 +53,8 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         Binding("up", "move(-1)", "Up", show=False, priority=True),
         Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
-        Binding("less_than_sign", "shift(-1)", "Before", id="columns.before", priority=True),
-        Binding("greater_than_sign", "shift(1)", "Behind", id="columns.behind", priority=True),
+        Binding("left", "shift(-1)", "Before", id="columns.before", priority=True),
+        Binding("right", "shift(1)", "Behind", id="columns.behind", priority=True),
         Binding("ctrl+r", "usual", "The usual ones", id="columns.usual", priority=True),
         Binding("escape", "leave", "Keep", priority=True),
     ]
@@ -70,7 +70,7 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="choosing") as box:
             box.border_title = "Columns"
-            box.border_subtitle = "enter shows or hides, < > move, ctrl+r usual, escape keeps"
+            box.border_subtitle = "enter shows or hides, left and right move, ctrl+r the usual, escape keeps"
             yield Line(id="wanted", placeholder="type to narrow the list: lora, rouge, loss …")
             table = RowTable(
                 (TableColumn("", 2), TableColumn("", 30, grow=1), TableColumn("", 24, grow=1))
