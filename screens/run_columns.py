@@ -70,7 +70,9 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="choosing") as box:
             box.border_title = "Columns"
-            box.border_subtitle = "enter shows or hides, left and right move, ctrl+r the usual, escape keeps"
+            box.border_subtitle = (
+                "enter shows or hides, left and right move, ctrl+r the usual, escape keeps"
+            )
             yield Line(id="wanted", placeholder="type to narrow the list: lora, rouge, loss …")
             table = RowTable(
                 (TableColumn("", 2), TableColumn("", 30, grow=1), TableColumn("", 24, grow=1))

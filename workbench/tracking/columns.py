@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ Value = str | float | bool | None
 """What is compared and sorted by; None where a run has none."""
 NOTHING = "–"
 BASE = "base"
+_MADE = ("adapter", "tuned")
+"""What an evaluation of one run calls what that has made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +224,20 @@ def metric_column(name: str) -> Column:
 
 
 def metric_of(line: Line, metric: str, system: str = "") -> float | None:
-    """A metric of a run's newest evaluation; of the last system, which is its own, where none is
-    named. None where there is no number."""
+    """A metric of a run's newest evaluation; of what the run made, where no system is named. None
+    where there is no number."""
     scores = line.summary.scores
-    own = system or next((name for name in reversed(scores) if name != BASE), "")
-    found = scores.get(own, {}).get(metric)
+    found = scores.get(system or own_system(line.id, scores), {}).get(metric)
     return float(found) if isinstance(found, int | float) else None
+
+
+def own_system(run: str, systems: Iterable[str]) -> str:
+    """The system of an evaluation that is what the run made: of one with several runs it has the
+    run's name. Empty where there is none."""
+    names = list(systems)
+    known = [name for name in (run, *_MADE) if name in names]
+    others = [name for name in names if name != BASE]
+    return (known or others or [""])[0]
 
 
 def config_column(path: str) -> Column:
