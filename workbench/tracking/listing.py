@@ -29,7 +29,7 @@ from workbench.workspace import Workspace
 
 CACHE = "runs.jsonl"
 _V = 1
-"""Of the cache file: raise it when a run is read in another way."""
+"""Of the cache file: raise it when what is read of a run means another thing."""
 _LOOKED_AT = (MANIFEST, STATE, LOG, NOTES, summary.SWEEP, summary.EVALUATIONS)
 _OWN = 1 + len(_LOOKED_AT)
 """Parts of a stamp before those of evaluations."""
@@ -225,7 +225,7 @@ def list_runs(workspace: Workspace) -> list[RunSummary]:
 
 
 def _head() -> bytes:
-    return _json({"v": _V, "workbench": __version__})
+    return _json({"v": _V, "workbench": __version__, "fields": summary.FIELDS})
 
 
 def _json(body: dict[str, Any]) -> bytes:

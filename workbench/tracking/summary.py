@@ -57,13 +57,15 @@ class RunSummary:
     last_validation_loss: float | None = None
     sweep: str = ""
     """The sweep that made it; empty where none did."""
+    mixture: dict[str, float] = field(default_factory=dict)
+    """The shares of the versions that its dataset was mixed of for it; empty where it wasn't."""
 
     def to_json(self) -> dict[str, Any]:
         # Not by asdict, which copies all that is in it: there may be thousands.
-        return {name: getattr(self, name) for name in _FIELDS}
+        return {name: getattr(self, name) for name in FIELDS}
 
 
-_FIELDS = tuple(field.name for field in fields(RunSummary))
+FIELDS = tuple(field.name for field in fields(RunSummary))
 
 
 def read(folder: Path) -> tuple[RunSummary, dict[str, Any]]:
@@ -135,6 +137,7 @@ def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
         notes_problem=noted.problem,
         sweep=_sweep(folder),
+        mixture=dict(made.get("mixture") or {}),
         **noted.to_json(),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.text import visible
 from workbench.tracking import finding, notes
-from workbench.verbs import runs_compare, runs_examples, runs_list, runs_samples
+from workbench.verbs import runs_compare, runs_examples, runs_list, runs_samples, runs_using
 from workbench.verbs.common import group, leaf
 from workbench.workspace import Workspace
 
@@ -23,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     runs_list.add_parsers(verbs)
     runs_compare.add_parser(verbs)
+    runs_using.add_parser(verbs)
     show = leaf(verbs, "show", help="what produced a run", run=_show_run, show=_print_run)
     show.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
     written = leaf(
