@@ -90,6 +90,8 @@ class RunListScreen(NotingScreen):
         self._saved: tuple[str, ...] = ()
         """The names of the columns that the person has chosen."""
         self._hidden = 0
+        self._complete = False
+        """Whether all runs are known."""
         self._looking = False
         self._look_after = 0.0
         """The monotonic time before which nothing is looked at again."""
@@ -167,7 +169,7 @@ class RunListScreen(NotingScreen):
 
     @on(Listed)
     def _take(self, message: Listed) -> None:
-        self.lines = message.lines
+        self.lines, self._complete = message.lines, message.complete
         if self.lines:
             self._select(message.lines, self.wanted, complete=message.complete)
         elif message.complete:
@@ -221,7 +223,9 @@ class RunListScreen(NotingScreen):
 
     def tell(self) -> None:
         """Say what is in view, and of the run under the cursor."""
-        parts = [f"{len(self.shown):,} of {len(self.lines):,} runs: enter watches one"]
+        known = f"{len(self.lines):,} runs"
+        whole = known if self._complete else f"the newest {known}, and more are read …"
+        parts = [f"{len(self.shown):,} of {whole}: enter watches one"]
         if self.wanted.sort:
             parts.append(f"by {self.wanted.sort}")
         if self.marked:

@@ -148,7 +148,7 @@ def _data(
         changes = diff.compare(*found)
     except WorkbenchError as error:
         return {**body, "same": False, "problem": str(error)}
-    counts = {what: changes.count(what) for what in diff.KINDS}
+    counts: dict[str, int] = {what: changes.count(what) for what in diff.KINDS}
     return {**body, "same": False, "rows": list(changes.rows), "unchanged": changes.same, **counts}
 
 
