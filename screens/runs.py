@@ -73,7 +73,8 @@ class RunsScreen(RunListScreen):
                 notes.archive(folder, away=away)
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
-        self.app.call_from_thread(self._archived, folders, away)
+        else:
+            self.app.call_from_thread(self._archived, folders, away)
 
     def _archived(self, folders: list[Path], away: bool) -> None:
         one = len(folders) == 1
