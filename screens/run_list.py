@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _MORE = 500
 _EVERY = 2.0
 """Seconds between two looks at the runs, at least; a look takes at most a twentieth of the time."""
 _REST = 20
+_PATIENCE = 0.5
+"""Seconds that the rest of the list waits for the first lines to be drawn."""
 _AS_THEY_ARE = "as they are"
 _EMPTY = "There are no runs yet. Press 2 to make a config and start one."
 
@@ -72,6 +75,13 @@ class Selected(Message):
 class RunListScreen(NotingScreen):
     """A table of runs. A subclass says what is done with them."""
 
+    DEFAULT_CSS = """
+    RunListScreen {
+        #state { height: 1; padding: 0 1; text-style: bold; }
+        #about { height: 6; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
+                 border-top: solid $foreground 60%; }
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="runs.mark"),
         Binding("U", "unmark", "Unmark all", show=False, id="runs.unmark"),
@@ -96,6 +106,8 @@ class RunListScreen(NotingScreen):
         self._look_after = 0.0
         """The monotonic time before which nothing is looked at again."""
         self._listing: Listing | None = None
+        self._drawn = threading.Event()
+        """Whether a list has been drawn."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -160,6 +172,8 @@ class RunListScreen(NotingScreen):
             for lines in looks:
                 if not opened:
                     self.post_message(Listed(lines, complete=False))
+                    # Two threads share a processor in Python: what is to be seen comes first.
+                    self._drawn.wait(_PATIENCE)
             self.post_message(Listed(lines, complete=True))
             self._listing.save()
         finally:
@@ -220,6 +234,7 @@ class RunListScreen(NotingScreen):
             if places:
                 self.table.cursor = places[0]
         self.tell()
+        self.call_after_refresh(self._drawn.set)
 
     def tell(self) -> None:
         """Say what is in view, and of the run under the cursor."""

@@ -28,7 +28,6 @@ class RunsScreen(RunListScreen):
 
     NAME = "runs"
     FILTER = "runs: state:ended lora.r>=16 loss<1.5 tag:good -base:smol, words, #tag"
-    CSS_PATH = "runs.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "compare", "Compare", id="runs.compare"),
         Binding("c", "configure", "Same config", id="runs.configure"),
