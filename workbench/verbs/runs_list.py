@@ -83,13 +83,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(args: argparse.Namespace) -> Any:
-    lines = _look(args)
-    wanted = {tag.removeprefix("#") for tag in args.tag}
-    away = None if args.all else bool(args.archived)
-    found = run_query.select(lines, args.where, args.sort, archived=away)
-    found = [line for line in found if wanted <= set(line.summary.tags)]
-    if args.limit is not None:
-        found = found[: max(0, args.limit)]
+    lines, found = _found(args)
     if not args.json:
         own = settings.read().runs_columns
         shown = columns.parse(args.columns, lines) if args.columns else columns.chosen(own, lines)
@@ -98,6 +92,25 @@ def _list(args: argparse.Namespace) -> Any:
         return [line.summary.to_json() for line in found]
     asked = columns.parse(args.columns, lines)
     return [{"run": line.id} | {c.name: c.value(line) for c in asked} for line in found]
+
+
+def _found(args: argparse.Namespace) -> tuple[list[Line], list[Line]]:
+    """The runs that were looked at, and those of them that are asked for."""
+    limit = None if args.limit is None else max(0, args.limit)
+    listing = Listing(Workspace.find(args.workspace))
+    wanted = {tag.removeprefix("#") for tag in args.tag}
+    away = None if args.all else bool(args.archived)
+    # Of the newest alone no others need be looked at; what a query names may be of any.
+    newest = limit or 0 if not (args.where or args.sort or args.columns) else 0
+    lines: list[Line] = []
+    found: list[Line] = []
+    for lines in listing.looks(first=newest):
+        found = run_query.select(lines, args.where, args.sort, archived=away)
+        found = [line for line in found if wanted <= set(line.summary.tags)]
+        if limit is not None and len(found) >= limit:
+            return lines, found[:limit]
+    listing.save()
+    return lines, found
 
 
 def _look(args: argparse.Namespace) -> list[Line]:
