@@ -168,13 +168,11 @@ class RunListScreen(NotingScreen):
         try:
             opened = bool(self.lines)
             looks = self._listing.looks(*((0, 0) if opened else (_FIRST, _MORE)))
-            lines: list[Line] = []
             for lines in looks:
-                if not opened:
-                    self.post_message(Listed(lines, complete=False))
+                self.post_message(Listed(lines, self._listing.complete))
+                if not self._listing.complete:
                     # Two threads share a processor in Python: what is to be seen comes first.
                     self._drawn.wait(_PATIENCE)
-            self.post_message(Listed(lines, complete=True))
             self._listing.save()
         finally:
             now = time.monotonic()

@@ -125,6 +125,8 @@ class Listing:
         """`cached`: what an earlier process has read may be used, and what this one reads is
         kept for the next."""
         self.workspace = workspace
+        self.complete = False
+        """Whether the last list is of all runs."""
         self._cached = cached
         self._known: dict[str, Line] = {}
         self._loaded = not cached
@@ -142,6 +144,7 @@ class Listing:
         """As `look`, by and by: first the newest `first`, then what is there whenever `every` runs
         more had to be read, at last all. Zero: there is no such list before the last."""
         self._load()
+        self.complete = False
         found: list[Line] = []
         read = 0
         root = str(self.workspace.runs)
@@ -158,6 +161,7 @@ class Listing:
         here = {line.id for line in found}
         for gone in self._known.keys() - here:
             del self._known[gone]
+        self.complete = True
         yield found
 
     def _line(self, root: str, name: str) -> tuple[Line | None, bool]:
