@@ -10,7 +10,7 @@ from typing import Any
 from workbench.text import visible
 from workbench.tracking import manifest, notes, report, runs
 from workbench.tracking.view import ago
-from workbench.verbs import runs_examples, runs_samples
+from workbench.verbs import runs_examples, runs_repeat, runs_samples, runs_verify
 from workbench.verbs.common import group, leaf, table
 from workbench.workspace import Workspace
 
@@ -37,6 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     written.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
     runs_examples.add_parsers(verbs)
     runs_samples.add_parser(verbs)
+    runs_verify.add_parser(verbs)
+    runs_repeat.add_parser(verbs)
 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes
