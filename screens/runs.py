@@ -180,7 +180,7 @@ class RunsScreen(NotingScreen):
         run = self._shown[row]
         return (
             run.id,
-            run.status,
+            f"{run.status} !" if run.problems else run.status,
             f"{run.step}/{run.total_steps}",
             _figure(run.loss),
             _figure(run.first_validation_loss),
@@ -194,6 +194,8 @@ class RunsScreen(NotingScreen):
     def _show_about(self) -> None:
         run = self._run
         text = "" if run is None else f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
+        if run is not None:
+            text += "".join(f"\n! {problem}" for problem in run.problems)
         if run is not None and (noted := head(run.tags, run.notes, run.notes_problem)):
             text += f"\n{noted}"
         if run is not None and run.scores:

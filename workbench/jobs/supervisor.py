@@ -125,6 +125,7 @@ class Supervisor:
         )
         try:
             self._state = JobState.begun(
+                self.folder,
                 self._job.pid,
                 self._plan.log,
                 self._server.path,

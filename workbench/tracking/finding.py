@@ -10,6 +10,7 @@ import difflib
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
@@ -18,6 +19,8 @@ from workbench.workspace import Workspace
 
 MANIFEST = "manifest.json"
 """What every run's folder holds from its beginning."""
+HALVES = ("config.yaml", "train.jsonl", STATE)
+"""One of these is in the folder of a run that was copied or written by half."""
 ADAPTER = "adapter"
 """The folder in a run's own of the adapter that it made."""
 MODEL = "model"
@@ -142,9 +145,19 @@ def ids(workspace: Workspace) -> list[str]:
 def folders(workspace: Workspace) -> list[Path]:
     """Folders of runs, the newest first."""
     # A hidden folder is one that is being made.
-    found = list(workspace.runs.glob(f"[!.]*/{MANIFEST}"))
-    found.sort(key=lambda p: (number(p.parent.name), p.stat().st_mtime), reverse=True)
-    return [p.parent for p in found]
+    found = [(path, _made(path)) for path in workspace.runs.glob("[!.]*")]
+    found = [(path, made) for path, made in found if made is not None]
+    found.sort(key=lambda pair: (number(pair[0].name), pair[1]), reverse=True)
+    return [path for path, _ in found]
+
+
+def _made(folder: Path) -> float | None:
+    """When what says that a folder is a run's was written last; None where nothing does. A run that
+    is half-written has no manifest."""
+    for name in (MANIFEST, *HALVES):
+        with suppress(OSError):
+            return (folder / name).stat().st_mtime
+    return None
 
 
 def number(run_id: str) -> int:

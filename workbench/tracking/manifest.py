@@ -21,28 +21,16 @@ from typing import Any
 
 from workbench import __version__
 from workbench.data.versions import Version
-from workbench.errors import WorkbenchError
-from workbench.files import read_json_object, sha256_file, write_json
+from workbench.files import sha256_file, write_json
 from workbench.hardware import host
 from workbench.hardware.nvml import Nvml
 from workbench.redaction import redact_command, redacted
 from workbench.tracking.finding import MANIFEST
+from workbench.tracking.soundness import VERSION
+from workbench.tracking.soundness import read as read
 
-VERSION = 1
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 """The files of a base model that decide what it computes."""
-_SHAPE: dict[str, type | tuple[type, ...]] = {
-    "run": str,
-    "created": (int, float),
-    "config": dict,
-    "dataset": dict,
-    "dataset.name": str,
-    "dataset.version": str,
-    "dataset.sha256": str,
-    "base": dict,
-    "base.name": str,
-}
-"""What every manifest has, of any release."""
 _PACKAGES = (
     "torch",
     "triton",
@@ -154,35 +142,6 @@ def threads(folder: Path) -> int | None:
     it may take what there are."""
     found: int | None = read(folder).get("repeats", {}).get("threads")
     return found
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """A run's manifest. Raises WorkbenchError when it has none that this release can read."""
-    path = folder / MANIFEST
-    if not path.exists() and folder.is_dir():
-        raise WorkbenchError(
-            f"{folder.name} is half-written: it has no {MANIFEST}, so nothing says what it is of.",
-            f"Copy it again, whole, or remove {folder}.",
-        )
-    body = read_json_object(path)
-    if (version := body.get("v", VERSION)) != VERSION:
-        raise Newer(path, version)
-    for name, kind in _SHAPE.items():
-        section, _, inner = name.rpartition(".")
-        if not isinstance((body[section] if section else body).get(inner), kind):
-            raise WorkbenchError(f"{path} has no {name}, so it is no whole manifest.")
-    return body
-
-
-class Newer(WorkbenchError):
-    """A file that another, newer release has written."""
-
-    def __init__(self, path: Path, version: object) -> None:
-        super().__init__(
-            f"{path.parent.name} is of a newer release: the version of its {path.name} is "
-            f"{version!r}, and this release knows {VERSION}.",
-            "Use the release that wrote it.",
-        )
 
 
 def last_environment(made: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,10 +148,12 @@ def _sections(run: Path, made: dict[str, Any], base: str, files: dict[str, str])
         # How many add up a sum decides its last bits.
         repeats["threads"] = around["threads"]
     told = {name: made[name] for name in ("template", "tokens") if name in made}
+    mixed = {name: made[name] for name in ("mixture", "other_datasets") if made.get("mixture")}
     kept: dict[str, Any] = {"name": base, "revision": made["base"].get("revision")}
     if told:
         kept["files"] = files
-    return {"repeats": repeats, "date": inputs.day(made).isoformat(), "base": kept, **told}
+    day = inputs.day(made).isoformat()
+    return {"repeats": repeats, "date": day, "base": kept, **told, **mixed}
 
 
 def is_cpu(environment: dict[str, Any]) -> bool:

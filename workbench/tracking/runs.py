@@ -30,7 +30,7 @@ from workbench.jobs.client import command as command
 from workbench.jobs.events import Evaluated, Started
 from workbench.jobs.log import ends
 from workbench.jobs.state import ENDED, GOING_ON, STATE, describe, look
-from workbench.tracking import manifest, notes
+from workbench.tracking import manifest, notes, soundness
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import LOG as LOG
 from workbench.tracking.finding import MANIFEST, folders, number
@@ -71,6 +71,8 @@ class RunSummary:
     """What people wrote of it, the oldest first: `time` in unix seconds, and `text`."""
     notes_problem: str = ""
     """Why its notes can't be read; empty where they can."""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with its files, in sentences."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -270,17 +272,17 @@ def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSumma
     not read again. 40 runs of 100,000 steps take over a second to read.
     """
     known = {} if known is None else known
-    found = []
+    found: list[RunSummary] = []
     for folder in folders(workspace):
         stamp = _stamp(folder)
         if folder.name in known and known[folder.name][0] == stamp:
             found.append(known[folder.name][1])
             continue
-        summary = _listed(folder)
+        summary = listed(folder)
         if summary.status in ENDED:
             known[folder.name] = (stamp, summary)
         found.append(summary)
-    return found
+    return soundness.with_bases(workspace, found)
 
 
 def _stamp(folder: Path) -> object:
@@ -290,16 +292,15 @@ def _stamp(folder: Path) -> object:
     return [(p.name, p.stat().st_mtime_ns) for p in (*files, *scores) if p.exists()]
 
 
-def _listed(folder: Path) -> RunSummary:
+def listed(folder: Path) -> RunSummary:
+    """A run's line, whatever its files hold: one that can't be read is `damaged`, or `newer`."""
     try:
         return summarise(folder)
-    except (WorkbenchError, LookupError, TypeError, ValueError) as error:
-        text = f"Its files can't be read: {error}"
+    except (WorkbenchError, LookupError, OSError, TypeError, ValueError) as error:
+        word, text = soundness.unreadable(folder, error)
         nothing: dict[str, dict[str, float]] = {}
-        created = (folder / MANIFEST).stat().st_mtime
-        return RunSummary(
-            folder.name, "damaged", text, created, "", "", 0, 0, None, None, None, nothing
-        )
+        created = soundness.written(folder)
+        return RunSummary(folder.name, word, text, created, "", "", 0, 0, None, None, None, nothing)
 
 
 def summarise(folder: Path) -> RunSummary:
@@ -308,7 +309,8 @@ def summarise(folder: Path) -> RunSummary:
     # Before the log: what a run wrote before it ended is then in what is read of it.
     state, status, text = look(folder)
     view = RunView()
-    view.feed(ends(folder / LOG, always=(Started, Evaluated)))
+    records = ends(folder / LOG, always=(Started, Evaluated))
+    view.feed(records)
     losses = [e.loss for e in view.evaluations]
     noted = notes.look(folder)
     best = view.best_evaluation
@@ -327,6 +329,7 @@ def summarise(folder: Path) -> RunSummary:
         scores=newest_scores(folder),
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
         notes_problem=noted.problem,
+        problems=soundness.problems(folder, made, status, records),
         **noted.to_json(),
     )
 

@@ -8,9 +8,15 @@ import time
 from typing import Any
 
 from workbench.text import visible
-from workbench.tracking import manifest, notes, report, runs
+from workbench.tracking import notes, report, runs, soundness
 from workbench.tracking.view import ago
-from workbench.verbs import runs_examples, runs_repeat, runs_samples, runs_verify
+from workbench.verbs import (
+    runs_examples,
+    runs_repeat,
+    runs_samples,
+    runs_show,
+    runs_verify,
+)
 from workbench.verbs.common import group, leaf, table
 from workbench.workspace import Workspace
 
@@ -25,8 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="TAG",
         help="only runs that have it; given several times, that have all of them",
     )
-    show = leaf(verbs, "show", help="what produced a run", run=_show_run, show=_print_run)
-    show.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    runs_show.add_parser(verbs)
     written = leaf(
         verbs,
         "report",
@@ -133,63 +138,13 @@ def _show_list(result: list[dict[str, Any]]) -> None:
         *(["tags"] if tagged else []),
     ]
     print(table(headers, rows))
+    for run in result:
+        for told in soundness.remarks(run):
+            print(visible(f"! {run['id']}: {told}", one_line=True))
 
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _show_run(args: argparse.Namespace) -> dict[str, Any]:
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
-    return {"summary": runs.summarise(folder).to_json(), "manifest": manifest.read(folder)}
-
-
-def _print_run(result: dict[str, Any]) -> None:
-    for section, content in {**result["manifest"], **result["summary"]}.items():
-        if section == "gate":
-            _print_gate(content)
-            continue
-        if section == "notes":
-            for told in content:
-                _print_note(told)
-            continue
-        if section == "tags":
-            content = " ".join(f"#{tag}" for tag in content)
-        values = _numbered(content)
-        if not isinstance(values, dict):
-            print(visible(f"{section:22} {values}"))
-            continue
-        print(visible(section))
-        for name, value in _flat(values):
-            print(visible(f"  {name:40} {value}"))
-
-
-def _print_gate(gate: dict[str, Any]) -> None:
-    """What was said of the run's data before it started, a line a finding."""
-    print("gate" if gate["passed"] else "gate: refused")
-    for finding in gate["findings"]:
-        level = "accepted" if finding["name"] in gate["accepted"] else finding["level"]
-        print(visible(f"  {level:8} {finding['name']}: {finding['text']}", one_line=True))
-    for name in gate["unneeded"]:
-        print(visible(f"  {'unneeded':8} {name}", one_line=True))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, content in values.items():
-        value = _numbered(content)
-        if isinstance(value, dict):
-            flat += _flat(value, f"{prefix}{name}.")
-        else:
-            flat.append((prefix + name, value))
-    return flat
-
-
-def _numbered(value: Any) -> Any:
-    """A list of objects as an object of them by number, from 1; anything else as it is."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return {str(number): item for number, item in enumerate(value, 1)}
-    return value
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
