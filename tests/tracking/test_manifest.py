@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.polling import eventually
 from tests.trained import Trained
 from workbench.config.schema import RunConfig
 from workbench.data.importing import import_files
@@ -110,9 +109,7 @@ def test_a_run_that_fails_closes_its_manifest_too(
     folder = create()
     (tiny_model / "tokenizer.json").write_text("{}")
     runs.start(folder)
-    deadline = time.monotonic() + 120
-    while "ended" not in manifest.read(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: "ended" in manifest.read(folder), 120)
     ended = manifest.read(folder)["ended"]
     assert ended["status"] == "failed" and "tokenizer.json" in ended["text"]
     assert ended["log"]["seq"] == list(read_all(folder / runs.LOG))[-1].seq
@@ -141,7 +138,7 @@ def test_a_log_s_end_is_that_of_its_last_whole_line(tmp_path: Path) -> None:
 def test_a_manifest_that_no_release_wrote_so_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
     folder = tmp_path / "small-0001"
     folder.mkdir()
-    with pytest.raises(WorkbenchError, match="small-0001 is half-written: it has no manifest.json"):
+    with pytest.raises(WorkbenchError, match="small-0001 is half-written: it has no"):
         manifest.read(folder)
     (folder / MANIFEST).write_text('{"v": 1, "run": "small-0001", "created": 1, "config": {}}')
     with pytest.raises(WorkbenchError, match="has no dataset"):
@@ -152,4 +149,4 @@ def test_a_manifest_that_no_release_wrote_so_is_refused_by_what_it_lacks(tmp_pat
     (folder / MANIFEST).write_text('{"v": 1, "ru')
     with pytest.raises(WorkbenchError, match="not valid JSON"):
         manifest.read(folder)
-    assert os.listdir(folder) == [MANIFEST]
+    assert [path.name for path in folder.iterdir()] == [MANIFEST]

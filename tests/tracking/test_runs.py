@@ -228,7 +228,7 @@ def test_a_run_that_was_asked_for_on_a_screen_has_no_typed_command(
     )
     made = manifest.read(runs.create(workspace, config, command=None, say=lambda text: None))
     assert (made["command"], made["working_folder"]) == (None, None)
-    assert made["repeat"].startswith("workbench runs repeat small-0001 --workspace /")
+    assert made["repeat"].startswith("workbench runs repeat run-0001 --workspace /")
 
 
 def test_a_disk_that_is_full_leaves_no_half_made_run(

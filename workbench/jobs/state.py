@@ -19,6 +19,8 @@ STATE = "state.json"
 HOST_LOG = "host.jsonl"
 """The supervisor's own log: samples of the machine, commands, what it did."""
 _VERSION = 1
+_BEATS = 6.0
+"""Seconds: three heartbeats."""
 _TAIL = 1 << 14
 """Bytes of the supervisor's log that its last line is in."""
 STALLED_AFTER = 30.0
@@ -267,10 +269,9 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     """The state of a job that another machine, or this one before a restart, has started."""
     age = _heartbeat_age(folder)
     same_name = state.host == socket.gethostname()
-    # Of another machine, whose clock may be ahead, a heartbeat from the future counts. To copy a
-    # file looks like one.
+    # Of another machine, whose clock may be ahead, a heartbeat from the future counts.
     beats = age <= STALLED_AFTER and (not same_name or age >= -STALLED_AFTER)
-    if beats and not (state.copied and (state._is_of_here() or not _sampled(folder))):
+    if beats and _is_alive(folder, state, age):
         how = f" {state.condition_text}" if state.condition else ""
         return state.condition or "running", f"It runs on {state.host}.{how}"
     said, _ = own_words(folder / state.log, state.first_event)
@@ -291,12 +292,19 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     )
 
 
-def _sampled(folder: Path) -> bool:
-    """Whether the supervisor has written a line of its log about when it last beat, by the clock
-    of its own machine."""
+def _is_alive(folder: Path, state: JobState, age: float) -> bool:
+    """Whether a heartbeat elsewhere is one: to copy or to edit the file looks the same, but its
+    supervisor writes a sample of the machine with each, by the same clock."""
+    if state.copied and state._is_of_here():
+        return False
     log = folder / HOST_LOG
     last = before(log, log.stat().st_size, _TAIL) if log.exists() else []
-    return bool(last) and abs((folder / STATE).stat().st_mtime - last[-1].time) <= STALLED_AFTER
+    if state.copied:
+        # Unless it is that some file systems number their folders anew.
+        return bool(last) and abs(age) <= _BEATS and abs(time.time() - last[-1].time) <= _BEATS
+    if not last or state.condition == "restarting":  # while it waits for that, none is written
+        return True
+    return abs((folder / STATE).stat().st_mtime - last[-1].time) <= STALLED_AFTER
 
 
 def _without_supervisor(folder: Path, state: JobState) -> tuple[str, str]:

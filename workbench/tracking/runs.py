@@ -238,6 +238,7 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     status, text = describe(folder)
     if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
+    threads = manifest.threads(folder)
     config = load_config(folder)
     job, own = config.job, settings.read()
     care = launch.Care(
@@ -248,7 +249,6 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
         on_end=own.on_end,
         on_alarm=own.on_alarm,
     )
-    threads = manifest.threads(folder)
     repeated = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     module = "prepare" if processes.launched(config) else "job"
     launch.start(

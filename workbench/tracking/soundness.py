@@ -68,7 +68,7 @@ def problems(
     """What is wrong with a run's own files, in sentences. `records` are the ends of its log."""
     found = [
         _identity(folder, made["run"]),
-        _config(folder / _CONFIG),
+        config_problem(folder / _CONFIG),
         _log(folder / LOG, bool(made.get("starts")), status, records),
         _adapter(folder / ADAPTER, made["base"]["name"]),
     ]
@@ -138,7 +138,8 @@ def _identity(folder: Path, run: str) -> str:
     return f"Its folder was copied or renamed: the run is {run}."
 
 
-def _config(path: Path) -> str:
+def config_problem(path: Path) -> str:
+    """That a run's config is gone or cut short, in a sentence; empty where it is neither."""
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)

@@ -19,7 +19,7 @@ from workbench.files import explain_os_error
 from workbench.jobs.closing import ENDED, log_end
 from workbench.jobs.progress import Tell
 from workbench.redaction import redacted
-from workbench.tracking import manifest, runs
+from workbench.tracking import manifest, runs, soundness
 from workbench.tracking.finding import ADAPTER, MODEL
 from workbench.workspace import Workspace
 
@@ -84,6 +84,9 @@ def of_config(folder: Path, made: Mapping[str, Any]) -> Iterator[Line]:
     was = made["config"]
     if not path.exists():
         yield Line("config", runs.CONFIG, MISSING, _digest(was), ABSENT)
+        return
+    if told := soundness.config_problem(path):
+        yield Line("config", runs.CONFIG, CHANGED, _digest(was), told)
         return
     try:
         # Compared as the manifest has it, without what looks like a secret.

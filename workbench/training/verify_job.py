@@ -109,10 +109,9 @@ def _tokens(
 
 
 def _around() -> dict[str, Any]:
-    from workbench.training import model
-    from workbench.training.surroundings import surroundings
+    from workbench.training.surroundings import pick_device, surroundings
 
-    return surroundings(model.pick_device())
+    return surroundings(pick_device())
 
 
 def read_result(folder: Path) -> dict[str, Any]:

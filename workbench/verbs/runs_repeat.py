@@ -18,6 +18,11 @@ from workbench.verbs.following import follow_run
 from workbench.workspace import Workspace
 
 _NEWEST = ""
+_APART = {
+    "first_apart": "first apart",
+    "furthest": "furthest apart",
+    "first_beyond": "first beyond the tolerance",
+}
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,7 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "repeat",
         help="run one again from its manifest, and compare the loss curves",
         run=_repeat,
-        show=_show,
+        show=show,
     )
     parser.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
     parser.add_argument(
@@ -50,7 +55,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--detach", action="store_true", help="return once it has started; --compare compares later"
     )
-    parser.set_defaults(status_of=_status)
+    parser.set_defaults(status_of=status)
 
 
 def _tolerance(text: str) -> float:
@@ -97,12 +102,12 @@ def _other(workspace: Workspace, run: Path, reference: str) -> Path:
     return found[0]
 
 
-def _status(result: dict[str, Any]) -> int:
+def status(result: dict[str, Any]) -> int:
     """1 where a loss is further apart than the tolerance."""
     return 0 if result.get("detached") else int(not result["repeated"])
 
 
-def _show(result: dict[str, Any]) -> None:
+def show(result: dict[str, Any]) -> None:
     if result.get("detached"):
         print(f"Watch it with: workbench attach {result['repeat']}")
         print(f"Then: {result['compare']}")
@@ -123,29 +128,25 @@ def _curve(name: str, curve: dict[str, Any], result: dict[str, Any]) -> list[str
     if not curve["compared"]:
         return [f"{name} loss    nothing to compare"] if name == "training" else []
     steps = f"{curve['compared']:,} steps" if name == "training" else f"{curve['compared']:,} times"
-    head = f"{name + ' loss':16} {steps}, to step {curve['last']:,}: "
-    lines = []
-    if curve["equal"]:
-        lines.append(f"{head}bit for bit the same")
-    else:
-        lines.append(f"{head}not the same")
-        lines.append(_apart("first differs at", curve["first_apart"]))
-        lines.append(_apart("furthest apart at", curve["furthest"]))
-        if curve["first_beyond"]:
-            lines.append(_apart("first beyond at", curve["first_beyond"]))
+    same = "bit for bit the same" if curve["equal"] else "not the same"
+    lines = [f"{name + ' loss':16} {steps}, to step {curve['last']:,}: {same}"]
+    for what in ("first_apart", "furthest", "first_beyond"):
+        if apart := curve[what]:
+            lines += _apart(_APART[what], apart)
     for side, alone in zip((result["run"], result["repeat"]), curve["alone"], strict=True):
         if alone:
             lines.append(f"{'':16} {alone:,} more only in {side}")
     return lines
 
 
-def _apart(what: str, apart: dict[str, Any]) -> str:
+def _apart(what: str, apart: dict[str, Any]) -> list[str]:
     values = [
         "no number" if value is None else repr(value) for value in (apart["first"], apart["second"])
     ]
     share = apart["difference"]
-    by = "" if share is None else f", {share:.2g} of it"
-    return f"{'':16} {what} step {apart['step']:,}: {values[0]}, {values[1]}{by}"
+    by = "" if share is None else f", by {share:.2g} of it"
+    told = f"{'':16} {what} at step {apart['step']:,}{by}"
+    return [told, f"{'':18} {values[0]} and {values[1]}"]
 
 
 def _weights(result: dict[str, Any]) -> list[str]:

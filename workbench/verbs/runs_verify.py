@@ -26,7 +26,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "verify",
         help="encode a run's rows anew, check every hash, say what has changed since",
         run=_verify,
-        show=show_result(_show),
+        show=show_result(show),
     )
     parser.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("--all", action="store_true", help="print what is the same around it, too")
     add_detach(parser)
-    parser.set_defaults(status_of=_status)
+    parser.set_defaults(status_of=status)
 
 
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
@@ -52,14 +52,15 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
     return do_job(args, lambda: verify_job.start(workspace, run), result)
 
 
-def _status(result: dict[str, Any]) -> int:
+def status(result: dict[str, Any]) -> int:
     """1 where something that the run rests on, or has made, is not as it was."""
     if result.get("detached"):
         return 0
     return int(not (result["unchanged"] and (result["same_around"] or not result["strict"])))
 
 
-def _show(result: dict[str, Any]) -> None:
+def show(result: dict[str, Any]) -> None:
+    """Print what was found, a line a thing; of what is the same around the run only how many."""
     part = ""
     hidden = 0
     for line in result["lines"]:
