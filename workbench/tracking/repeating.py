@@ -147,8 +147,10 @@ def _sections(run: Path, made: dict[str, Any], base: str, files: dict[str, str])
     if is_cpu(around) and around.get("threads"):
         # How many add up a sum decides its last bits.
         repeats["threads"] = around["threads"]
-    told = {name: made[name] for name in ("template", "tokens") if name in made}
-    mixed = {name: made[name] for name in ("mixture", "other_datasets") if made.get("mixture")}
+    told: dict[str, Any] = {name: made[name] for name in ("template", "tokens") if name in made}
+    mixed: dict[str, Any] = {
+        name: made[name] for name in ("mixture", "other_datasets") if made.get("mixture")
+    }
     kept: dict[str, Any] = {"name": base, "revision": made["base"].get("revision")}
     if told:
         kept["files"] = files

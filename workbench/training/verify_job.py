@@ -77,7 +77,7 @@ def look(workspace: Workspace, run: Path, tell: Tell) -> tuple[list[Line], list[
             template = ChatTemplate.load(base, today=day, new_tokens=config.model.new_tokens)
     except WorkbenchError as error:
         notices.append(error.message)
-    lines += verifying.of_template(made, template and inputs.template_hashes(template))
+    lines += verifying.of_template(made, inputs.template_hashes(template) if template else None)
     tokens = None
     if config is not None and template is not None and version is not None:
         try:
