@@ -309,8 +309,7 @@ def summarise(folder: Path) -> RunSummary:
     # Before the log: what a run wrote before it ended is then in what is read of it.
     state, status, text = look(folder)
     view = RunView()
-    records = ends(folder / LOG, always=(Started, Evaluated))
-    view.feed(records)
+    view.feed(ends(folder / LOG, always=(Started, Evaluated)))
     losses = [e.loss for e in view.evaluations]
     noted = notes.look(folder)
     best = view.best_evaluation
@@ -329,7 +328,7 @@ def summarise(folder: Path) -> RunSummary:
         scores=newest_scores(folder),
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
         notes_problem=noted.problem,
-        problems=soundness.problems(folder, made, status, records),
+        problems=soundness.problems(folder, made, status),
         **noted.to_json(),
     )
 

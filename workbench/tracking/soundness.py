@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import NewerRelease, WorkbenchError
 from workbench.files import read_json_object
 from workbench.jobs import events
-from workbench.jobs.events import Finished, Record
+from workbench.jobs.events import Event, Finished
 from workbench.jobs.state import DAMAGED, ENDED, GOING_ON, NEWER, UNREADABLE, look
 from workbench.tracking.finding import ADAPTER, LOG, MANIFEST
 from workbench.workspace import Workspace
@@ -38,6 +38,8 @@ _SHAPE: dict[str, type | tuple[type, ...]] = {
     "base.name": str,
 }
 """What every manifest has, of any release."""
+_TAIL = 1 << 16
+"""Bytes of a log's end that its last lines are in."""
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -62,14 +64,12 @@ def read(folder: Path) -> dict[str, Any]:
     return body
 
 
-def problems(
-    folder: Path, made: Mapping[str, Any], status: str, records: Sequence[Record]
-) -> list[str]:
-    """What is wrong with a run's own files, in sentences. `records` are the ends of its log."""
+def problems(folder: Path, made: Mapping[str, Any], status: str) -> list[str]:
+    """What is wrong with a run's own files, in sentences. `status` is its state's word."""
     found = [
         _identity(folder, made["run"]),
         config_problem(folder / _CONFIG),
-        _log(folder / LOG, bool(made.get("starts")), status, records),
+        _log(folder / LOG, bool(made.get("starts")), status),
         _adapter(folder / ADAPTER, made["base"]["name"]),
     ]
     return [problem for problem in found if problem]
@@ -97,10 +97,17 @@ def with_bases(workspace: Workspace, summaries: Sequence[RunSummary]) -> list[Ru
     ]
 
 
-def remarks(summary: Mapping[str, Any]) -> list[str]:
-    """What a list says of a run, as `RunSummary.to_json` has it, beside its line."""
-    text = [summary["text"]] if summary["status"] in UNREADABLE else []
-    return [*text, *summary["problems"]]
+def remarks(summaries: Iterable[RunSummary]) -> list[str]:
+    """What a list says of its runs beside their lines: what several have in common once."""
+    said: dict[str, list[str]] = {}
+    for summary in summaries:
+        text = [summary.text] if summary.status in UNREADABLE else []
+        for told in (*text, *summary.problems):
+            said.setdefault(told, []).append(summary.id)
+    return [
+        f"! {ids[0]}{f' and {len(ids) - 1} more' if ids[1:] else ''}: {told}"
+        for told, ids in said.items()
+    ]
 
 
 def unreadable(folder: Path, error: Exception) -> tuple[str, str]:
@@ -150,26 +157,37 @@ def config_problem(path: Path) -> str:
     return "" if whole else f"Its {path.name} is cut short; the manifest holds its config."
 
 
-def _log(path: Path, started: bool, status: str, records: Sequence[Record]) -> str:
+def _log(path: Path, started: bool, status: str) -> str:
+    """By its first line and its last ones."""
     try:
         with path.open("rb") as stream:
-            first = stream.readline(1 << 16)
+            first = stream.readline(_TAIL)
             size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - 1))
-            whole = not size or stream.read() == b"\n"
+            stream.seek(max(0, size - _TAIL))
+            content = stream.read()
     except OSError:
         return f"Its {path.name} is gone." if started else ""
-    if not records and size:
+    tail, newline, rest = content.rpartition(b"\n")
+    last = _event(tail[tail.rfind(b"\n") + 1 :])
+    if size and last is None and _event(first) is None:
         if (version := _version(first)) not in (None, events.VERSION):
             return f"Its {path.name} is of a newer release: version {version!r}."
         return f"Its {path.name} holds nothing that can be read."
     if status not in ENDED:
         return ""
-    if not whole:
+    if rest or (size and not newline):
         return f"Its {path.name} is torn: the last line is cut short."
-    if status == "finished" and not isinstance(records[-1].event if records else None, Finished):
+    if status == "finished" and not isinstance(last, Finished):
         return f"Its {path.name} is torn: it ends before the run's last word."
     return ""
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        record = events.decode(line)
+    except (ValueError, RecursionError):
+        return None
+    return record.event if record else None
 
 
 def _version(line: bytes) -> object:

@@ -138,9 +138,8 @@ def _show_list(result: list[dict[str, Any]]) -> None:
         *(["tags"] if tagged else []),
     ]
     print(table(headers, rows))
-    for run in result:
-        for told in soundness.remarks(run):
-            print(visible(f"! {run['id']}: {told}", one_line=True))
+    for told in soundness.remarks(runs.RunSummary(**run) for run in result):
+        print(visible(told, one_line=True))
 
 
 def _figure(value: float | None) -> str:
