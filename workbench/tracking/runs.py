@@ -282,7 +282,7 @@ def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSumma
         if summary.status in ENDED:
             known[folder.name] = (stamp, summary)
         found.append(summary)
-    return soundness.with_bases(workspace, found)
+    return soundness.with_bases(found)
 
 
 def _stamp(folder: Path) -> object:

@@ -19,13 +19,13 @@ from workbench.jobs import events
 from workbench.jobs.events import Event, Finished
 from workbench.jobs.state import DAMAGED, ENDED, GOING_ON, NEWER, UNREADABLE, look
 from workbench.tracking.finding import ADAPTER, LOG, MANIFEST
-from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
     from workbench.tracking.runs import RunSummary
 
 VERSION = 1
 _CONFIG = "config.yaml"
+_DEFAULT = "default"
 _SHAPE: dict[str, type | tuple[type, ...]] = {
     "run": str,
     "created": (int, float),
@@ -75,22 +75,21 @@ def problems(folder: Path, made: Mapping[str, Any], status: str) -> list[str]:
     return [problem for problem in found if problem]
 
 
-def base_gone(workspace: Workspace, name: str) -> str:
-    """That a base model isn't on this machine, in a sentence; empty where it is."""
+def base_gone(name: str) -> str:
+    """That a base model isn't on this machine, in a sentence; empty where it is, and of `default`,
+    which is fetched whenever it is needed."""
+    if name == _DEFAULT:
+        return ""
     place = Path(os.path.expanduser(name))  # noqa: PTH111  it stays as it is without a home
-    if name == "default":
-        from workbench.base_models import DEFAULT_FOLDER
-
-        place = workspace.models / DEFAULT_FOLDER
-    elif not place.is_absolute():
+    if not place.is_absolute():
         place = _hub_cache() / f"models--{name.replace('/', '--')}"
     return "" if place.is_dir() else f"Its base model is not on this machine: {name}."
 
 
-def with_bases(workspace: Workspace, summaries: Sequence[RunSummary]) -> list[RunSummary]:
+def with_bases(summaries: Sequence[RunSummary]) -> list[RunSummary]:
     """The same lines, each with a problem more whose base model isn't on this machine. Looked at
     each time: no file of a run's says when its base goes."""
-    gone = {name: base_gone(workspace, name) for name in {s.base for s in summaries} if name}
+    gone = {name: base_gone(name) for name in {s.base for s in summaries} if name}
     return [
         replace(s, problems=[*s.problems, told]) if (told := gone.get(s.base)) else s
         for s in summaries
@@ -209,7 +208,7 @@ def _adapter(folder: Path, base: str) -> str:
     if not isinstance(told, str) or not told:
         return ""
     # By the last part: the folders before it are another machine's, perhaps.
-    if base == "default":
+    if base == _DEFAULT:
         from workbench.base_models import DEFAULT_FOLDER
 
         base = DEFAULT_FOLDER

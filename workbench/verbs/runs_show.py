@@ -57,7 +57,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = Workspace.find(args.workspace)
     folder = runs.find(workspace, args.reference)
-    (summary,) = soundness.with_bases(workspace, [runs.listed(folder)])
+    (summary,) = soundness.with_bases([runs.listed(folder)])
     made: dict[str, Any] | None
     try:
         made = manifest.read(folder)
