@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -138,11 +139,13 @@ class RunsScreen(RunListScreen):
 
     def show_about(self) -> None:
         line = self.line
-        self.query_one("#about", Static).update(visible(_about(line.summary) if line else ""))
+        told = _about(line.summary, line.problems) if line else ""
+        self.query_one("#about", Static).update(visible(told))
 
 
-def _about(run: RunSummary) -> str:
+def _about(run: RunSummary, problems: Sequence[str]) -> str:
     text = f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
+    text += "".join(f"\n! {problem}" for problem in problems)
     if noted := head(run.tags, run.notes, run.notes_problem):
         text += f"\n{noted}"
     if run.scores:

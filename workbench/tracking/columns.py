@@ -67,6 +67,10 @@ def _alarms(line: Line) -> str:
     return brief([Alarm(**alarm) for alarm in line.summary.alarms])
 
 
+def _problems(line: Line) -> str:
+    return " ".join(line.problems)
+
+
 def _note(line: Line) -> str:
     return line.summary.notes[-1]["text"] if line.summary.notes else ""
 
@@ -75,7 +79,14 @@ OWN: dict[str, Column] = {
     column.name: column
     for column in (
         _words("run", "its id", lambda line: line.id, 16, 1),
-        _words("state", "running, finished, failed …", lambda line: line.summary.status, 10),
+        Column(
+            "state",
+            "state",
+            "running, finished, failed …; ! where something is wrong with its files",
+            lambda line: line.summary.status,
+            lambda line: f"{line.summary.status}{' !' * bool(line.problems)}",
+            11,
+        ),
         Column(
             "step",
             "step",
@@ -123,6 +134,7 @@ OWN: dict[str, Column] = {
         ),
         _words("tags", "what people tagged it", lambda line: " ".join(line.summary.tags), 12, 1),
         _words("note", "its newest note", _note, 16, 2),
+        _words("problems", "what is wrong with its files", _problems, 20, 2),
         _words("alarms", "the worst that went on", _alarms, 14),
         _words("sweep", "the sweep that made it", lambda line: line.summary.sweep, 14),
         _words("text", "its state in words", lambda line: line.summary.text, 20, 2, "how it is"),

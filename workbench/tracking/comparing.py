@@ -47,8 +47,8 @@ def plain(folders: Sequence[Path]) -> dict[str, Any]:
             manifests.append({})
             problems.append(f"{folder.name}: {error.message}")
     return {
-        "runs": [line.to_json() for line, _ in read],
-        "config": _differing([config for _, config in read]),
+        "runs": [one.summary.to_json() for one in read],
+        "config": _differing([one.config for one in read]),
         "environment": differences([_environment(made) for made in manifests]),
         "scores": _scores(folders),
         "problems": problems,

@@ -20,6 +20,8 @@ from workbench.workspace import Workspace
 
 MANIFEST = "manifest.json"
 """What every run's folder holds from its beginning."""
+HALVES = ("config.yaml", "train.jsonl", STATE)
+"""One of these is in the folder of a run that was copied or written by half."""
 ADAPTER = "adapter"
 """The folder in a run's own of the adapter that it made."""
 MODEL = "model"
@@ -148,8 +150,8 @@ def folders(workspace: Workspace) -> list[Path]:
 
 
 def names(workspace: Workspace) -> list[str]:
-    """Names of what may be folders of runs, the newest first: whether there is a manifest in
-    each is for the caller to see. Thousands in some 10 ms."""
+    """Names of what may be folders of runs, the newest first: whether each is one is for the
+    caller to see. Thousands in some 10 ms."""
     with _scan(workspace.runs) as entries:
         # A hidden folder is one that is being made.
         numbers = {e.name: number(e.name) for e in entries if not e.name.startswith(".")}
@@ -164,11 +166,14 @@ def names(workspace: Workspace) -> list[str]:
 
 
 def _made(folder: str) -> float | None:
-    """When a run's manifest was written last; None where there is none."""
-    try:
-        return os.stat(f"{folder}/{MANIFEST}").st_mtime  # noqa: PTH116  thousands of them
-    except OSError:
-        return None
+    """When what says that a folder is a run's was written last; None where nothing does. A run that
+    is half-written has no manifest."""
+    for name in (MANIFEST, *HALVES):
+        try:
+            return os.stat(f"{folder}/{name}").st_mtime  # noqa: PTH116  thousands of them
+        except OSError:
+            continue
+    return None
 
 
 def _scan(folder: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:

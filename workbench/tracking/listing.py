@@ -14,15 +14,16 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workbench import __version__
 from workbench.errors import WorkbenchError
 from workbench.files import write_text
-from workbench.jobs.state import ENDED, NOT_STARTED, STATE, boot_id
-from workbench.tracking import summary
-from workbench.tracking.finding import LOG, MANIFEST, names
+from workbench.jobs.state import ENDED, NOT_STARTED, UNREADABLE, boot_id
+from workbench.tracking import soundness, summary
+from workbench.tracking.finding import ADAPTER, HALVES, MANIFEST, names
 from workbench.tracking.notes import NOTES
 from workbench.tracking.summary import RunSummary
 from workbench.workspace import Workspace
@@ -30,7 +31,14 @@ from workbench.workspace import Workspace
 CACHE = "runs.jsonl"
 _V = 1
 """Of the cache file: raise it when what is read of a run means another thing."""
-_LOOKED_AT = (MANIFEST, STATE, LOG, NOTES, summary.SWEEP, summary.EVALUATIONS)
+_LOOKED_AT = (
+    MANIFEST,
+    *HALVES,
+    NOTES,
+    summary.SWEEP,
+    f"{ADAPTER}/adapter_config.json",
+    summary.EVALUATIONS,
+)
 _OWN = 1 + len(_LOOKED_AT)
 """Parts of a stamp before those of evaluations."""
 _APART = "/"
@@ -42,13 +50,44 @@ _PARTS = 5
 """Of a line of the cache, between tabs: id, stamp, judge, summary, config."""
 
 
+class Bases:
+    """Which base models are on this machine: looked at once in each look at the runs, since no
+    file of a run's says when its base goes."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, str] = {}
+
+    def look_again(self) -> None:
+        self._gone.clear()
+
+    def gone(self, name: str) -> str:
+        """That a base isn't here, in a sentence; empty where it is."""
+        if name and name not in self._gone:
+            self._gone[name] = soundness.base_gone(name)
+        return self._gone.get(name, "")
+
+
 class Line:
     """A run in the list. What isn't known yet is read when somebody asks for it."""
 
-    __slots__ = ("_config", "_config_text", "_root", "_summary", "_text", "id", "judge", "stamp")
+    __slots__ = (
+        "_bases",
+        "_config",
+        "_config_text",
+        "_root",
+        "_summary",
+        "_text",
+        "alone",
+        "id",
+        "judge",
+        "stamp",
+    )
 
-    def __init__(self, root: str, id: str) -> None:
+    def __init__(self, root: str, id: str, bases: Bases) -> None:
         self._root = root
+        self._bases = bases
+        self.alone = True
+        """Whether what was read depends on the run's own files only."""
         self.id = id
         self.stamp = ""
         """What its files looked like when it was read; empty where that may be wrong by now."""
@@ -74,6 +113,16 @@ class Line:
         return self._summary
 
     @property
+    def problems(self) -> list[str]:
+        """What is wrong with its files, and that its base model isn't here, in sentences."""
+        gone = self._bases.gone(self.summary.base)
+        return [*self.summary.problems, gone] if gone else self.summary.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """As its summary, with all of its problems."""
+        return {**self.summary.to_json(), "problems": self.problems}
+
+    @property
     def config(self) -> dict[str, Any]:
         """The resolved config, as its manifest has it; empty where that can't be read."""
         if self._config is None:
@@ -85,7 +134,8 @@ class Line:
 
     def read(self) -> RunSummary:
         """Read its files."""
-        self._summary, self._config = summary.read(self.folder)
+        found = summary.read(self.folder)
+        self._summary, self._config, self.alone = found.summary, found.config, found.alone
         self._text = self._config_text = b""
         self.stamp = ""
         return self._summary
@@ -128,6 +178,7 @@ class Listing:
         self.complete = False
         """Whether the last list is of all runs."""
         self._cached = cached
+        self._bases = Bases()
         self._known: dict[str, Line] = {}
         self._loaded = not cached
         self._read: dict[bytes, bytes] = {}
@@ -136,7 +187,8 @@ class Listing:
         """Ids of those that the cache has as they are known."""
 
     def look(self) -> list[Line]:
-        """Every run as it is now, the newest first; one whose files can't be read is `damaged`."""
+        """Every run as it is now, the newest first; one whose files can't be read is `damaged`, or
+        `newer`."""
         (*_, last) = self.looks()
         return last
 
@@ -144,6 +196,7 @@ class Listing:
         """As `look`, by and by: first the newest `first`, then what is there whenever `every` runs
         more had to be read, at last all. Zero: there is no such list before the last."""
         self._load()
+        self._bases.look_again()
         self.complete = False
         found: list[Line] = []
         read = 0
@@ -172,9 +225,9 @@ class Listing:
             return known, False
         if not stamp:
             return None, False
-        line = self._known[name] = Line(root, name)
+        line = self._known[name] = Line(root, name, self._bases)
         judge = _judged_by(line.read().status)
-        if settled and judge is not None:
+        if settled and judge is not None and line.alone:
             # What was changed while it was read is read again.
             line.keep(stamp, judge)
         self._in_cache.discard(name)
@@ -186,7 +239,7 @@ class Listing:
         parts = text.split(b"\t")
         if len(parts) != _PARTS:
             return None
-        line = self._known[name] = Line(root, name)
+        line = self._known[name] = Line(root, name, self._bases)
         line.take(*parts[1:])
         return line
 
@@ -225,7 +278,7 @@ def list_runs(workspace: Workspace) -> list[RunSummary]:
     listing = Listing(workspace)
     lines = listing.look()
     listing.save()
-    return [line.summary for line in lines]
+    return [replace(line.summary, problems=line.problems) for line in lines]
 
 
 def _head() -> bytes:
@@ -238,10 +291,10 @@ def _json(body: dict[str, Any]) -> bytes:
 
 def _judged_by(status: str) -> str | None:
     """Who may tell a run's state by the word that was told: everybody (empty), who sees the same
-    processes, or, of what goes on or is damaged, nobody."""
+    processes, or, of what goes on or can't be read, nobody."""
     if status == "dead":
         return _judge()
-    lasting = status in ENDED and status != "damaged"
+    lasting = status in ENDED and status not in UNREADABLE
     return "" if lasting or status == NOT_STARTED else None
 
 
@@ -268,10 +321,10 @@ def _stamp(folder: str, known: str) -> tuple[str, bool]:
     seen = [_mark(folder)]
     same = before[0] == seen[0] and len(before) >= _OWN
     for place, name in enumerate(_LOOKED_AT, 1):
-        absent = same and before[place] == _ABSENT
+        absent = same and before[place] == _ABSENT and "/" not in name
         seen.append(_ABSENT if absent else _mark(f"{folder}/{name}"))
-    if seen[1] == _ABSENT:
-        return "", False
+    if all(mark == _ABSENT for mark in seen[1 : 2 + len(HALVES)]):
+        return "", False  # neither a manifest, nor what a half-written run has
     if seen[-1] != _ABSENT:
         evaluations = f"{folder}/{summary.EVALUATIONS}"
         if same and before[_OWN - 1] == seen[-1]:

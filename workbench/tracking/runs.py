@@ -27,12 +27,13 @@ from workbench.jobs.state import GOING_ON, describe
 from workbench.tracking import manifest
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import LOG as LOG
+from workbench.tracking.finding import MANIFEST, number
 from workbench.tracking.finding import find as find
 from workbench.tracking.finding import ids as ids
-from workbench.tracking.finding import number
 from workbench.tracking.listing import list_runs as list_runs
 from workbench.tracking.summary import SWEEP as SWEEP
 from workbench.tracking.summary import RunSummary as RunSummary
+from workbench.tracking.summary import listed as listed
 from workbench.tracking.summary import newest_evaluation as newest_evaluation
 from workbench.tracking.summary import newest_scores as newest_scores
 from workbench.tracking.summary import summarise as summarise
@@ -48,17 +49,24 @@ def create(
     command: str | None,
     say: Say,
     sweep: Mapping[str, Any] | None = None,
+    repeats: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make the folder of a new run, whole and ready to start, and return it.
 
     Fetches or converts the base model, and makes the mixture that the config asks for, if need be:
     the run is of its version, which its own config names in `data.dataset`. `command` is what was
-    typed; None where nothing was. `sweep` is what `sweep.json` is to say. Raises WorkbenchError
-    for whatever would stop the run: no such dataset version, no such base model, a full disk.
+    typed; None where nothing was. `sweep` is what `sweep.json` is to say, `repeats` what the
+    manifest is to have of the run that this one repeats (`tracking.repeating`). Raises
+    WorkbenchError for whatever would stop the run: no such dataset version, no such base model, a
+    full disk.
     """
     check_inputs(workspace, config)
     workspace.ensure()
-    base_folder = base_models.prepare(workspace, config.model.base, say)
+    commit = (repeats or {}).get("base", {}).get("revision")
+    if commit is None:
+        base_folder = base_models.prepare(workspace, config.model.base, say)
+    else:
+        base_folder = base_models.resolve(workspace, config.model.base, commit)
     _refuse_quantised(base_folder)
     dataset, shares = rows_of(workspace, config, say)
     pinned = _pinned(workspace, config, dataset.reference, base_folder)
@@ -84,8 +92,19 @@ def create(
                 command=command,
                 repeat=repeating(folder),
                 mixture=shares,
+                others=_others(workspace, shares, pinned),
+                repeats=repeats,
             )
     return folder
+
+
+def _others(
+    workspace: Workspace, shares: Mapping[str, float] | None, config: RunConfig
+) -> list[tuple[str, Version]]:
+    """The versions that a run rests on beside the one it is trained on."""
+    wanted = [("mixed", name) for name in shares or ()]
+    wanted += [("evaluation.against", name) for name in config.evaluation.against]
+    return [(what, versions.resolve(workspace, name)) for what, name in wanted]
 
 
 def rows_of(
@@ -149,10 +168,10 @@ def _refuse_quantised(folder: Path) -> None:
 
 
 def repeating(folder: Path) -> str:
-    """The line for a shell that trains the run once more, from wherever it is typed."""
-    place = folder.absolute()
-    parts = ("workbench", "train", place / CONFIG, "--workspace", place.parent.parent)
-    return shlex.join(map(str, parts))
+    """The line for a shell that trains the run once more and compares both, from wherever it is
+    typed."""
+    root = folder.absolute().parent.parent
+    return shlex.join(["workbench", "runs", "repeat", folder.name, "--workspace", str(root)])
 
 
 def _pinned(workspace: Workspace, config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
@@ -183,6 +202,7 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     status, text = describe(folder)
     if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
+    threads = manifest.threads(folder)
     config = load_config(folder)
     job, own = config.job, settings.read()
     care = launch.Care(
@@ -193,13 +213,15 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
         on_end=own.on_end,
         on_alarm=own.on_alarm,
     )
+    repeated = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     module = "prepare" if processes.launched(config) else "job"
     launch.start(
         folder,
         f"workbench.training.{module}",
         log=LOG,
-        environment={**launch.OFFLINE, **(environment or {})},
+        environment={**launch.OFFLINE, **repeated, **(environment or {})},
         care=care,
+        record=MANIFEST,
     )
 
 

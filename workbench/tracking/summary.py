@@ -14,8 +14,8 @@ from workbench.files import read_json, read_json_object
 from workbench.jobs.events import Evaluated, Started, Step
 from workbench.jobs.log import outline
 from workbench.jobs.state import look
-from workbench.tracking import notes
-from workbench.tracking.finding import LOG, MANIFEST
+from workbench.tracking import notes, soundness
+from workbench.tracking.finding import LOG
 from workbench.tracking.view import RunView
 
 SWEEP = "sweep.json"
@@ -52,6 +52,8 @@ class RunSummary:
     """What people wrote of it, the oldest first: `time` in unix seconds, and `text`."""
     notes_problem: str = ""
     """Why its notes can't be read; empty where they can."""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with its own files, in sentences."""
     archived: bool = False
     """Put away by a person: lists leave it out unless they are asked for it."""
     last_validation_loss: float | None = None
@@ -68,28 +70,41 @@ class RunSummary:
 FIELDS = tuple(field.name for field in fields(RunSummary))
 
 
-def read(folder: Path) -> tuple[RunSummary, dict[str, Any]]:
-    """A run's line and its resolved config, as its manifest has it. One whose files can't be read
-    is `damaged`, and without a config."""
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a list knows of a run by its files."""
+
+    summary: RunSummary
+    config: dict[str, Any]
+    """The resolved config, as the manifest has it; empty where that can't be read."""
+    alone: bool
+    """Whether it depends on the run's own files only."""
+
+
+def read(folder: Path) -> Read:
+    """All that a list knows of a run, whatever its files hold: one that can't be read is `damaged`,
+    or `newer`."""
     try:
-        made = read_json_object(folder / MANIFEST)
-        config = made.get("config")
-        return summarise(folder, made), config if isinstance(config, dict) else {}
+        made = soundness.read(folder)
+        # Of a copy it is said whether the run that it was copied from is there.
+        return Read(summarise(folder, made), made["config"], made["run"] == folder.name)
     except (WorkbenchError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        return _damaged(folder, f"Its files can't be read: {error}"), {}
+        return Read(_unreadable(folder, error), {}, alone=False)
 
 
-def _damaged(folder: Path, text: str) -> RunSummary:
-    try:
-        created = (folder / MANIFEST).stat().st_mtime
-    except OSError:  # deleted meanwhile
-        created = 0.0
+def listed(folder: Path) -> RunSummary:
+    """A run's line, whatever its files hold."""
+    return read(folder).summary
+
+
+def _unreadable(folder: Path, error: Exception) -> RunSummary:
+    word, text = soundness.unreadable(folder, error)
     noted = notes.look(folder)
     return RunSummary(
         folder.name,
-        "damaged",
+        word,
         text,
-        created,
+        soundness.written(folder),
         "",
         "",
         0,
@@ -112,7 +127,7 @@ def _sweep(folder: Path) -> str:
 def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
     """A run's line, from its manifest (`made`, where it is read already), its state and an outline
     of its log."""
-    made = read_json_object(folder / MANIFEST) if made is None else made
+    made = soundness.read(folder) if made is None else made
     # Before the log: what a run wrote before it ended is then in what is read of it.
     state, status, text = look(folder)
     view = RunView()
@@ -124,8 +139,8 @@ def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
         id=folder.name,
         status=status,
         text=text,
-        created=float(made["created"]),
-        base=str(made["base"]["name"]),
+        created=made["created"],
+        base=made["base"]["name"],
         dataset=f"{made['dataset']['name']}@{made['dataset']['version']}",
         step=view.step,
         total_steps=view.total_steps,
@@ -136,6 +151,7 @@ def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
         scores=newest_scores(folder),
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
         notes_problem=noted.problem,
+        problems=soundness.problems(folder, made, status),
         sweep=_sweep(folder),
         mixture=dict(made.get("mixture") or {}),
         **noted.to_json(),

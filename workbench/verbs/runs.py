@@ -9,7 +9,16 @@ from typing import Any
 
 from workbench.text import visible
 from workbench.tracking import finding, notes
-from workbench.verbs import runs_compare, runs_examples, runs_list, runs_samples, runs_using
+from workbench.verbs import (
+    runs_compare,
+    runs_examples,
+    runs_list,
+    runs_repeat,
+    runs_samples,
+    runs_show,
+    runs_using,
+    runs_verify,
+)
 from workbench.verbs.common import group, leaf
 from workbench.workspace import Workspace
 
@@ -22,10 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         alone=runs_list.add_options,
     )
     runs_list.add_parsers(verbs)
+    runs_show.add_parser(verbs)
     runs_compare.add_parser(verbs)
     runs_using.add_parser(verbs)
-    show = leaf(verbs, "show", help="what produced a run", run=_show_run, show=_print_run)
-    show.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
     written = leaf(
         verbs,
         "report",
@@ -36,6 +44,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     written.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
     runs_examples.add_parsers(verbs)
     runs_samples.add_parser(verbs)
+    runs_verify.add_parser(verbs)
+    runs_repeat.add_parser(verbs)
 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes
@@ -89,61 +99,6 @@ def _print_note(told: dict[str, Any]) -> None:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     first, *more = visible(told["text"]).split("\n")
     print("\n".join([f"{at}  {first}", *(f"{'':16}  {line}" for line in more)]))
-
-
-def _show_run(args: argparse.Namespace) -> dict[str, Any]:
-    from workbench.tracking import manifest, runs
-
-    folder = finding.find(Workspace.find(args.workspace), args.reference)
-    return {"summary": runs.summarise(folder).to_json(), "manifest": manifest.read(folder)}
-
-
-def _print_run(result: dict[str, Any]) -> None:
-    for section, content in {**result["manifest"], **result["summary"]}.items():
-        if section == "gate":
-            _print_gate(content)
-            continue
-        if section == "notes":
-            for told in content:
-                _print_note(told)
-            continue
-        if section == "tags":
-            content = " ".join(f"#{tag}" for tag in content)
-        values = _numbered(content)
-        if not isinstance(values, dict):
-            print(visible(f"{section:22} {values}"))
-            continue
-        print(visible(section))
-        for name, value in _flat(values):
-            print(visible(f"  {name:40} {value}"))
-
-
-def _print_gate(gate: dict[str, Any]) -> None:
-    """What was said of the run's data before it started, a line a finding."""
-    print("gate" if gate["passed"] else "gate: refused")
-    for found in gate["findings"]:
-        level = "accepted" if found["name"] in gate["accepted"] else found["level"]
-        print(visible(f"  {level:8} {found['name']}: {found['text']}", one_line=True))
-    for name in gate["unneeded"]:
-        print(visible(f"  {'unneeded':8} {name}", one_line=True))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, content in values.items():
-        value = _numbered(content)
-        if isinstance(value, dict):
-            flat += _flat(value, f"{prefix}{name}.")
-        else:
-            flat.append((prefix + name, value))
-    return flat
-
-
-def _numbered(value: Any) -> Any:
-    """A list of objects as an object of them by number, from 1; anything else as it is."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return {str(number): item for number, item in enumerate(value, 1)}
-    return value
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from workbench import settings
 from workbench.errors import WorkbenchError
-from workbench.tracking import columns, finding, notes, run_query
+from workbench.text import visible
+from workbench.tracking import columns, finding, notes, run_query, soundness
 from workbench.tracking.columns import Column
 from workbench.tracking.listing import Line, Listing
 from workbench.verbs.common import add_workspace, leaf, table
@@ -89,7 +91,7 @@ def _list(args: argparse.Namespace) -> Any:
         shown = columns.parse(args.columns, lines) if args.columns else columns.chosen(own, lines)
         return shown if args.columns or own else _told(shown, found), found
     if not args.columns:
-        return [line.summary.to_json() for line in found]
+        return [line.to_json() for line in found]
     asked = columns.parse(args.columns, lines)
     return [{"run": line.id} | {c.name: c.value(line) for c in asked} for line in found]
 
@@ -131,6 +133,8 @@ def _show_list(result: tuple[list[Column], list[Line]]) -> None:
         print(_NONE)
         return
     print(table([c.title for c in shown], [[c.text(line) for c in shown] for line in found]))
+    for told in soundness.remarks(replace(one.summary, problems=one.problems) for one in found):
+        print(visible(told, one_line=True))
 
 
 def _columns(args: argparse.Namespace) -> dict[str, Any]:
