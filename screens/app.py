@@ -126,6 +126,8 @@ class WorkbenchApp(App[None]):
         """What charts and bars are drawn with."""
         self.workspace = workspace
         self.run_id = run_id
+        self.laid_over: list[str] = []
+        """Runs whose curves the Monitor lays over those of the one that it shows next."""
         self.job = ""
         """The job that Jobs is to show when it has it, by its reference."""
         """The run that the Monitor shows; None for the newest."""

@@ -137,6 +137,11 @@ class CurvesScreen(RunScreen):
         self._part = (message.wanted, message.history)
         self.redraw_soon()
 
+    def lay_over(self, runs: Sequence[str]) -> None:
+        """Lay these runs' curves, and no others, over this one's."""
+        self.others = {run: self.others.get(run) or History() for run in runs}
+        self.follow_others()
+
     def follow_others(self) -> None:
         """Read the runs in `others`, and no longer those that are not there."""
         self._follow_others([self.workspace.runs / name for name in self.others])

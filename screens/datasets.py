@@ -41,6 +41,7 @@ class DatasetsScreen(DataScreen, ImportScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "configure", "Configure", id="datasets.configure"),
         Binding("w", "steps", "Steps", id="datasets.steps"),
+        Binding("R", "runs", "Its runs", id="datasets.runs"),
     ]
 
     def __init__(self) -> None:
@@ -129,6 +130,13 @@ class DatasetsScreen(DataScreen, ImportScreen):
 
         if (version := self._version) is not None:
             self.app.push_screen(StepsScreen(version))
+
+    def action_runs(self) -> None:
+        """The runs that used the version under the cursor."""
+        from screens.using import UsingScreen
+
+        if (version := self._version) is not None:
+            self.app.push_screen(UsingScreen(version.reference))
 
     def action_configure(self) -> None:
         """Open the Config screen on the dataset under the cursor."""

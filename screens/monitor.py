@@ -122,6 +122,9 @@ class MonitorScreen(WhichRunScreen):
 
     def on_screen_resume(self) -> None:
         wanted, self.shell.run_id = self.shell.run_id, None
+        over, self.shell.laid_over = self.shell.laid_over, []
+        if over:
+            self.lay_over(over)
         if wanted is not None or self.run is None:
             self.find_run(wanted or LATEST)
 

@@ -74,6 +74,7 @@ class RowsScreen(ToOutputsScreen):
         Binding("v", "verdict", "Verdict", id="rows.verdict"),
         Binding("f", "checks", "Checks", id="rows.checks"),
         Binding("w", "steps", "Steps", id="datasets.steps"),
+        Binding("R", "runs", "Its runs", show=False, id="rows.runs"),
         Binding("m", "show('markdown')", "As Markdown", show=False, id="rows.markdown"),
         Binding("c", "configure", "Configure", show=False, id="datasets.configure"),
     ]
@@ -112,7 +113,7 @@ class RowsScreen(ToOutputsScreen):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("checks", "steps", "verdict"):
+        if action in ("checks", "steps", "verdict", "runs"):
             return self.source.version is not None
         if action == "sort":
             return not isinstance(self.focused, Input)
@@ -359,6 +360,14 @@ class RowsScreen(ToOutputsScreen):
 
         if (version := self.source.version) is not None:
             self.app.push_screen(StepsScreen(version), self._changed)
+
+    def action_runs(self) -> None:
+        """The runs whose data have the row under the cursor, with the steps that took it."""
+        from screens.using import UsingScreen
+
+        number = self.number()
+        if (version := self.source.version) is not None and number is not None:
+            self.app.push_screen(UsingScreen(version.reference, number + 1))
 
     def _changed(self, reference: str | None) -> None:
         """Another screen has made a version, or decided about rows."""

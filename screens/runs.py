@@ -2,125 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.widgets import Static
 
-from screens.noting import NotingScreen
-from screens.widgets.row_table import Column, RowTable
+from screens.run_list import RunListScreen
+from screens.widgets.row_table import RowTable
 from workbench.errors import WorkbenchError
-from workbench.evaluation import request
-from workbench.review.making import create_session, free_name
-from workbench.review.sources import Source
 from workbench.text import visible
-from workbench.tracking import runs
+from workbench.tracking import notes
+from workbench.tracking.columns import NOTHING
 from workbench.tracking.notes import head
-from workbench.tracking.runs import RunSummary
-from workbench.tracking.view import ago
+from workbench.tracking.summary import RunSummary, newest_evaluation
 
-_COLUMNS = (
-    Column("run", 16, grow=1),
-    Column("state", 10),
-    Column("step", 11, right=True),
-    Column("loss", 7, right=True),
-    Column("val first", 9, right=True),
-    Column("val best", 8, right=True),
-    Column("ROUGE-L", 13, right=True),
-    Column("dataset", 20, grow=1),
-    Column("started", 16),
-    Column("tags", 12, grow=1),
-)
-_EMPTY = "There are no runs yet. Press 2 to make a config and start one."
+_CONFIG = "config.yaml"
 
 
-class Listed(Message):
-    """The runs as they are now."""
-
-    def __init__(self, summaries: list[RunSummary]) -> None:
-        super().__init__()
-        self.summaries = summaries
-
-
-class RunsScreen(NotingScreen):
-    """A line a run, the newest first; enter watches one."""
+class RunsScreen(RunListScreen):
+    """A line a run, the newest first; enter watches one. `/` finds state:ended base:smol tag:good
+    lora.r>=16 loss<1.5 dataset:NAME, any column compared so, words of the notes, #tag; -tag:good
+    all others. Space marks runs: d compares them, A puts them away."""
 
     NAME = "runs"
-    FILTER = "runs by id, state, dataset, base, note or #tag"
-    CSS_PATH = "runs.tcss"
+    FILTER = "runs: state:ended lora.r>=16 loss<1.5 tag:good -base:smol, words, #tag"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "compare", "Compare", id="runs.compare"),
         Binding("c", "configure", "Same config", id="runs.configure"),
         Binding("e", "evaluate", "Evaluate", id="runs.evaluate"),
         Binding("v", "review", "Make review", id="runs.review"),
         Binding("O", "outputs", "Outputs", id="runs.outputs"),
+        Binding("A", "archive", "Archive", show=False, id="runs.archive"),
     ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._all: list[RunSummary] = []
-        self._shown: list[RunSummary] = []
-        self._filter = ""
-        self._reloading = False
-        self._known: runs.Known = {}
-
-    def compose_body(self) -> ComposeResult:
-        yield Static(id="state", markup=False)
-        yield RowTable(_COLUMNS, id="runs")
-        yield Static(id="about", markup=False)
-
-    def on_mount(self) -> None:
-        self.set_interval(2.0, self._reload_unless_reloading)
-
-    def on_screen_resume(self) -> None:
-        self._reload_unless_reloading()
-        self.focus_body()
-
-    def focus_body(self) -> None:
-        self.set_focus(self.query_one(RowTable))
-
-    def apply_filter(self, text: str) -> None:
-        self._filter = text.casefold()
-        self._refresh()
 
     @on(RowTable.Chosen)
     def _watch(self, event: RowTable.Chosen) -> None:
-        if event.row < len(self._shown):
-            self.shell.run_id = self._shown[event.row].id
+        if event.row < len(self.shown):
+            self.shell.run_id = self.shown[event.row].id
             self.shell.go("monitor")
 
-    @on(RowTable.Moved)
-    def _moved(self) -> None:
-        self._show_about()
-
     def run_to_note(self) -> Path | None:
-        return self.workspace.runs / self._run.id if self._run else None
+        return self.line.folder if self.line else None
 
     def noted(self) -> None:
-        self._reload_unless_reloading()
+        self.look()
+
+    def action_compare(self) -> None:
+        """Hold the marked runs against each other: configs, figures, data, environments."""
+        runs = [line.folder for line in self.chosen]
+        if len(runs) < 2:
+            self.notify("Space marks runs; d compares those that are marked.")
+            return
+        from screens.compare import CompareScreen
+
+        self.app.push_screen(CompareScreen(runs))
+
+    def action_archive(self) -> None:
+        """Put the marked runs away, or take them out again: nothing is deleted."""
+        if runs := self.chosen:
+            away = not all(line.summary.archived for line in runs)
+            self._archive([line.folder for line in runs], away)
+
+    @work(thread=True, group="note", exit_on_error=False)
+    def _archive(self, folders: list[Path], away: bool) -> None:
+        try:
+            for folder in folders:
+                notes.archive(folder, away=away)
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+        else:
+            self.app.call_from_thread(self._archived, folders, away)
+
+    def _archived(self, folders: list[Path], away: bool) -> None:
+        one = len(folders) == 1
+        what = folders[0].name if one else f"{len(folders)} runs"
+        how = "put away: a shows what is" if away else "back"
+        self.notify(visible(f"{what} {'is' if one else 'are'} {how}."), markup=False)
+        self.marked -= {folder.name for folder in folders}
+        self.look()
 
     def action_configure(self) -> None:
         """Open this run's config, to change and start it."""
-        if run := self._run:
-            self.shell.config_path = str(self.workspace.runs / run.id / runs.CONFIG)
+        if (line := self.line) is not None:
+            self.shell.config_path = str(line.folder / _CONFIG)
             self.shell.go("config")
 
     def action_evaluate(self) -> None:
         """Evaluate base and adapter on the validation split, as a job of its own."""
-        if run := self._run:
+        if (line := self.line) is not None:
             self.notify(
-                f"Evaluating {visible(run.id)}: the Monitor shows how far it is.", markup=False
+                f"Evaluating {visible(line.id)}: the Monitor shows how far it is.", markup=False
             )
-            self._evaluate(run.id)
+            self._evaluate(line.folder)
 
     def action_review(self) -> None:
         """Make a blind review session of the newest evaluation."""
-        if (run := self._run) is None:
+        from workbench.review.making import create_session, free_name
+        from workbench.review.sources import Source
+
+        if (line := self.line) is None:
             return
-        evaluation = runs.newest_evaluation(self.workspace.runs / run.id)
+        evaluation = newest_evaluation(line.folder)
         if evaluation is None:
             self.notify("It has not been evaluated yet: e.")
             return
@@ -132,99 +117,44 @@ class RunsScreen(NotingScreen):
         self.shell.go("review")
 
     def action_outputs(self) -> None:
-        """Read what the run answered, beside others that a adds there."""
+        """Read what the marked runs answered side by side; a adds others there."""
         from screens.outputs import open_outputs
 
-        if run := self._run:
+        if runs := self.chosen:
             try:
-                open_outputs(self.app, [self.workspace.runs / run.id])
+                open_outputs(self.app, [line.folder for line in runs])
             except WorkbenchError as error:
                 self.complain(error)
 
     @work(thread=True, group="evaluate", exit_on_error=False)
-    def _evaluate(self, run_id: str) -> None:
-        run = self.workspace.runs / run_id
+    def _evaluate(self, run: Path) -> None:
+        from workbench.evaluation import request
+        from workbench.tracking import runs
+
         try:
             config = runs.load_config(run).evaluation
             request.start(run, request.Request.of(config))
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
 
-    def _reload_unless_reloading(self) -> None:
-        # A thread can't be stopped: many long logs must not pile up reloads.
-        if self.is_current and not self._reloading:
-            self._reloading = True
-            self._reload()
-
-    @work(thread=True, group="list", exit_on_error=False)
-    def _reload(self) -> None:
-        try:
-            self.post_message(Listed(runs.list_runs(self.workspace, self._known)))
-        finally:
-            self._reloading = False
-
-    @on(Listed)
-    def _take(self, message: Listed) -> None:
-        chosen = self._run
-        self._all = message.summaries
-        self._refresh()
-        # The cursor stays on its run when a new one comes above it.
-        places = [place for place, run in enumerate(self._shown) if chosen and run.id == chosen.id]
-        if places:
-            self.query_one(RowTable).cursor = places[0]
-
-    @property
-    def _run(self) -> RunSummary | None:
-        cursor = self.query_one(RowTable).cursor
-        return self._shown[cursor] if cursor < len(self._shown) else None
-
-    def _refresh(self) -> None:
-        self._shown = [
-            run for run in self._all if all(_matches(run, word) for word in self._filter.split())
-        ]
-        count = f"{len(self._shown)} of {len(self._all)} runs: enter watches one"
-        self.query_one("#state", Static).update(count if self._all else _EMPTY)
-        self.query_one(RowTable).show_rows(len(self._shown), self._cells)
-        self._show_about()
-
-    def _cells(self, row: int) -> tuple[str, ...]:
-        run = self._shown[row]
-        return (
-            run.id,
-            run.status,
-            f"{run.step}/{run.total_steps}",
-            _figure(run.loss),
-            _figure(run.first_validation_loss),
-            _figure(run.best_validation_loss),
-            " > ".join(_figure(run.scores[s].get("rouge_l"), 3) for s in run.scores) or "–",
-            run.dataset,
-            ago(run.created),
-            " ".join(run.tags),
-        )
-
-    def _show_about(self) -> None:
-        run = self._run
-        text = "" if run is None else f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
-        if run is not None and (noted := head(run.tags, run.notes, run.notes_problem)):
-            text += f"\n{noted}"
-        if run is not None and run.scores:
-            names = [name.replace("_", " ") for name in next(iter(run.scores.values()))]
-            text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)
-            for system, scores in run.scores.items():
-                text += f"\n{system:8}" + "".join(f"{_figure(v):>13}" for v in scores.values())
-        self.query_one("#about", Static).update(visible(text))
+    def show_about(self) -> None:
+        line = self.line
+        told = _about(line.summary, line.problems) if line else ""
+        self.query_one("#about", Static).update(visible(told))
 
 
-def _matches(run: RunSummary, word: str) -> bool:
-    """Whether a word of the filter, in small letters, is somewhere in the run's line or its notes;
-    one that begins with `#` is a tag."""
-    tags = [tag.casefold() for tag in run.tags]
-    if word.startswith("#"):
-        return any(tag.startswith(word[1:]) for tag in tags)
-    noted = " ".join(note["text"] for note in run.notes)
-    searched = f"{run.id} {run.status} {run.dataset} {run.base} {' '.join(tags)} {noted}"
-    return word in searched.casefold()
+def _about(run: RunSummary, problems: Sequence[str]) -> str:
+    text = f"{run.id}  ·  {run.dataset}  ·  base {run.base}\n{run.text}"
+    text += "".join(f"\n! {problem}" for problem in problems)
+    if noted := head(run.tags, run.notes, run.notes_problem):
+        text += f"\n{noted}"
+    if run.scores:
+        names = [name.replace("_", " ") for name in next(iter(run.scores.values()))]
+        text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)
+        for system, scores in run.scores.items():
+            text += f"\n{system:8}" + "".join(f"{_figure(v):>13}" for v in scores.values())
+    return text
 
 
-def _figure(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _figure(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import Cli
 from workbench import cli as command
+from workbench.tracking.listing import Listing
 from workbench.workspace import Workspace
 
 
@@ -30,10 +31,10 @@ def test_a_fault_of_its_own_is_a_sentence_and_the_traceback_goes_to_a_file(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
-    def break_down(workspace: Workspace) -> None:
+    def break_down(listing: Listing, first: int) -> None:
         raise ZeroDivisionError("never expected")
 
-    monkeypatch.setattr("workbench.tracking.runs.list_runs", break_down)
+    monkeypatch.setattr("workbench.tracking.listing.Listing.looks", break_down)
     assert command.main(["runs", "list"]) == 1
     said = capsys.readouterr().err
     assert "ZeroDivisionError: never expected" in said

@@ -55,6 +55,8 @@ _MODULES = {
     "doctor": "doctor",
 }
 """Where each verb is, in the order of the help."""
+_MANY = 200
+"""Things of a list that --json prints over several lines each, at most."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,6 +108,10 @@ def _run(args: argparse.Namespace) -> int:
 
 def _print_json(value: object) -> None:
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    if isinstance(value, list) and len(value) > _MANY:
+        # A line each: indented, thousands take half a second.
+        print("[\n" + ",\n".join(json.dumps(v, ensure_ascii=not unicode) for v in value) + "\n]")
+        return
     print(json.dumps(value, indent=2, ensure_ascii=not unicode))
 
 

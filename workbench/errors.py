@@ -28,6 +28,17 @@ class WorkbenchError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
+class NewerRelease(WorkbenchError):
+    """A file that another, newer release has written, in a version that this one doesn't know."""
+
+    def __init__(self, path: object, version: object, known: int) -> None:
+        super().__init__(
+            f"{path} is of a newer release: its version is {version!r}, and this release knows "
+            f"{known}.",
+            "Use the release that wrote it.",
+        )
+
+
 class JobFailed(WorkbenchError):
     """A job that was waited for ended by itself, or was killed; in its own words."""
 

@@ -6,20 +6,24 @@ theme = "textual-light"
 animation = "off"
 symbols = "block"
 mouse = false
+runs_columns = ["run", "state", "lora.rank", "rouge_l"]
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
+from workbench.files import explain_os_error, write_text
 
 PLACES = {
     "on_end": ("run", "status", "cause", "text", "folder"),
@@ -31,7 +35,8 @@ CHOICES = {
     "symbols": ("auto", "braille", "block", "ascii"),
 }
 """What may be written for those that are one of a few words."""
-NAMES = (*PLACES, "theme", *CHOICES, "mouse")
+COLUMNS = "runs_columns"
+NAMES = (*PLACES, "theme", *CHOICES, "mouse", COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Settings:
     """What charts and bars are drawn with; `auto`: braille where the terminal has it."""
     mouse: bool = True
     """Whether the app takes the mouse."""
+    runs_columns: tuple[str, ...] = ()
+    """The columns of lists of runs, in their order; none: the usual ones."""
 
 
 def path() -> Path:
@@ -81,6 +88,8 @@ def read() -> Settings:
 def _read(place: Path, name: str, value: Any) -> Any:
     if name in PLACES:
         return _words(place, name, value)
+    if name == COLUMNS:
+        return _texts(place, name, value)
     if name in CHOICES and value not in CHOICES[name]:
         raise WorkbenchError(
             f"{place}: {name} must be one of {', '.join(CHOICES[name])}.",
@@ -93,6 +102,43 @@ def _read(place: Path, name: str, value: Any) -> Any:
             f"{place}: theme must be the name of a theme.", 'For example: theme = "textual-light"'
         )
     return value
+
+
+def _texts(place: Path, name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+        raise WorkbenchError(
+            f"{place}: {name} must be a list of names.",
+            f'For example: {name} = ["run", "state", "lora.rank"]',
+        )
+    return tuple(value)
+
+
+def save_columns(names: Sequence[str]) -> Path:
+    """Keep the columns of lists of runs, none for the usual ones; returns where.
+
+    Everything else in the file stays as it is, comments too. Raises WorkbenchError where it can't
+    be read or written.
+    """
+    place = path()
+    read()  # what is wrong in it is said, and not written over
+    lines = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+    written = f"{COLUMNS} = {json.dumps(list(names), ensure_ascii=False)}"
+    before, after = _around(lines)
+    kept = [*before, *([written] if names else []), *after]
+    write_text(place.resolve(), "".join(f"{line}\n" for line in kept))
+    return place
+
+
+def _around(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The lines before and after those of COLUMNS, whose list may stand on several."""
+    for start, line in enumerate(lines):
+        if not re.match(rf"\s*{COLUMNS}\s*=", line):
+            continue
+        for end in range(start + 1, len(lines) + 1):
+            with suppress(ValueError):
+                tomllib.loads("\n".join(lines[start:end]))
+                return lines[:start], lines[end:]
+    return lines, []
 
 
 def _words(place: Path, name: str, value: Any) -> tuple[str, ...]:

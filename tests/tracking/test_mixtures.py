@@ -18,7 +18,7 @@ from workbench.data.example import Example, Message
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.planning import known
-from workbench.tracking import manifest, mixtures, report, runs
+from workbench.tracking import manifest, mixtures, repeating, report, runs
 from workbench.workspace import Workspace
 
 
@@ -84,9 +84,11 @@ def test_a_run_is_of_the_version_that_is_mixed_for_it(
     made(workspace, "qa", 30)
     third = runs.create(workspace, asked, command=None, say=said.append)
     assert runs.load_config(third).data.dataset != version.reference
-    repeated = loading.load(Path(shlex.split(manifest.read(folder)["repeat"])[2]))
-    fourth = runs.create(workspace, repeated, command=None, say=said.append)
+    fourth = repeating.create(workspace, folder, command=None, say=said.append)
     assert manifest.read(fourth)["dataset"] == manifest.read(folder)["dataset"]
+    assert manifest.read(fourth)["mixture"] == shares
+    named = [(told["for"], told["sha256"]) for told in manifest.read(fourth)["other_datasets"]]
+    assert named == [("mixed", part.sha256) for part in sorted(parts, key=lambda p: p.reference)]
 
 
 def test_the_command_beside_it_makes_the_same_version(

@@ -12,7 +12,8 @@ import pytest
 
 from tests.trained import Trained
 from workbench.errors import WorkbenchError
-from workbench.tracking import notes, runs
+from workbench.tracking import notes
+from workbench.tracking.listing import Listing
 from workbench.workspace import Workspace
 
 WRITER = """
@@ -91,8 +92,8 @@ def test_the_verbs_write_show_and_filter(trained_run: Trained, tmp_path: Path) -
         assert ended.returncode == code, ended.stderr
         return ended.stdout + ended.stderr
 
-    known: runs.Known = {}
-    runs.list_runs(Workspace(root), known)
+    listing = Listing(Workspace(root))
+    listing.look()
     said("runs", "note", "small", "the first\x1b[2J one")
     tagged = json.loads(said("runs", "tag", "small", "+good", "-bad", "--json"))
     assert tagged["run"] == "small-0001" and tagged["tags"] == ["good"]
@@ -103,4 +104,4 @@ def test_the_verbs_write_show_and_filter(trained_run: Trained, tmp_path: Path) -
     assert json.loads(said("runs", "list", "--tag", "good", "--tag", "bad", "--json")) == []
     assert "can't be a tag" in said("runs", "tag", "small", "+a b", code=2)
     # A run that ended is read anew once something is noted on it.
-    assert runs.list_runs(Workspace(root), known)[0].tags == ["good"]
+    assert listing.look()[0].summary.tags == ["good"]

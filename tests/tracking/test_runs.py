@@ -213,15 +213,11 @@ def test_the_line_that_repeats_a_run_does_so_from_anywhere(
 ) -> None:
     folder = Workspace(tmp_path / "my work").runs / "small-0001"
     line = runs.repeating(folder)
-    assert shlex.split(line) == [
-        "workbench",
-        "train",
-        str(folder / "config.yaml"),
-        "--workspace",
-        str(tmp_path / "my work"),
-    ]
-    args = cli._parser_of_verbs().parse_args(shlex.split(line)[1:])
-    assert (args.config, args.workspace) == (str(folder / "config.yaml"), str(tmp_path / "my work"))
+    root = str(tmp_path / "my work")
+    wanted = ["workbench", "runs", "repeat", "small-0001", "--workspace", root]
+    assert shlex.split(line) == wanted
+    args = cli._parser_of_verbs().parse_args(wanted[1:])
+    assert (args.reference, args.workspace) == ("small-0001", root)
 
 
 def test_a_run_that_was_asked_for_on_a_screen_has_no_typed_command(
@@ -232,7 +228,7 @@ def test_a_run_that_was_asked_for_on_a_screen_has_no_typed_command(
     )
     made = manifest.read(runs.create(workspace, config, command=None, say=lambda text: None))
     assert (made["command"], made["working_folder"]) == (None, None)
-    assert made["repeat"].startswith("workbench train /")
+    assert made["repeat"].startswith("workbench runs repeat run-0001 --workspace /")
 
 
 def test_a_disk_that_is_full_leaves_no_half_made_run(
@@ -313,7 +309,9 @@ def test_the_manifest_of_a_finished_run_says_what_produced_it(trained_run: Train
     assert environment["python"].startswith("3.")
     assert environment["device"].startswith("CPU") and environment["dtype"] == "float32"
     weights = trained_run.run / "adapter" / "adapter_model.safetensors"
-    assert made["adapter"] == {weights.name: sha256_file(weights)}
+    assert made["adapter"][weights.name] == sha256_file(weights)
+    here = {p.name for p in weights.parent.iterdir()} - {"README.md"}
+    assert made["adapter"].keys() == here and "adapter_config.json" in here
     assert made["config"]["training"]["seed"] == 0
     assert "train small --wait" in made["command"]
 
@@ -337,9 +335,11 @@ def test_the_list_and_the_summary_show_what_came_of_a_run(trained_run: Trained) 
 
 def test_a_run_is_shown_with_each_of_its_starts(trained_run: Trained) -> None:
     shown = trained_run.cli("runs", "show").stdout.splitlines()
-    (device,) = (line for line in shown if "1.environment.device" in line)
+    (device,) = (line for line in shown if "device:" in line)
     assert "CPU" in device
-    assert any(line.startswith("repeat ") and "workbench train /" in line for line in shown)
+    assert any(line.startswith("start 1 ") for line in shown)
+    assert any(line.startswith("repeat ") and "workbench runs repeat" in line for line in shown)
+    assert [line for line in shown if len(line) > 80 and "/" not in line] == []
 
 
 def test_the_report_holds_the_main_figures(trained_run: Trained) -> None:

@@ -176,7 +176,7 @@ def test_the_adapter_has_what_it_takes_to_use_it(make: Make, base: Path) -> None
     tensors = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert len(tensors) == 2 * 2 * 7
     assert all(t.dtype == torch.float32 and "lora_" in name for name, t in tensors.items())
-    assert set(manifest.read(folder)["adapter"]) == {"adapter_model.safetensors"}
+    assert "adapter_model.safetensors" in manifest.read(folder)["adapter"]
 
 
 def test_an_adapter_of_a_4_bit_base_is_merged_into_the_whole_base(

@@ -77,7 +77,7 @@ def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
     assert phases.index("encoding the data") < phases.index("starting 2 processes")
     assert any("evaluation.samples" in notice.text for notice in events(folder, Notice))
     shown = [line.split() for line in cli("runs", "show").stdout.splitlines()]
-    assert ["2.environment.processes", "2"] in shown
+    assert shown.count(["processes:", "2"]) == 2
     # With nothing of ours.
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     adapted: Any = PeftModel.from_pretrained(plain, folder / "adapter")

@@ -241,6 +241,10 @@ class ChatTemplate:
         digest.update(self._masker.tokenizer.to_str().encode())
         return digest.hexdigest()
 
+    def tokenizer_fingerprint(self) -> str:
+        """SHA-256 over the tokenizer alone, with the tokens that it was given."""
+        return hashlib.sha256(self._masker.tokenizer.to_str().encode()).hexdigest()
+
     def encoding_key(self) -> str:
         """SHA-256 over all that decides a row's tokens: the fingerprint, the special tokens
         and, where the template writes a date, that date."""

@@ -52,6 +52,8 @@ class JobPlan:
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the job's own, on top of the supervisor's; never a secret."""
     care: Care = field(default_factory=Care)
+    record: str = ""
+    """The JSON file in the job's folder that its supervisor writes its ending into; empty: none."""
 
     def to_json(self) -> dict[str, Any]:
         return {"v": 1, **asdict(self)}
@@ -65,16 +67,18 @@ def start(
     args: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     care: Care | None = None,
+    record: str = "",
 ) -> None:
     """Start `python -m module FOLDER ARGS…` under a supervisor of its own.
 
-    Returns when the job's process runs and its socket listens. `log` is the event log's
-    name in `folder`; `environment` is added to the job's and kept in `job.json`, so it may
-    hold no secret. A job of several ranks turns into their launcher by itself (`launcher.py`).
-    Raises WorkbenchError when the job could not be started.
+    Returns when the job's process runs and its socket listens. `log` is the event log's name in
+    `folder`, `record` that of a JSON file there which is told how the job ended; `environment` is
+    added to the job's and kept in `job.json`, so it may hold no secret. A job of several ranks
+    turns into their launcher by itself (`launcher.py`). Raises WorkbenchError when the job could
+    not be started.
     """
     argv = [sys.executable, "-m", module, str(folder), *args]
-    plan = JobPlan(argv, log, dict(environment or {}), care or Care())
+    plan = JobPlan(argv, log, dict(environment or {}), care or Care(), record)
     write_json(folder / JOB, plan.to_json())
     _start_supervisor(folder)
 
@@ -141,4 +145,5 @@ def read_job(folder: Path) -> JobPlan:
         log=str(body["log"]),
         environment=dict(body.get("environment", {})),
         care=Care(**{**care, **commands}),
+        record=str(body.get("record", "")),
     )

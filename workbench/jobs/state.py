@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import WorkbenchError
+from workbench.errors import NewerRelease, WorkbenchError
 from workbench.files import is_read_only, read_json_object, write_json
 from workbench.jobs.ending import Ending, own_words
+from workbench.jobs.log import before
 
 STATE = "state.json"
 HOST_LOG = "host.jsonl"
 """The supervisor's own log: samples of the machine, commands, what it did."""
+_VERSION = 1
+_BEATS = 6.0
+"""Seconds: three heartbeats."""
+_TAIL = 1 << 14
+"""Bytes of the supervisor's log that its last line is in."""
 STALLED_AFTER = 30.0
 """Seconds without a heartbeat (one comes every 2 s) after which a job counts as stalled."""
 
@@ -24,7 +31,9 @@ _UNGUARDED = (
     "command, or whoever watches it, brings another."
 )
 NOT_STARTED = "not started"
-ENDED = ("finished", "stopped", "pre-empted", "failed", "dead", "damaged")
+DAMAGED, NEWER = "damaged", "newer"
+UNREADABLE = (DAMAGED, NEWER)
+ENDED = ("finished", "stopped", "pre-empted", "failed", "dead", *UNREADABLE)
 GOING_ON = ("running", "paused", "slow", "stalled", "restarting")
 RESUMABLE = ("stopped", "pre-empted", "failed", "dead")
 
@@ -94,10 +103,15 @@ class JobState:
     alarms: list[dict[str, Any]] | None = None
     """Those that go on, or went on at its end, each as `events.Alarm`; None in files of earlier
     releases, whose supervisors judged nothing."""
+    inode: int = 0
+    """Of the job's folder, which a copy of it hasn't; 0 in files of earlier releases."""
+    copied: bool = False
+    """Whether it was read in a copy of the job's folder; in no file."""
 
     @classmethod
-    def begun(cls, pid: int, log: str, socket_: Path, **more: Any) -> JobState:
-        """That of a job which this process, its supervisor, has just started as `pid`."""
+    def begun(cls, folder: Path, pid: int, log: str, socket_: Path, **more: Any) -> JobState:
+        """That of a job in `folder` which this process, its supervisor, has just started as
+        `pid`."""
         return cls(
             status="running",
             log=log,
@@ -109,6 +123,7 @@ class JobState:
             started=time.time(),
             host=socket.gethostname(),
             boot=boot_id(),
+            inode=folder.stat().st_ino,
             **more,
         )
 
@@ -130,7 +145,9 @@ class JobState:
         )
 
     def write(self, folder: Path) -> None:
-        write_json(folder / STATE, {"v": 1, **asdict(self)})
+        body = asdict(self)
+        del body["copied"]
+        write_json(folder / STATE, {"v": _VERSION, **body})
 
     @classmethod
     def read(cls, folder: Path) -> JobState | None:
@@ -142,13 +159,30 @@ class JobState:
         if not path.exists():
             return None
         body = read_json_object(path)
+        if (version := body.pop("v", _VERSION)) != _VERSION:
+            raise NewerRelease(path, version, _VERSION)
         try:
-            return cls(**{k: v for k, v in body.items() if k in cls.__dataclass_fields__})
+            state = cls(**{k: v for k, v in body.items() if k in cls.__dataclass_fields__})
         except TypeError as error:
             raise WorkbenchError(f"{path} is not the state of a job: {error}.") from error
+        return replace(state, copied=state.ended is None and state._is_elsewhere(folder))
+
+    def _is_elsewhere(self, folder: Path) -> bool:
+        """Whether it is of another folder than the one it stands in."""
+        try:
+            if self.inode in (0, folder.stat().st_ino):
+                return False
+        except OSError:
+            return False
+        # Some file systems give a folder another number now and then.
+        return not (self._is_of_here() and _names(self.pid, self.supervisor_pid, folder=folder))
 
     def is_here(self) -> bool:
-        """Whether its pids are of this machine, and of the time since it was started."""
+        """Whether its pids are of this machine, and of the time since it was started, and of a job
+        in this very folder."""
+        return self._is_of_here() and not self.copied
+
+    def _is_of_here(self) -> bool:
         return self.host in ("", socket.gethostname()) and self.boot in ("", boot_id())
 
     def supervisor_alive(self) -> bool:
@@ -158,6 +192,16 @@ class JobState:
     def job_alive(self) -> bool:
         """Whether the job's process runs on this machine."""
         return self.is_here() and start_ticks(self.pid) == self.start_ticks
+
+
+def _names(*pids: int, folder: Path) -> bool:
+    """Whether the command line of one of these processes names the folder."""
+    wanted = {os.fsencode(folder), os.fsencode(folder.resolve())}
+    for pid in pids:
+        with suppress(OSError):
+            if wanted & set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")):
+                return True
+    return False
 
 
 def beat(folder: Path) -> None:
@@ -171,7 +215,8 @@ def describe(folder: Path) -> tuple[str, str]:
     """The job's state as a word and a sentence.
 
     The word is NOT_STARTED, one of GOING_ON, or one of ENDED: `dead` (its processes are gone and
-    nothing recorded how it ended) and `damaged` (`state.json` can't be read) among them.
+    nothing recorded how it ended), DAMAGED (`state.json` can't be read) and NEWER (it is of a
+    newer release) among them.
     """
     _, word, text = look(folder)
     return word, text
@@ -182,10 +227,12 @@ def look(folder: Path) -> tuple[JobState | None, str, str]:
     two would be of two moments. None where there is none, or none that can be read."""
     try:
         state = JobState.read(folder)
+    except NewerRelease as error:
+        return None, NEWER, str(error)
     except WorkbenchError as error:
-        return None, "damaged", str(error)
+        return None, DAMAGED, str(error)
     if state is None and not folder.exists():
-        return None, "damaged", f"{folder} is gone: it was deleted or moved."
+        return None, DAMAGED, f"{folder} is gone: it was deleted or moved."
     if state is None:
         return None, NOT_STARTED, "It has not started."
     if state.status in ENDED:
@@ -223,12 +270,19 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
     age = _heartbeat_age(folder)
     same_name = state.host == socket.gethostname()
     # Of another machine, whose clock may be ahead, a heartbeat from the future counts.
-    if age <= STALLED_AFTER and (not same_name or age >= -STALLED_AFTER):
+    beats = age <= STALLED_AFTER and (not same_name or age >= -STALLED_AFTER)
+    if beats and _is_alive(folder, state, age):
         how = f" {state.condition_text}" if state.condition else ""
         return state.condition or "running", f"It runs on {state.host}.{how}"
     said, _ = own_words(folder / state.log, state.first_event)
     if said is not None:
         return said.status, said.text
+    if state.copied:
+        return (
+            "dead",
+            "This folder is a copy, made while the job went on in another, on "
+            f"{state.host or 'some machine'}: nothing runs in it.",
+        )
     if same_name:
         return "dead", f"{state.host} was started anew since, and the job left no word."
     return (
@@ -236,6 +290,21 @@ def _elsewhere(folder: Path, state: JobState) -> tuple[str, str]:
         f"No heartbeat for {age:.0f} s. It ran on {state.host}, and whether it still does can't "
         f"be told from here; if that machine is gone for good, remove {STATE} in {folder}.",
     )
+
+
+def _is_alive(folder: Path, state: JobState, age: float) -> bool:
+    """Whether a heartbeat elsewhere is one: to copy or to edit the file looks the same, but its
+    supervisor writes a sample of the machine with each, by the same clock."""
+    if state.copied and state._is_of_here():
+        return False
+    log = folder / HOST_LOG
+    last = before(log, log.stat().st_size, _TAIL) if log.exists() else []
+    if state.copied:
+        # Unless it is that some file systems number their folders anew.
+        return bool(last) and abs(age) <= _BEATS and abs(time.time() - last[-1].time) <= _BEATS
+    if not last or state.condition == "restarting":  # while it waits for that, none is written
+        return True
+    return abs((folder / STATE).stat().st_mtime - last[-1].time) <= STALLED_AFTER
 
 
 def _without_supervisor(folder: Path, state: JobState) -> tuple[str, str]:

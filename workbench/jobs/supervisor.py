@@ -20,7 +20,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.hardware.memory_kills import MemoryKills
 from workbench.hardware.sample import Sampler
-from workbench.jobs import process, processes
+from workbench.jobs import closing, process, processes
 from workbench.jobs.alarming import Alarming
 from workbench.jobs.commands import Commands
 from workbench.jobs.ending import Ending, own_words, tell_ending
@@ -125,6 +125,7 @@ class Supervisor:
         )
         try:
             self._state = JobState.begun(
+                self.folder,
                 self._job.pid,
                 self._plan.log,
                 self._server.path,
@@ -380,6 +381,8 @@ class Supervisor:
 
     def _record(self, ending: Ending) -> None:
         self._state = self._state.ended_as(ending, self._job.exit_code)
+        if self._plan.record:
+            closing.close(self.folder / self._plan.record, self._log_path, ending)
         while True:
             try:
                 self._state.write(self.folder)

@@ -12,7 +12,7 @@ from workbench.jobs.events import Record
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogReader
 from workbench.jobs.socket import Connection
-from workbench.jobs.state import ENDED, JobState, describe
+from workbench.jobs.state import ENDED, UNREADABLE, JobState, describe
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at a job whose supervisor rings no bell."""
@@ -64,7 +64,7 @@ def wait(folder: Path, on_records: Callable[[list[Record]], None] = lambda recor
     for records in follow(folder):
         on_records(records)
     status, text = describe(folder)
-    if status in ("failed", "dead", "damaged"):
+    if status in ("failed", "dead", *UNREADABLE):
         state = JobState.read(folder)
         raise JobFailed(text, state.hint if state else "", (state and state.cause) or "error")
     return status

@@ -80,8 +80,8 @@ def finder(workspace: Workspace, run: str, version: Version) -> Find:
     if made.sha256 == version.sha256:
         courses = made.courses()
         return lambda row, example: courses.of(row)
-    if made.reference not in (family := _family(workspace, version.reference)):
-        family = family & _family(workspace, made.reference)
+    if made.reference not in (family := family_of(workspace, version.reference)):
+        family = family & family_of(workspace, made.reference)
     if not family and made.reference.partition("@")[0] != version.name:
         raise WorkbenchError(
             f"The run {folder.name} was of {made.reference}, which has nothing to do with "
@@ -108,7 +108,7 @@ def _by_id(rows: Table, courses: Courses) -> dict[str, int]:
     return places
 
 
-def _family(workspace: Workspace, reference: str) -> set[str]:
+def family_of(workspace: Workspace, reference: str) -> set[str]:
     """A version and all that it was made of, as far as they are there."""
     found: set[str] = set()
     waiting = [reference]

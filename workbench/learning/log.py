@@ -149,6 +149,27 @@ def of_step(run: Path, step: int) -> list[Loss]:
     return sorted(losses.values(), key=_first_without)
 
 
+def of_row(run: Path, row: int) -> list[Loss]:
+    """The losses of a row, from 1, by epoch; none of one that no step has taken.
+
+    Raises WorkbenchError where the run has no file.
+    """
+    mark = re.compile(rb'"row": ?%d,' % row)
+    found: dict[int, Loss] = {}
+    try:
+        with (run / NAME).open("rb") as stream:
+            for line in stream:
+                if mark.search(line) and (parts := _LINE.match(line.rstrip(b"\n"))):
+                    # After a resume steps come again: the last one counts.
+                    loss = _loss(parts.groups())
+                    found[loss.epoch] = loss
+    except FileNotFoundError as error:
+        raise no_examples(run) from error
+    except OSError as error:
+        raise explain_os_error(error, f"read {run / NAME}") from error
+    return [found[epoch] for epoch in sorted(found)]
+
+
 def _first_without(loss: Loss) -> float:
     return -math.inf if loss.loss is None else -loss.loss
 

@@ -11,7 +11,7 @@ from workbench import base_models
 from workbench.base_models import Say
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
-from workbench.jobs.state import GOING_ON, describe
+from workbench.jobs.state import GOING_ON, UNREADABLE, describe
 from workbench.queue import entries, standing
 from workbench.queue.entries import Entry
 from workbench.queue.standing import OVER, RUNNING, WAITING
@@ -122,7 +122,7 @@ def _to_go_on_with(folder: Path) -> Entry:
     word, text = describe(folder)
     if word == "finished":
         raise WorkbenchError(f"The run {folder.name} has finished; there is nothing to go on with.")
-    if word in GOING_ON or word == "damaged":
+    if word in GOING_ON or word in UNREADABLE:
         raise WorkbenchError(f"The run {folder.name} can't be queued: it is {word}.", text)
     return entries.of_run(folder)
 

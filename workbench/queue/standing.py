@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from workbench.jobs.state import GOING_ON, JobState, boot_id, look
+from workbench.jobs.state import GOING_ON, UNREADABLE, JobState, boot_id, look
 from workbench.queue.entries import Entry
 from workbench.tracking.finding import MANIFEST
 from workbench.workspace import Workspace
@@ -39,7 +39,7 @@ def of(workspace: Workspace, entry: Entry) -> Standing:
 
 
 def _word(entry: Entry, start: JobState | None, state: str) -> str:
-    if state == "damaged":
+    if state in UNREADABLE:
         return BROKEN
     if state in GOING_ON:
         return RUNNING

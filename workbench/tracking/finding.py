@@ -7,9 +7,11 @@ only with them.
 from __future__ import annotations
 
 import difflib
-import re
+import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
@@ -18,6 +20,8 @@ from workbench.workspace import Workspace
 
 MANIFEST = "manifest.json"
 """What every run's folder holds from its beginning."""
+HALVES = ("config.yaml", "train.jsonl", STATE)
+"""One of these is in the folder of a run that was copied or written by half."""
 ADAPTER = "adapter"
 """The folder in a run's own of the adapter that it made."""
 MODEL = "model"
@@ -141,13 +145,45 @@ def ids(workspace: Workspace) -> list[str]:
 
 def folders(workspace: Workspace) -> list[Path]:
     """Folders of runs, the newest first."""
-    # A hidden folder is one that is being made.
-    found = list(workspace.runs.glob(f"[!.]*/{MANIFEST}"))
-    found.sort(key=lambda p: (number(p.parent.name), p.stat().st_mtime), reverse=True)
-    return [p.parent for p in found]
+    root = str(workspace.runs)
+    return [Path(root, name) for name in names(workspace) if _made(f"{root}/{name}") is not None]
+
+
+def names(workspace: Workspace) -> list[str]:
+    """Names of what may be folders of runs, the newest first: whether each is one is for the
+    caller to see. Thousands in some 10 ms."""
+    with _scan(workspace.runs) as entries:
+        # A hidden folder is one that is being made.
+        numbers = {e.name: number(e.name) for e in entries if not e.name.startswith(".")}
+    often = {n for n, count in Counter(numbers.values()).items() if count > 1}
+    root = str(workspace.runs)
+
+    def age(name: str) -> tuple[int, float]:
+        n = numbers[name]
+        return n, (_made(f"{root}/{name}") or 0.0) if n in often else 0.0
+
+    return sorted(numbers, key=age, reverse=True)
+
+
+def _made(folder: str) -> float | None:
+    """When what says that a folder is a run's was written last; None where nothing does. A run that
+    is half-written has no manifest."""
+    for name in (MANIFEST, *HALVES):
+        try:
+            return os.stat(f"{folder}/{name}").st_mtime  # noqa: PTH116  thousands of them
+        except OSError:
+            continue
+    return None
+
+
+def _scan(folder: Path) -> AbstractContextManager[Iterable[os.DirEntry[str]]]:
+    try:
+        return os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return nullcontext(())
 
 
 def number(run_id: str) -> int:
     """A run's number, which its id ends with; 0 where there is none."""
-    match = re.search(r"-(\d+)$", run_id)
-    return int(match.group(1)) if match else 0
+    head, _, digits = run_id.rpartition("-")
+    return int(digits) if head and digits.isascii() and digits.isdecimal() else 0

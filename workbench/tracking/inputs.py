@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from workbench import base_models
 from workbench.data import versions
@@ -30,11 +33,15 @@ def load_template(run: Path) -> ChatTemplate:
 
     Raises WorkbenchError when the base isn't here or has no chat template.
     """
-    made = manifest.read(run)
-    day = made.get("date")
-    today = date.fromisoformat(day) if day else date.fromtimestamp(made["created"])
+    today = day(manifest.read(run))
     new_tokens = runs.load_config(run).model.new_tokens
     return ChatTemplate.load(base_folder(run), today=today, new_tokens=new_tokens)
+
+
+def day(made: Mapping[str, Any]) -> date:
+    """The date that a run's chat template writes, by its manifest."""
+    kept = made.get("date")
+    return date.fromisoformat(kept) if kept else date.fromtimestamp(made["created"])
 
 
 def pin(run: Path, template: ChatTemplate) -> None:
@@ -51,18 +58,44 @@ def pin(run: Path, template: ChatTemplate) -> None:
     if version.sha256 != made["dataset"]["sha256"]:
         raise _changed(run, f"its dataset was {made['dataset']['sha256']}, not {version.sha256}")
     folder = base_folder(run)
-    files, fingerprint = manifest.model_files(folder), template.fingerprint()
+    files, read = manifest.model_files(folder), template_hashes(template)
     if "template" not in made:
         base = {**made["base"], "files": files}
-        manifest.update(run, base=base, template={"sha256": fingerprint})
+        manifest.update(run, base=base, template=read)
         return
     began = made["base"]["files"]
     for name in sorted(began.keys() | files.keys()):
         was, now = began.get(name, "absent"), files.get(name, "absent")
         if was != now:
             raise _changed(run, f"the SHA-256 of {folder / name} was {was} and is {now}")
-    if fingerprint != made["template"]["sha256"]:
+    if read["sha256"] != made["template"]["sha256"]:
         raise _changed(run, "its tokenizer's files are read otherwise by this tokenizers package")
+
+
+def template_hashes(template: ChatTemplate) -> dict[str, str]:
+    """SHA-256 of a chat template, of its tokenizer, and of both."""
+    return {
+        "sha256": template.fingerprint(),
+        "chat_template": hashlib.sha256(template.source.encode()).hexdigest(),
+        "tokenizer": template.tokenizer_fingerprint(),
+    }
+
+
+def pin_tokens(run: Path, tokens: dict[str, Any]) -> None:
+    """Prove a run's tokens those that it began with, as `pin` does of what they are made of.
+
+    `tokens` are their figures and their SHA-256, by split. Raises WorkbenchError that names the
+    split whose tokens are others.
+    """
+    began = manifest.read(run).get("tokens")
+    if began is None:
+        manifest.update(run, tokens=tokens)
+        return
+    for split in sorted(began.keys() | tokens.keys()):
+        was, now = (side.get(split, {}).get("sha256", "absent") for side in (began, tokens))
+        if was != now:
+            what = f"the SHA-256 of its {split} rows' tokens was {was} and is {now}"
+            raise _changed(run, what)
 
 
 def _changed(run: Path, what: str) -> WorkbenchError:

@@ -8,7 +8,7 @@ from typing import Any
 from workbench.alarms.standing import brief, standing
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Sampled
-from workbench.jobs.state import GOING_ON, HOST_LOG, look
+from workbench.jobs.state import GOING_ON, HOST_LOG, UNREADABLE, look
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.tracking.glance import glance, tail
@@ -21,7 +21,7 @@ _TAIL = 1 << 14
 """Bytes: twenty steps of figures."""
 _SAMPLES_TAIL = 1 << 15
 """Bytes: a sample of sixteen GPUs with their processes."""
-_EXPLAINED = ("slow", "stalled", "restarting", "failed", "damaged")
+_EXPLAINED = ("slow", "stalled", "restarting", "failed", *UNREADABLE)
 """States whose sentence says more than their word."""
 
 

@@ -1,4 +1,5 @@
-"""What a person says of a run: notes with their times, and tags, in `notes.json` in its folder."""
+"""What a person says of a run: notes with their times, tags, and that it is put away, in
+`notes.json` in its folder."""
 
 from __future__ import annotations
 
@@ -38,6 +39,8 @@ class Notes:
     notes: tuple[Note, ...] = ()
     problem: str = ""
     """Why the file can't be read; empty where it can."""
+    archived: bool = False
+    """Put away: lists leave the run out unless they are asked for it. Nothing of it is deleted."""
 
     def head(self) -> str:
         """Tags and the newest note in one line, for the head of a screen; empty without any."""
@@ -45,7 +48,11 @@ class Notes:
         return head(body["tags"], body["notes"], self.problem)
 
     def to_json(self) -> dict[str, Any]:
-        return {"tags": list(self.tags), "notes": [asdict(note) for note in self.notes]}
+        return {
+            "tags": list(self.tags),
+            "notes": [asdict(note) for note in self.notes],
+            "archived": self.archived,
+        }
 
 
 def read(run: Path) -> Notes:
@@ -60,11 +67,14 @@ def read(run: Path) -> Notes:
         tags = body.get("tags", [])
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise TypeError("its tags are no list of texts")
+        archived = body.get("archived", False)
+        if not isinstance(archived, bool):
+            raise TypeError("its archived is neither true nor false")
     except (LookupError, TypeError, ValueError) as error:
         raise WorkbenchError(
             f"{path} holds no notes: {error}.", "Mend it, or remove it with what it says."
         ) from error
-    return Notes(tuple(sorted(set(tags))), notes)
+    return Notes(tuple(sorted(set(tags))), notes, archived=archived)
 
 
 def look(run: Path) -> Notes:
@@ -108,15 +118,26 @@ def check_tag(name: str) -> str:
     return name
 
 
+def archive(run: Path, *, away: bool = True) -> Notes:
+    """Put a run away, or take it out again. Raises WorkbenchError where that can't be kept."""
+    return _change(run, archived=away)
+
+
 def _change(
-    run: Path, *, note: Note | None = None, add: Iterable[str] = (), remove: Iterable[str] = ()
+    run: Path,
+    *,
+    note: Note | None = None,
+    add: Iterable[str] = (),
+    remove: Iterable[str] = (),
+    archived: bool | None = None,
 ) -> Notes:
     # Of several writers each changes what the one before has left.
     with Workspace(run.absolute().parent.parent).lock("notes"):
         before = read(run)
-        tags = (set(before.tags) - set(remove)) | set(add)
         after = Notes(
-            tuple(sorted(tags)), (*before.notes, note) if note is not None else before.notes
+            tags=tuple(sorted((set(before.tags) - set(remove)) | set(add))),
+            notes=before.notes if note is None else (*before.notes, note),
+            archived=before.archived if archived is None else archived,
         )
         if after != before:
             write_json(run / NOTES, {"v": 1, **after.to_json()})

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workbench import base_models, settings
-from workbench.alarms.standing import standing
 from workbench.base_models import Say
 from workbench.config import loading, processes
 from workbench.config.schema import RunConfig
@@ -19,7 +16,6 @@ from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.files import (
     building_folder,
-    read_json,
     read_json_object,
     user_path,
     write_json,
@@ -27,53 +23,23 @@ from workbench.files import (
 )
 from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
-from workbench.jobs.events import Evaluated, Started
-from workbench.jobs.log import ends
-from workbench.jobs.state import ENDED, GOING_ON, STATE, describe, look
-from workbench.tracking import manifest, notes
+from workbench.jobs.state import GOING_ON, describe
+from workbench.tracking import manifest
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import LOG as LOG
-from workbench.tracking.finding import MANIFEST, folders, number
+from workbench.tracking.finding import MANIFEST, number
 from workbench.tracking.finding import find as find
 from workbench.tracking.finding import ids as ids
-from workbench.tracking.view import RunView
+from workbench.tracking.listing import list_runs as list_runs
+from workbench.tracking.summary import SWEEP as SWEEP
+from workbench.tracking.summary import RunSummary as RunSummary
+from workbench.tracking.summary import listed as listed
+from workbench.tracking.summary import newest_evaluation as newest_evaluation
+from workbench.tracking.summary import newest_scores as newest_scores
+from workbench.tracking.summary import summarise as summarise
 from workbench.workspace import Workspace
 
 CONFIG = "config.yaml"
-SWEEP = "sweep.json"
-"""In a run that a sweep has made: which sweep, and what is the run's own in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """A run's line in a list."""
-
-    id: str
-    status: str
-    """`not started`, `running`, `stalled`, `finished`, `stopped`, `failed`, `dead` or `damaged`."""
-    text: str
-    """The status in words."""
-    created: float
-    """Unix seconds."""
-    base: str
-    dataset: str
-    step: int
-    total_steps: int
-    loss: float | None
-    first_validation_loss: float | None
-    best_validation_loss: float | None
-    scores: dict[str, dict[str, float]]
-    """The newest evaluation's metrics by system (`base`, `adapter`); empty before one."""
-    alarms: list[dict[str, Any]] = field(default_factory=list)
-    """Those that go on, or went on at its end, the worst first, each as `events.Alarm`."""
-    tags: list[str] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    """What people wrote of it, the oldest first: `time` in unix seconds, and `text`."""
-    notes_problem: str = ""
-    """Why its notes can't be read; empty where they can."""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def create(
@@ -83,17 +49,24 @@ def create(
     command: str | None,
     say: Say,
     sweep: Mapping[str, Any] | None = None,
+    repeats: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make the folder of a new run, whole and ready to start, and return it.
 
     Fetches or converts the base model, and makes the mixture that the config asks for, if need be:
     the run is of its version, which its own config names in `data.dataset`. `command` is what was
-    typed; None where nothing was. `sweep` is what `sweep.json` is to say. Raises WorkbenchError
-    for whatever would stop the run: no such dataset version, no such base model, a full disk.
+    typed; None where nothing was. `sweep` is what `sweep.json` is to say, `repeats` what the
+    manifest is to have of the run that this one repeats (`tracking.repeating`). Raises
+    WorkbenchError for whatever would stop the run: no such dataset version, no such base model, a
+    full disk.
     """
     check_inputs(workspace, config)
     workspace.ensure()
-    base_folder = base_models.prepare(workspace, config.model.base, say)
+    commit = (repeats or {}).get("base", {}).get("revision")
+    if commit is None:
+        base_folder = base_models.prepare(workspace, config.model.base, say)
+    else:
+        base_folder = base_models.resolve(workspace, config.model.base, commit)
     _refuse_quantised(base_folder)
     dataset, shares = rows_of(workspace, config, say)
     pinned = _pinned(workspace, config, dataset.reference, base_folder)
@@ -119,8 +92,19 @@ def create(
                 command=command,
                 repeat=repeating(folder),
                 mixture=shares,
+                others=_others(workspace, shares, pinned),
+                repeats=repeats,
             )
     return folder
+
+
+def _others(
+    workspace: Workspace, shares: Mapping[str, float] | None, config: RunConfig
+) -> list[tuple[str, Version]]:
+    """The versions that a run rests on beside the one it is trained on."""
+    wanted = [("mixed", name) for name in shares or ()]
+    wanted += [("evaluation.against", name) for name in config.evaluation.against]
+    return [(what, versions.resolve(workspace, name)) for what, name in wanted]
 
 
 def rows_of(
@@ -184,10 +168,10 @@ def _refuse_quantised(folder: Path) -> None:
 
 
 def repeating(folder: Path) -> str:
-    """The line for a shell that trains the run once more, from wherever it is typed."""
-    place = folder.absolute()
-    parts = ("workbench", "train", place / CONFIG, "--workspace", place.parent.parent)
-    return shlex.join(map(str, parts))
+    """The line for a shell that trains the run once more and compares both, from wherever it is
+    typed."""
+    root = folder.absolute().parent.parent
+    return shlex.join(["workbench", "runs", "repeat", folder.name, "--workspace", str(root)])
 
 
 def _pinned(workspace: Workspace, config: RunConfig, dataset: str, base_folder: Path) -> RunConfig:
@@ -218,6 +202,7 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     status, text = describe(folder)
     if status in GOING_ON:
         raise WorkbenchError(f"The run {folder.name} is running already.", text)
+    threads = manifest.threads(folder)
     config = load_config(folder)
     job, own = config.job, settings.read()
     care = launch.Care(
@@ -228,109 +213,16 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
         on_end=own.on_end,
         on_alarm=own.on_alarm,
     )
+    repeated = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     module = "prepare" if processes.launched(config) else "job"
     launch.start(
         folder,
         f"workbench.training.{module}",
         log=LOG,
-        environment={**launch.OFFLINE, **(environment or {})},
+        environment={**launch.OFFLINE, **repeated, **(environment or {})},
         care=care,
+        record=MANIFEST,
     )
-
-
-Known = dict[str, tuple[object, RunSummary]]
-"""Runs that ended, by id, each with what its files looked like when they were read."""
-
-
-def list_runs(workspace: Workspace, known: Known | None = None) -> list[RunSummary]:
-    """Every run, the newest first; one whose files can't be read is `damaged`.
-
-    Who looks again and again keeps a `known`: ended runs whose files are as they were are
-    not read again. 40 runs of 100,000 steps take over a second to read.
-    """
-    known = {} if known is None else known
-    found = []
-    for folder in folders(workspace):
-        stamp = _stamp(folder)
-        if folder.name in known and known[folder.name][0] == stamp:
-            found.append(known[folder.name][1])
-            continue
-        summary = _listed(folder)
-        if summary.status in ENDED:
-            known[folder.name] = (stamp, summary)
-        found.append(summary)
-    return found
-
-
-def _stamp(folder: Path) -> object:
-    """What changes when a run's files do."""
-    files = (folder / name for name in (MANIFEST, LOG, STATE, notes.NOTES))
-    scores = sorted((folder / "evaluations").glob("*/metrics.json"))
-    return [(p.name, p.stat().st_mtime_ns) for p in (*files, *scores) if p.exists()]
-
-
-def _listed(folder: Path) -> RunSummary:
-    try:
-        return summarise(folder)
-    except (WorkbenchError, LookupError, TypeError, ValueError) as error:
-        text = f"Its files can't be read: {error}"
-        nothing: dict[str, dict[str, float]] = {}
-        created = (folder / MANIFEST).stat().st_mtime
-        return RunSummary(
-            folder.name, "damaged", text, created, "", "", 0, 0, None, None, None, nothing
-        )
-
-
-def summarise(folder: Path) -> RunSummary:
-    """A run's line, from its manifest, its state and both ends of its log."""
-    made = manifest.read(folder)
-    # Before the log: what a run wrote before it ended is then in what is read of it.
-    state, status, text = look(folder)
-    view = RunView()
-    view.feed(ends(folder / LOG, always=(Started, Evaluated)))
-    losses = [e.loss for e in view.evaluations]
-    noted = notes.look(folder)
-    best = view.best_evaluation
-    return RunSummary(
-        id=folder.name,
-        status=status,
-        text=text,
-        created=made["created"],
-        base=made["base"]["name"],
-        dataset=f"{made['dataset']['name']}@{made['dataset']['version']}",
-        step=view.step,
-        total_steps=view.total_steps,
-        loss=_finite(view.last_step.loss) if view.last_step else None,
-        first_validation_loss=_finite(losses[0]) if losses else None,
-        best_validation_loss=best.loss if best else None,
-        scores=newest_scores(folder),
-        alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
-        notes_problem=noted.problem,
-        **noted.to_json(),
-    )
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def newest_evaluation(folder: Path) -> Path | None:
-    """The folder of the run's newest finished evaluation."""
-    found = [p.parent for p in (folder / "evaluations").glob("*/metrics.json")]
-    return max(found, key=lambda p: (p / "metrics.json").stat().st_mtime, default=None)
-
-
-def newest_scores(folder: Path) -> dict[str, dict[str, float]]:
-    """Metric values by system of the newest evaluation; empty before one."""
-    newest = newest_evaluation(folder)
-    if newest is None:
-        return {}
-    systems = read_json(newest / "metrics.json")["systems"]
-    return {
-        system: {name: metric["value"] for name, metric in metrics.items()}
-        for system, metrics in systems.items()
-    }
 
 
 def load_config(folder: Path) -> RunConfig:

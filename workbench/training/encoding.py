@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import tokenizers
@@ -24,7 +25,7 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Notice
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
-from workbench.training import encode_worker, token_cache
+from workbench.training import encode_worker, row_digest, token_cache
 from workbench.training.batches import Row
 from workbench.training.encode_worker import Batches, Work
 from workbench.training.row_encoder import Account, EncodedRow, Listed, RowEncoder
@@ -115,6 +116,23 @@ def prepare(
     if not len(validation):
         log.write(Notice("There is no validation split: overfitting can't be seen.", "warning"))
     return train, validation
+
+
+def derive(
+    workspace: Workspace, config: RunConfig, template: ChatTemplate, folder: Path, tell: Tell
+) -> dict[str, Any]:
+    """Figures and SHA-256 of the tokens of each split of a config (`row_digest`), encoded anew:
+    nothing is taken from the cache, nor put there. `folder` is a place for its own use.
+
+    Raises WorkbenchError for rows that are refused.
+    """
+    version = versions.resolve(workspace, config.data.dataset)
+    found = {}
+    for split in versions.SPLITS:
+        rows = _Rows(workspace, version, config, template, split, tell)
+        batches = rows.make(folder) if rows.total else ()
+        found[split] = row_digest.digest(batch for batch, _ in batches)
+    return found
 
 
 @dataclass(frozen=True)

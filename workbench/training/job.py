@@ -20,7 +20,7 @@ from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate, MaskError
-from workbench.files import building_folder, sha256_file
+from workbench.files import building_folder
 from workbench.jobs import launcher
 from workbench.jobs.control import Control
 from workbench.jobs.events import Finished, Notice, Progress, Started
@@ -37,6 +37,7 @@ from workbench.training.proving import encoded, prove_inputs
 from workbench.training.ranks import Ranks
 from workbench.training.ready import Ready, make_ready
 from workbench.training.saving import Trained
+from workbench.training.surroundings import surroundings
 from workbench.training.token_cache import EncodedRows
 from workbench.training.unheeded import outgrown, unheeded
 from workbench.training.validation import Samples
@@ -122,8 +123,7 @@ def _finish(
     result = folder / (ADAPTER if isinstance(loop.model, PeftModel) else MODEL)
     if ranks.first:
         _save_result(loop, tensors, result, base, template)
-        weights = {p.name: sha256_file(p) for p in sorted(result.glob("*.safetensors"))}
-        manifest.update(folder, **{result.name: weights}, step=step)
+        manifest.update(folder, **{result.name: manifest.result_files(result)}, step=step)
     ranks.leave()
     return Finished(stopped=outcome.stopped, step=step, result=result.name)
 
@@ -220,14 +220,10 @@ def _tell_start(
 
 def _environment(trained: Trained, device: torch.device, dtype: str) -> dict[str, Any]:
     return {
-        **manifest.environment(),
-        "device": model.device_name(device),
+        **surroundings(device),
         "dtype": dtype,
         "trained_dtype": model.trained_dtypes(trained),
         "attention": getattr(trained.config, "_attn_implementation", None),
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -29,6 +29,8 @@ from workbench.training import (
     whole_modules,
 )
 from workbench.training.saving import Trained
+from workbench.training.surroundings import device_name as device_name
+from workbench.training.surroundings import pick_device as pick_device
 
 _PLAIN_STARTS: dict[str, Any] = {"gaussian": "gaussian", "orthogonal": "orthogonal"}
 """PEFT's names of initialisations that leave the base as it is; True is its default."""
@@ -39,17 +41,6 @@ def quieten() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-
-
-def pick_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def device_name(device: torch.device) -> str:
-    """The device in words."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def dtype_name(dtype: torch.dtype) -> str:

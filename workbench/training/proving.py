@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workbench.config.schema import RunConfig
+from workbench.data import versions
 from workbench.data.template import ChatTemplate
 from workbench.files import read_json_object
 from workbench.jobs.control import Control
@@ -37,6 +38,8 @@ def prove_inputs(folder: Path, log: LogWriter, control: Control) -> Splits:
     control.end_if_asked(log, put_off=True)
     gated.pass_gate(folder, config, template, log, control)
     splits = encoded(folder, config, template, log, control)
+    found = dict(zip(versions.SPLITS, (rows.digest() for rows in splits), strict=True))
+    inputs.pin_tokens(folder, found)
     control.end_if_asked(log, put_off=True)
     return splits
 

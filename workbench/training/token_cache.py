@@ -22,6 +22,7 @@ import torch
 
 from workbench.errors import WorkbenchError
 from workbench.files import building_folder, read_json_object, sha256_file, write_json
+from workbench.training import row_digest
 from workbench.training.batches import Row
 from workbench.training.encode_worker import SCHEMA, Batches
 from workbench.training.row_encoder import Account
@@ -56,6 +57,10 @@ class EncodedRows(Sequence[Row]):
     def tokens(self) -> int:
         """Tokens of all rows."""
         return int(self.lengths.sum(dtype=np.int64))
+
+    def digest(self) -> dict[str, Any]:
+        """Their figures and their SHA-256, as `row_digest` has them."""
+        return row_digest.digest(self._batches)
 
     @property
     def largest_id(self) -> int:

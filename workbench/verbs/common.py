@@ -73,11 +73,18 @@ def add_app_options(parser: argparse.ArgumentParser) -> None:
 
 
 def group(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, *, help: str
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    *,
+    help: str,
+    alone: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> argparse._SubParsersAction[argparse.ArgumentParser]:
-    """Add the command `name` that has commands of its own."""
+    """Add the command `name` that has commands of its own; `alone` says what it does without
+    one, where it does something."""
     parser = subparsers.add_parser(name, help=help, description=help)
-    return parser.add_subparsers(metavar="COMMAND", required=True)
+    if alone is not None:
+        alone(parser)
+    return parser.add_subparsers(metavar="COMMAND", required=alone is None)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

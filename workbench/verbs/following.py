@@ -10,21 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.base_models import Say
 from workbench.errors import WorkbenchError
 from workbench.jobs.client import command
 from workbench.jobs.events import CheckpointSaved, Notice, Paused, Record, Started, Step
 from workbench.jobs.state import ENDED, describe
 from workbench.jobs.waiting import follow, wait
 from workbench.terminal import BELL, Title
-from workbench.tracking import manifest
+from workbench.tracking import soundness
 from workbench.tracking.finding import job_reference
 from workbench.tracking.view import RunView
 from workbench.tracking.words import words
 from workbench.verbs.common import say
 from workbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from workbench.base_models import Say
 
 _EVERY = 5.0
 """Seconds between two lines while nothing but progress happens."""
@@ -103,7 +105,7 @@ def follow_gate(folder: Path, say: Say) -> None:
             reporter(records)
             # Where nothing is judged, as at a resume, it trains.
             judged |= any(isinstance(record.event, Started | Step) for record in records)
-            if judged or manifest.read(folder).get("gate", {}).get("passed"):
+            if judged or soundness.read(folder).get("gate", {}).get("passed"):
                 return
     except KeyboardInterrupt:
         say(f"{folder.name} goes on without this terminal; `workbench attach` shows it again.")

@@ -8,25 +8,32 @@ import time
 from typing import Any
 
 from workbench.text import visible
-from workbench.tracking import manifest, notes, report, runs
-from workbench.tracking.view import ago
-from workbench.verbs import runs_examples, runs_samples
-from workbench.verbs.common import group, leaf, table
+from workbench.tracking import finding, notes
+from workbench.verbs import (
+    runs_compare,
+    runs_examples,
+    runs_list,
+    runs_repeat,
+    runs_samples,
+    runs_show,
+    runs_using,
+    runs_verify,
+)
+from workbench.verbs.common import group, leaf
 from workbench.workspace import Workspace
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    verbs = group(subparsers, "runs", help="list runs, show one, its hardest rows, its report")
-    listed = leaf(verbs, "list", help="every run, the newest first", run=_list, show=_show_list)
-    listed.add_argument(
-        "--tag",
-        action="append",
-        default=[],
-        metavar="TAG",
-        help="only runs that have it; given several times, that have all of them",
+    verbs = group(
+        subparsers,
+        "runs",
+        help="list runs, show one, its hardest rows, its report",
+        alone=runs_list.add_options,
     )
-    show = leaf(verbs, "show", help="what produced a run", run=_show_run, show=_print_run)
-    show.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    runs_list.add_parsers(verbs)
+    runs_show.add_parser(verbs)
+    runs_compare.add_parser(verbs)
+    runs_using.add_parser(verbs)
     written = leaf(
         verbs,
         "report",
@@ -34,9 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_report,
         show=lambda result: print(visible(result["text"])),
     )
-    written.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    written.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
     runs_examples.add_parsers(verbs)
     runs_samples.add_parser(verbs)
+    runs_verify.add_parser(verbs)
+    runs_repeat.add_parser(verbs)
 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes
@@ -59,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _note(args: argparse.Namespace) -> dict[str, Any]:
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
+    folder = finding.find(Workspace.find(args.workspace), args.reference)
     text = sys.stdin.read() if args.text == "-" else args.text
     noted = notes.read(folder) if text is None else notes.add(folder, text)
     return {"run": folder.name, **noted.to_json()}
@@ -74,7 +83,7 @@ def _tag(args: argparse.Namespace) -> dict[str, Any]:
         del words[place : place + 2]
     args.json |= "--json" in words
     words = [word for word in words if word not in ("--json", "--")]
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
+    folder = finding.find(Workspace.find(args.workspace), args.reference)
     noted = notes.tag(folder, *notes.split(words)) if words else notes.read(folder)
     return {"run": folder.name, **noted.to_json()}
 
@@ -92,106 +101,10 @@ def _print_note(told: dict[str, Any]) -> None:
     print("\n".join([f"{at}  {first}", *(f"{'':16}  {line}" for line in more)]))
 
 
-def _list(args: argparse.Namespace) -> list[dict[str, Any]]:
-    found = runs.list_runs(Workspace.find(args.workspace))
-    wanted = {tag.removeprefix("#") for tag in args.tag}
-    return [run.to_json() for run in found if wanted <= set(run.tags)]
-
-
-def _show_list(result: list[dict[str, Any]]) -> None:
-    if not result:
-        print("There is no such run. `workbench train CONFIG` starts one.")
-        return
-    tagged = any(run["tags"] for run in result)
-    rows = [
-        [
-            run["id"],
-            run["status"],
-            f"{run['step']}/{run['total_steps']}",
-            _figure(run["loss"]),
-            _figure(run["first_validation_loss"]),
-            _figure(run["best_validation_loss"]),
-            run["dataset"],
-            run["base"],
-            ago(run["created"]),
-            *([" ".join(run["tags"])] if tagged else []),
-        ]
-        for run in result
-    ]
-    headers = [
-        "run",
-        "state",
-        "step",
-        "loss",
-        "val first",
-        "val best",
-        "dataset",
-        "base",
-        "started",
-        *(["tags"] if tagged else []),
-    ]
-    print(table(headers, rows))
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-def _show_run(args: argparse.Namespace) -> dict[str, Any]:
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
-    return {"summary": runs.summarise(folder).to_json(), "manifest": manifest.read(folder)}
-
-
-def _print_run(result: dict[str, Any]) -> None:
-    for section, content in {**result["manifest"], **result["summary"]}.items():
-        if section == "gate":
-            _print_gate(content)
-            continue
-        if section == "notes":
-            for told in content:
-                _print_note(told)
-            continue
-        if section == "tags":
-            content = " ".join(f"#{tag}" for tag in content)
-        values = _numbered(content)
-        if not isinstance(values, dict):
-            print(visible(f"{section:22} {values}"))
-            continue
-        print(visible(section))
-        for name, value in _flat(values):
-            print(visible(f"  {name:40} {value}"))
-
-
-def _print_gate(gate: dict[str, Any]) -> None:
-    """What was said of the run's data before it started, a line a finding."""
-    print("gate" if gate["passed"] else "gate: refused")
-    for finding in gate["findings"]:
-        level = "accepted" if finding["name"] in gate["accepted"] else finding["level"]
-        print(visible(f"  {level:8} {finding['name']}: {finding['text']}", one_line=True))
-    for name in gate["unneeded"]:
-        print(visible(f"  {'unneeded':8} {name}", one_line=True))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for name, content in values.items():
-        value = _numbered(content)
-        if isinstance(value, dict):
-            flat += _flat(value, f"{prefix}{name}.")
-        else:
-            flat.append((prefix + name, value))
-    return flat
-
-
-def _numbered(value: Any) -> Any:
-    """A list of objects as an object of them by number, from 1; anything else as it is."""
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return {str(number): item for number, item in enumerate(value, 1)}
-    return value
-
-
 def _report(args: argparse.Namespace) -> dict[str, Any]:
+    from workbench.tracking import report
+
     workspace = Workspace.find(args.workspace)
-    folder = runs.find(workspace, args.reference)
+    folder = finding.find(workspace, args.reference)
     path = report.write(workspace, folder)
     return {"run": folder.name, "path": str(path), "text": path.read_text(encoding="utf-8")}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.data.example import Example
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf, say, table
 from workbench.workspace import Workspace
+
+if TYPE_CHECKING:
+    from workbench.data.example import Example
 
 _LIMIT = 20
 _EPOCHS = 6

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 from workbench.text import visible
-from workbench.tracking import runs
+from workbench.tracking import finding
 from workbench.verbs.common import leaf, table, width
 from workbench.workspace import Workspace
 
@@ -33,7 +33,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_samples,
         show=_show,
     )
-    told.add_argument("reference", nargs="?", default=runs.LATEST, metavar="RUN")
+    told.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
     told.add_argument(
         "--row",
         type=int,
@@ -50,7 +50,7 @@ def _samples(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.data.word_diff import word_diff
     from workbench.tracking import samples
 
-    folder = runs.find(Workspace.find(args.workspace), args.reference)
+    folder = finding.find(Workspace.find(args.workspace), args.reference)
     read = samples.read(folder)
     body = read.to_json()
     _refuse_unknown("row", args.row, sorted({prompt.row for prompt in read.prompts}), read.run)
