@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,11 +10,12 @@ from typing import Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Static
 
 from screens.base import WorkbenchScreen
+from screens.chat_turn import Turn
 from screens.widgets.in_order import Line
 from workbench.chat import corrections
 from workbench.chat.client import (
@@ -47,46 +49,6 @@ class Heard(Message):
     def __init__(self, told: Told | WorkbenchError) -> None:
         super().__init__()
         self.told = told
-
-
-class Turn(Vertical):
-    """What was said, and each system's answer to it."""
-
-    def __init__(self, exchange: Exchange, systems: tuple[str, ...]) -> None:
-        super().__init__(classes="turn")
-        self.exchange, self._systems = exchange, systems
-
-    def compose(self) -> ComposeResult:
-        yield Static(visible(f"> {self.exchange.said}"), classes="said", markup=False)
-        with Horizontal(classes="replies"):
-            for name in self._systems:
-                yield Static(id=f"reply-{self._systems.index(name)}", markup=False)
-
-    def on_mount(self) -> None:
-        self.show()
-
-    def show(self, *, prompt: bool = False, chosen: str = "") -> None:
-        """Draw the answers as they are now; `chosen` is the system whose answer is marked."""
-        for place, name in enumerate(self._systems):
-            reply = self.exchange.replies.get(name, Reply())
-            mark = "▶ " if name == chosen and not self.is_ascii else "> " if name == chosen else ""
-            text = f"{mark}{name}: {_about(reply)}\n"
-            if prompt and reply.prompt:
-                text += f"[is given {reply.prompt_tokens:,} tokens]\n{reply.prompt}\n[and says]\n"
-            found = self.query(f"#reply-{place}")
-            if found:
-                found.first(Static).update(visible(text + reply.text))
-
-    @property
-    def is_ascii(self) -> bool:
-        return bool(getattr(self.app, "ascii", False))
-
-
-def _about(reply: Reply) -> str:
-    if not reply.done:
-        return f"{reply.tokens:,} tokens…" if reply.tokens else "…"
-    speed = f", {reply.tokens / reply.seconds:.1f} a second" if reply.seconds else ""
-    return f"{reply.tokens:,} tokens{speed}{'' if reply.stopped else ', cut'}"
 
 
 class ChatScreen(WorkbenchScreen):
@@ -126,9 +88,10 @@ class ChatScreen(WorkbenchScreen):
         Binding("backspace", "leave", "Back", id="chat.leave"),
     ]
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, others: Sequence[str] = ()) -> None:
+        """`others` are ids of more runs of the same base."""
         super().__init__()
-        self._run = run
+        self._run, self._others = run, others
         self._conversation = Conversation()
         self._sampling = Sampling(MAX_NEW_TOKENS)
         self._chat: Chat | None = None
@@ -149,7 +112,7 @@ class ChatScreen(WorkbenchScreen):
 
     def on_mount(self) -> None:
         try:
-            self._chat = Chat(self._run)
+            self._chat = Chat(self._run, self._others)
         except WorkbenchError as error:
             self._fail(error)
         else:

@@ -35,6 +35,7 @@ class RunsScreen(RunListScreen):
         Binding("e", "evaluate", "Evaluate", id="runs.evaluate"),
         Binding("v", "review", "Make review", id="runs.review"),
         Binding("O", "outputs", "Outputs", id="runs.outputs"),
+        Binding("t", "talk", "Talk", id="runs.talk"),
         Binding("A", "archive", "Archive", show=False, id="runs.archive"),
     ]
 
@@ -125,6 +126,14 @@ class RunsScreen(RunListScreen):
                 open_outputs(self.app, [line.folder for line in runs])
             except WorkbenchError as error:
                 self.complain(error)
+
+    def action_talk(self) -> None:
+        """Talk to what the marked runs made, and to their base, side by side."""
+        from screens.chat import ChatScreen
+
+        if runs := self.chosen:
+            first, *others = (line.folder for line in runs)
+            self.app.push_screen(ChatScreen(first, [other.name for other in others]))
 
     @work(thread=True, group="evaluate", exit_on_error=False)
     def _evaluate(self, run: Path) -> None:

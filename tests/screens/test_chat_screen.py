@@ -8,7 +8,8 @@ from pathlib import Path
 from textual.widgets import Input, TextArea
 
 from screens.app import WorkbenchApp
-from screens.chat import ChatScreen, Turn
+from screens.chat import ChatScreen
+from screens.chat_turn import Turn
 from tests.screens.conftest import said, shown, until
 from tests.trained import ANSWER, Trained
 from workbench.data import versions
