@@ -6,11 +6,7 @@ from collections import Counter
 
 import pytest
 
-from workbench.statistics.bootstrap import (
-    clustered_difference,
-    clustered_mean,
-    paired_difference,
-)
+from workbench.statistics.bootstrap import clustered_difference, clustered_mean
 from workbench.statistics.drawing import binomial, draws
 
 TREATED = [94.0, 197.0, 16.0, 38.0, 99.0, 141.0, 23.0]
@@ -84,29 +80,29 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     assert ignored / 200 < 0.85
 
 
-def test_a_paired_difference_and_its_p() -> None:
+def test_the_p_value_of_a_difference_in_pairs() -> None:
     first = [0.2, 0.4, 0.1, 0.9, 0.5, 0.3, 0.6, 0.2]
-    second = [x + 0.1 for x in first]
-    found = paired_difference(first, second, resamples=999)
+    second, items = [x + 0.1 for x in first], list(range(8))
+    found = clustered_difference((first, items), (second, items), resamples=999)
     assert found is not None
-    # The same difference in every row: no resample has another.
+    # The same difference in every pair: no resample has another.
     assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
     assert found.p == pytest.approx(2 / 1000)
-    none = paired_difference(first, first)
+    none = clustered_difference((first, items), (first, items))
     assert none is not None
     assert (none.value, none.p) == (0, 1)
-    back = paired_difference(second, first, resamples=999)
+    back = clustered_difference((second, items), (first, items), resamples=999)
     assert back is not None
     assert back.value == pytest.approx(-0.1)
 
 
 def test_the_p_value_is_uniform_without_a_difference() -> None:
     generator = random.Random(5)
-    low = 0
+    low, items = 0, list(range(30))
     for study in range(200):
         first = [generator.gauss(0, 1) for _ in range(30)]
         second = [x + generator.gauss(0, 1) for x in first]
-        found = paired_difference(first, second, seed=study, resamples=199)
+        found = clustered_difference((first, items), (second, items), seed=study, resamples=199)
         assert found is not None and found.p is not None
         low += found.p <= 0.1
     assert low / 200 == pytest.approx(0.1, abs=0.07)
@@ -125,10 +121,7 @@ def test_a_difference_of_what_shares_clusters_is_paired() -> None:
 
 def test_nothing_has_no_mean_and_lengths_must_agree() -> None:
     assert clustered_mean([]) is None
-    assert paired_difference([], []) is None
     assert clustered_difference(([], []), ([1.0], ["a"])) is None
-    with pytest.raises(ValueError, match="as many"):
-        paired_difference([1.0], [])
     with pytest.raises(ValueError, match=r"shorter|longer"):
         clustered_mean([1.0, 2.0], ["a"])
 

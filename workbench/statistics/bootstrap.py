@@ -76,8 +76,9 @@ def clustered_difference(
     """The mean of the second less that of the first, each given as values and their clusters.
 
     A cluster that both have is drawn for both, so what they share cancels out: with one value
-    each a cluster this is the paired bootstrap. None while one of them has no values. Raises
-    ValueError when lengths differ.
+    each a cluster this is the paired bootstrap (Koehn 2004, "Statistical significance tests for
+    machine translation evaluation"). None while one of them has no values. Raises ValueError
+    when lengths differ.
     """
     if not first[0] or not second[0]:
         return None
@@ -90,37 +91,6 @@ def clustered_difference(
         return drawn[2] / drawn[3] - drawn[0] / drawn[1]
 
     return resampled(sums, difference, n, seed, resamples, confidence, test=True)
-
-
-def paired_difference(
-    first: Sequence[float],
-    second: Sequence[float],
-    clusters: Sequence[Hashable] | None = None,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
-) -> Estimate | None:
-    """The mean of `second - first`, row by row, with an interval and a p-value by the paired
-    bootstrap; None without rows.
-
-    For a metric of two systems on the same rows. Source: Efron and Tibshirani 1993; for systems:
-    Koehn 2004, "Statistical significance tests for machine translation evaluation". The p-value
-    is twice the share of resampled differences on the other side of zero, counted with one more
-    (Davison and Hinkley 1997, 4.2), so it is never below 2 / (resamples + 1). Raises ValueError
-    when lengths differ.
-    """
-    if len(first) != len(second):
-        raise ValueError("paired values must be as many")
-    if not first:
-        return None
-    apart = [b - a for a, b in zip(first, second, strict=True)]
-    sums = _sums([(clusters, apart)], len(apart))
-
-    def mean(drawn: _Sums) -> float | None:
-        return drawn[0] / drawn[1]
-
-    return resampled(sums, mean, len(apart), seed, resamples, confidence, test=True)
 
 
 def resampled(
@@ -165,7 +135,11 @@ def summarised(
     confidence: float = CONFIDENCE,
     test: bool = False,
 ) -> Estimate:
-    """An estimate from its values in the resamples, of which there must be one at least."""
+    """An estimate from its values in the resamples, of which there must be one at least.
+
+    The p-value is twice the share of resampled values on the other side of zero, counted with one
+    more (Davison and Hinkley 1997, 4.2), so it is never below 2 / (resamples + 1).
+    """
     ordered = sorted(drawn)
     beyond = (1 - confidence) / 2
     p = None

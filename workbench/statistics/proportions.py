@@ -55,6 +55,12 @@ def two_sided(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
+def normal_test(z: float) -> float:
+    """Two-sided p-value of a number that has a standard normal distribution where there is no
+    difference."""
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
 def binomial_test(successes: int, n: int) -> float:
     """Exact two-sided p-value of `successes` of n when both outcomes are equally likely.
 
