@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -162,7 +162,17 @@ def _about(run: RunSummary, problems: Sequence[str]) -> str:
         text += "\n" + " " * 8 + "".join(f"{name:>13}" for name in names)
         for system, scores in run.scores.items():
             text += f"\n{system:8}" + "".join(f"{_figure(v):>13}" for v in scores.values())
+    if run.harness:
+        text += f"\n{_harness(run.harness)}"
     return text
+
+
+def _harness(harness: Mapping[str, Mapping[str, float]]) -> str:
+    """Figures of lm-evaluation-harness in a line, each of all systems: as many as there is room for
+    are shown."""
+    names = dict.fromkeys(name for of in harness.values() for name in of)
+    told = (f"{n} {' > '.join(_figure(of.get(n)) for of in harness.values())}" for n in names)
+    return f"lm_eval  {'  ·  '.join(told)}"
 
 
 def _figure(value: float | None) -> str:

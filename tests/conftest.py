@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ TOGETHER = {
     "test_several_processes.py": KILLS,
     "chat": TRAINED,
     "evaluation": TRAINED,
+    "harness": TRAINED,
     "export": TRAINED,
     "tracking": TRAINED,
     "screens": TRAINED,
@@ -148,6 +150,15 @@ def trained_run(
 ) -> trained.Trained:
     """A finished and evaluated run, made once; to be read only."""
     return trained.make(tmp_path_factory.mktemp("trained"), _tiny_model)
+
+
+@pytest.fixture
+def trained_copy(trained_run: trained.Trained, tmp_path: Path) -> trained.Trained:
+    """A copy of it, which a test may change."""
+    root = Path(shutil.copytree(trained_run.pristine, tmp_path / "ws"))
+    run = root / "runs" / trained_run.run.name
+    evaluation = run / "evaluations" / trained_run.evaluation.name
+    return replace(trained_run, workspace=Workspace(root), run=run, evaluation=evaluation)
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ _MODULES = {
     "eval": "evaluate",
     "score": "score",
     "outputs": "outputs",
+    "harness": "harness",
     "review": "review",
     "chat": "chat",
     "export": "export",

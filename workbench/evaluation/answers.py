@@ -6,8 +6,6 @@ Plain Python: whoever reads answers needs no torch.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.files import explain_os_error
-
-_VERSION = 1
+from workbench.evaluation.kept import KeptFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,70 +92,29 @@ def prompts(rows: Sequence[Sequence[int]]) -> list[Prompt]:
 
 
 class AnswerFile:
-    """The answers of one system, drawn in one way: `FOLDER/ID.jsonl`.
-
-    ID is the SHA-256 over all that decides an answer, which the file's first line holds; so what
-    is changed has another file, and nothing is ever mixed. Each other line is an answer, written
-    by one `write`: a process that is killed loses at most the one it was at. Several may append
-    at the same time.
-    """
+    """The answers of one system, drawn in one way: a `KeptFile` of them."""
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        """`identity` is plain JSON."""
-        told = json.dumps(identity, sort_keys=True, ensure_ascii=False)
-        self.id = hashlib.sha256(told.encode()).hexdigest()
-        self.path = folder / f"{self.id}.jsonl"
-        self._head = _line({"v": _VERSION, "identity": identity})
+        """`identity` is all that decides an answer, in plain JSON."""
+        self._file = KeptFile(folder, identity)
+        self.id, self.path = self._file.id, self._file.path
 
     def read(self) -> dict[str, Answer]:
-        """The answers so far, by the prompt's key. What a killed process left half is passed
-        over. Raises WorkbenchError when the file can't be read."""
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise explain_os_error(error, f"read {self.path}") from error
-        found = (_parse(line) for line in lines)
-        return dict(filter(None, found))
+        """The answers so far, by the prompt's key. Raises WorkbenchError when the file can't be
+        read."""
+        found = ((key, _answer(body)) for key, body in self._file.read().items())
+        return {key: answer for key, answer in found if answer is not None}
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[str, Answer], None]]:
         """Gives what appends the answer of a prompt, by its key. Raises WorkbenchError when it
         can't be written."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise explain_os_error(error, f"write {self.path}") from error
-        try:
-            size = os.fstat(handle).st_size
-            if not size:
-                self._write(handle, self._head)
-            elif os.pread(handle, 1, size - 1) != b"\n":
-                # What another was killed at becomes a line of its own.
-                self._write(handle, b"\n")
-            yield lambda key, answer: self._write(handle, _line({"row": key, **asdict(answer)}))
-        finally:
-            os.close(handle)
-
-    def _write(self, handle: int, line: bytes) -> None:
-        try:
-            written = os.write(handle, line)
-            if written < len(line):  # the disk is full: the next write says so
-                os.write(handle, line[written:])
-        except OSError as error:
-            raise explain_os_error(error, f"write {self.path}") from error
+        with self._file.appending() as append:
+            yield lambda key, answer: append(key, asdict(answer))
 
 
-def _line(body: dict[str, Any]) -> bytes:
-    # In ASCII: a text may hold half of a surrogate pair, and line separators of Unicode.
-    return json.dumps(body).encode() + b"\n"
-
-
-def _parse(line: bytes) -> tuple[str, Answer] | None:
+def _answer(body: dict[str, Any]) -> Answer | None:
     try:
-        body = json.loads(line)
-        return str(body.pop("row")), Answer(**body)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return Answer(**body)
+    except TypeError:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from workbench.workspace import Workspace, check_name
 BASE = "base"
 TUNED = "tuned"
 """The system of a run that trained all weights; of any other it has the adapter's name."""
+EVALUATIONS = "evaluations"
+"""The folder in a run's own of what was measured of it."""
 OUTPUTS = "outputs.jsonl"
 SCORES = "metrics.json"
 ENGINES = ("transformers", "vllm")
@@ -86,20 +88,36 @@ class Request:
 def start(run: Path, request: Request, name: str = "") -> Path:
     """Start an evaluation of `run` as a job of its own; returns its folder.
 
-    `name` defaults to a number. Raises WorkbenchError when the run has made nothing yet, is
-    being evaluated already, or the name is taken; and for what `sources.of` refuses.
+    `name` defaults to a number. Raises WorkbenchError as `check_idle` and `make` do, and for what
+    `sources.of` refuses.
     """
     from workbench.evaluation import sources
 
     sources.of(run, request)
-    parent = run / "evaluations"
-    for state in parent.glob(f"*/{STATE}"):
+    check_idle(run)
+    folder = make(run, name, lambda building: write_json(building / REQUEST, request.to_json()))
+    launch.start(folder, "workbench.evaluation.job", environment=launch.OFFLINE)
+    return folder
+
+
+def check_idle(run: Path) -> None:
+    """Raises WorkbenchError when the run is being evaluated already."""
+    for state in (run / EVALUATIONS).glob(f"*/{STATE}"):
         if describe(state.parent)[0] in GOING_ON:
-            job = f"{run.name}/evaluations/{state.parent.name}"
+            job = f"{run.name}/{EVALUATIONS}/{state.parent.name}"
             raise WorkbenchError(
                 f"The run {run.name} is being evaluated already: {state.parent.name}.",
                 f"Wait for it, or stop it: workbench stop {job}",
             )
+
+
+def make(run: Path, name: str, fill: Callable[[Path], object]) -> Path:
+    """Make the folder of an evaluation of `run`, whole, with what `fill` writes into it; returns
+    where it is.
+
+    `name` defaults to a number. Raises WorkbenchError when it is taken.
+    """
+    parent = run / EVALUATIONS
     with Workspace(run.parent.parent).lock("runs"):
         name = check_name(name or _next_name(parent), "evaluation")
         folder = parent / name
@@ -108,8 +126,7 @@ def start(run: Path, request: Request, name: str = "") -> Path:
                 f"There is an evaluation {name} already.", "Choose another --name."
             )
         with building_folder(folder) as building:
-            write_json(building / REQUEST, request.to_json())
-    launch.start(folder, "workbench.evaluation.job", environment=launch.OFFLINE)
+            fill(building)
     return folder
 
 

@@ -37,23 +37,36 @@ class Source:
 
 
 def of(run: Path, request: Request) -> list[Source]:
-    """The systems of an evaluation of `run`, those of one base one after another.
+    """The systems of an evaluation, as `systems` has them.
+
+    Raises WorkbenchError as that does, and for an engine that isn't here or can't do it.
+    """
+    request.sampling  # noqa: B018 - it says what can't be
+    found = systems(run, request.runs, request.models)
+    workspace = Workspace(run.parent.parent)
+    others = (finding.find(workspace, name) for name in request.runs)
+    _check_engine(request.engine, [runs.load_config(one) for one in (run, *others)])
+    return found
+
+
+def systems(run: Path, others: Sequence[str], models: Sequence[str]) -> list[Source]:
+    """The base of `run` and what it has made of it, what other runs have, by their ids, and whole
+    models in folders; those of one base one after another.
 
     Of one run they are called `base` and `adapter` (or `tuned`), of several by the runs' ids, and
     a whole model by its folder's name. Raises WorkbenchError for a run that has made nothing yet
-    or is of another base, for a folder that holds no model or one with other tokens, for two of
-    one name, and for an engine that isn't here or can't do it.
+    or is of another base, for a folder that holds no model or one with other tokens, and for two
+    of one name.
     """
-    request.sampling  # noqa: B018 - it says what can't be
     folder = inputs.base_folder(run)
-    found = [Source(BASE, folder), _of_run(run, folder, alone=not request.runs)]
+    found = [Source(BASE, folder), _of_run(run, folder, alone=not others)]
     workspace = Workspace(run.parent.parent)
-    others = [finding.find(workspace, name) for name in request.runs]
-    for other in others:
+    for name in others:
+        other = finding.find(workspace, name)
         _check_alike(run, other)
         found.append(_of_run(other, folder, alone=False))
-    template = inputs.load_template(run) if request.models else None
-    for text in request.models:
+    template = inputs.load_template(run) if models else None
+    for text in models:
         path = user_path(text).absolute()
         base_models.check_folder(path)
         if template and ChatTemplate.load(path).fingerprint() != template.fingerprint():
@@ -69,7 +82,6 @@ def of(run: Path, request: Request) -> list[Source]:
             f"Two systems are called {twice[0]}: nobody could tell their answers apart.",
             "Name each run once, and rename the folder of a model.",
         )
-    _check_engine(request.engine, [runs.load_config(one) for one in (run, *others)])
     return sorted(found, key=lambda source: source.whole)
 
 
@@ -87,16 +99,13 @@ def identity(
     format.
     """
     sampling = request.sampling
-    weights = config.model.model_dump(mode="json", exclude={"base"})
     how: dict[str, Any] = {"max_new_tokens": sampling.max_new_tokens}
     if not sampling.greedy:
         names = ("temperature", "top_p", "top_k", "seed")
         how.update({name: getattr(sampling, name) for name in names})
-    versions = {name: _version(name) for name in _PACKAGES}
+    versions = packages(*_PACKAGES)
     return {
-        "model": files(source.model),
-        "adapter": files(source.adapter) if source.adapter else None,
-        "loaded": "whole" if source.whole else weights,
+        **weights(source, files, config),
         "template": template.encoding_key(),
         "stops": sorted(template.stop_ids),
         "sampling": how,
@@ -105,6 +114,23 @@ def identity(
         "packages": versions if request.engine == "vllm" else {**versions, "vllm": None},
         "code": CODE,
     }
+
+
+def weights(
+    source: Source, files: Callable[[Path], dict[str, str]], config: RunConfig
+) -> dict[str, Any]:
+    """What a system is; `files` gives the hashes of a model's folder."""
+    how = config.model.model_dump(mode="json", exclude={"base"})
+    return {
+        "model": files(source.model),
+        "adapter": files(source.adapter) if source.adapter else None,
+        "loaded": "whole" if source.whole else how,
+    }
+
+
+def packages(*names: str) -> dict[str, str | None]:
+    """The versions of installed packages; None for one that isn't."""
+    return {name: _version(name) for name in names}
 
 
 def _of_run(run: Path, base: Path, *, alone: bool) -> Source:

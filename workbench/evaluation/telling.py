@@ -20,6 +20,11 @@ SLICES = {
 }
 """What rows are parted by, in words."""
 
+HARNESS = "harness"
+"""The kind of result that lm-evaluation-harness has given."""
+UNPAIRED = "z, not paired"
+BY_STDERR = "standard error of lm_eval"
+
 Result = Mapping[str, Any]
 
 
@@ -34,11 +39,16 @@ class Told:
 
 
 def interval(figure: Mapping[str, Any]) -> str:
-    """A figure with its interval; a dash where there is no number."""
+    """A figure with its interval, if that is known; a dash where there is no number."""
     value, low, high = (figure.get(name) for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
+    if value is None:
         return "–"
-    return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+    return f"{value:.4f}" + ("" if low is None or high is None else f" [{low:.4f}, {high:.4f}]")
+
+
+def title(name: str) -> str:
+    """A figure's name in words; one of lm_eval's, `task/metric`, as it is there."""
+    return name if "/" in name else name.replace("_", " ")
 
 
 def figures(result: Result) -> Told:
@@ -46,12 +56,11 @@ def figures(result: Result) -> Told:
     systems = result["systems"]
     names = list(dict.fromkeys(name for of in systems.values() for name in of))
     rows = [
-        [name.replace("_", " "), *(interval(systems[system].get(name, {})) for system in systems)]
+        [title(name), *(interval(systems[system].get(name, {})) for system in systems)]
         for name in names
     ]
-    counts = result["rows"]
-    notes = [f"loss over {counts['loss']} rows, answers to {counts['answers']}; 95 % intervals"]
-    return Told("", ["figure", *systems], rows, [*notes, *_notes(result)])
+    notes = _of_harness(result) if result.get("kind") == HARNESS else _notes(result)
+    return Told("", ["figure", *systems], rows, list(notes))
 
 
 def changes(result: Result) -> Told | None:
@@ -62,14 +71,8 @@ def changes(result: Result) -> Told | None:
     return Told(
         f"change from {compared[0]['from']}",
         ["figure", "of", "change", "p", "p (Holm)", "rows"],
-        [
-            [one["measure"].replace("_", " "), one["to"], *_change(one), str(one["n"])]
-            for one in compared
-        ],
-        [
-            "p: McNemar's test (mid-p) for shares, else the paired bootstrap; Holm's correction "
-            f"for all {_tests(compared)} of these."
-        ],
+        [[title(one["measure"]), one["to"], *_change(one), str(one["n"])] for one in compared],
+        [f"p: {_how(compared)}; Holm's correction for all {_tests(compared)} of these."],
     )
 
 
@@ -163,8 +166,35 @@ def markdown(told: Told) -> Iterator[str]:
 _CHANGED = ("change", "p", "p (Holm)")
 
 
+def _how(compared: Sequence[Mapping[str, Any]]) -> str:
+    """The tests that there were."""
+    paired = "McNemar's test (mid-p) for shares, else the paired bootstrap"
+    if not any(one["test"] == UNPAIRED for one in compared):
+        return paired
+    apart = f"{UNPAIRED}, by the standard errors"
+    if all(one["test"] in (UNPAIRED, None) for one in compared):
+        return apart
+    return f"{paired}; where no documents are logged {apart}"
+
+
+def _of_harness(result: Result) -> Iterator[str]:
+    versions = ", ".join(dict.fromkeys(filter(None, result["lm_eval"].values())))
+    known = {name: about["interval"] for name, about in result["measures"].items()}
+    told = [f"lm_eval {versions}" if versions else "lm_eval", "95 % intervals"]
+    if by_error := [title(name) for name, how in known.items() if how == BY_STDERR]:
+        some = "all" if len(by_error) == len(known) else ", ".join(by_error)
+        told.append(f"by lm_eval's standard error: {some}")
+    yield "; ".join(told)
+    if few := [
+        task for task, about in result["tasks"].items() if 0 < (about["documents"] or 0) < FEW
+    ]:
+        yield f"Of fewer than {FEW} documents the intervals are too narrow: {', '.join(few)}."
+    yield from result["notes"]
+
+
 def _notes(result: Result) -> Iterator[str]:
     counts = result["rows"]
+    yield f"loss over {counts['loss']} rows, answers to {counts['answers']}; 95 % intervals"
     if 0 < counts["answers"] < FEW:
         yield f"Of fewer than {FEW} answers the intervals are too narrow."
     if missing := {s: n for s, n in (counts.get("without_output") or {}).items() if n}:
@@ -186,7 +216,9 @@ def _tests(compared: Sequence[Mapping[str, Any]]) -> int:
 def _change(one: Mapping[str, Any]) -> list[str]:
     if one["value"] is None:
         return ["–", "–", "–"]
-    change = f"{one['value']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]"
+    change = f"{one['value']:+.4f}"
+    if one["low"] is not None:
+        change += f" [{one['low']:+.4f}, {one['high']:+.4f}]"
     return [change, _p(one["p"]), _p(one["p_holm"])]
 
 

@@ -12,7 +12,7 @@ from workbench.config.lora import Lora
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
 from workbench.files import user_path, write_text
-from workbench.tracking import figures, manifest, runs
+from workbench.tracking import figures, manifest
 
 CARD = "README.md"
 _TEMPLATE = "The tokenizer's chat template is the one that it was trained with."
@@ -103,7 +103,7 @@ def _results(run: Path) -> Iterator[str]:
     yield "## Results"
     yield ""
     yield from figures.course(run)
-    if runs.newest_evaluation(run) is not None:
+    if figures.measured(run):
         yield ""
         yield from figures.scores(run)
 

@@ -238,8 +238,8 @@ def metric_column(name: str) -> Column:
 def metric_of(line: Line, metric: str, system: str = "") -> float | None:
     """A metric of a run's newest evaluation; of what the run made, where no system is named. None
     where there is no number."""
-    scores = line.summary.scores
-    found = scores.get(system or own_system(line.id, scores), {}).get(metric)
+    of = line.summary.harness if "/" in metric else line.summary.scores
+    found = of.get(system or own_system(line.id, of), {}).get(metric)
     return float(found) if isinstance(found, int | float) else None
 
 
@@ -311,7 +311,7 @@ def available(lines: Sequence[Line]) -> list[Column]:
     metrics: dict[str, None] = {}
     fields: dict[str, None] = {}
     for line in lines:
-        for system, scores in line.summary.scores.items():
+        for system, scores in _measured(line):
             names = scores if system != BASE else (f"{BASE}.{name}" for name in scores)
             metrics.update(dict.fromkeys(names))
         fields.update(dict.fromkeys(paths(line.config)))
@@ -322,12 +322,18 @@ def available(lines: Sequence[Line]) -> list[Column]:
     ]
 
 
+def _measured(line: Line) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """The figures of each system: of the newest evaluation, and of lm-evaluation-harness."""
+    yield from line.summary.scores.items()
+    yield from line.summary.harness.items()
+
+
 def _metric_name(name: str, lines: Sequence[Line]) -> str | None:
     system, _, metric = name.rpartition(".")
     known = {
         found
         for line in lines
-        for of, scores in line.summary.scores.items()
+        for of, scores in _measured(line)
         if not system or of == system
         for found in scores
     }

@@ -109,18 +109,21 @@ def _scores(folders: Sequence[Path]) -> Table:
 
 def _figures(folder: Path) -> dict[str, Any]:
     newest = summary.newest_evaluation(folder)
-    if newest is None:
-        return {}
-    systems = _systems(newest)
-    own = systems.get(own_system(folder.name, systems), {})
-    base = {f"{BASE}.{name}": figure for name, figure in systems.get(BASE, {}).items()}
+    found = [] if newest is None else [newest / SCORES]
+    found += (folder / summary.EVALUATIONS).glob(f"*/{summary.HARNESS}")
+    own: dict[str, Any] = {}
+    base: dict[str, Any] = {}
+    for path in sorted(found, key=lambda path: path.stat().st_mtime):
+        systems = _systems(path)
+        own |= systems.get(own_system(folder.name, systems), {})
+        base |= {f"{BASE}.{name}": figure for name, figure in systems.get(BASE, {}).items()}
     return {**own, **base}
 
 
-def _systems(evaluation: Path) -> dict[str, dict[str, Any]]:
+def _systems(result: Path) -> dict[str, dict[str, Any]]:
     """The figures of an evaluation by system and name; none of one that can't be read."""
     try:
-        systems = read_json_object(evaluation / SCORES)["systems"]
+        systems = read_json_object(result)["systems"]
         return {
             system: {name: figure for name, figure in of.items() if "value" in figure}
             for system, of in systems.items()
@@ -159,7 +162,7 @@ def _paired(folders: Sequence[Path]) -> dict[str, Any]:
     for folder in folders:
         newest = summary.newest_evaluation(folder)
         if newest is not None:
-            system = own_system(folder.name, _systems(newest))
+            system = own_system(folder.name, _systems(newest / SCORES))
             found.append(pairing.Evaluated(folder.name, newest, system))
     if len(found) < 2:
         return {"problem": "Fewer than two of them have been evaluated: `workbench eval RUN`."}

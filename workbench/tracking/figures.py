@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from workbench.alarms import reading
 from workbench.evaluation import telling
 from workbench.evaluation.request import read_scores
 from workbench.jobs.log import read_all
 from workbench.tracking import comparison, runs
+from workbench.tracking.summary import harness_results
 from workbench.tracking.view import RunView, duration
 from workbench.tracking.words import memory, setting
 
@@ -65,19 +67,45 @@ def expectations(run: Path) -> Iterator[str]:
 
 
 def scores(run: Path) -> Iterator[str]:
-    """The newest evaluation's figures, as tables."""
-    newest = runs.newest_evaluation(run)
-    if newest is None:
+    """The newest evaluation's figures, and those of lm-evaluation-harness, as tables."""
+    newest, harness = runs.newest_evaluation(run), _harness(run)
+    if newest is None and not harness:
         yield "It has not been evaluated: `workbench eval`."
         return
-    measured = read_scores(newest)
-    for told in (
-        telling.figures(measured),
-        telling.changes(measured),
-        telling.degeneration(measured),
-        *telling.labels(measured),
-        *telling.slices(measured),
-    ):
-        if told is not None:
-            yield from telling.markdown(told)
-    yield "In brackets 95 % intervals: Wilson's for shares, else by 2,000 resamples of rows."
+    if newest is not None:
+        result = read_scores(newest)
+        yield from _tables(
+            telling.figures(result),
+            telling.changes(result),
+            telling.degeneration(result),
+            *telling.labels(result),
+            *telling.slices(result),
+        )
+        yield "In brackets 95 % intervals: Wilson's for shares, else by 2,000 resamples of rows."
+    for result in harness:
+        yield ""
+        yield "### lm-evaluation-harness"
+        yield ""
+        yield from _tables(telling.figures(result), telling.changes(result))
+
+
+def measured(run: Path) -> bool:
+    """Whether there are `scores`."""
+    return runs.newest_evaluation(run) is not None or bool(harness_results(run))
+
+
+def _harness(run: Path) -> list[dict[str, Any]]:
+    """Results of the harness, the newest first; without those of which a newer one has all."""
+    found, shown = [], set[tuple[str, str]]()
+    for result in harness_results(run):
+        mine = {(system, name) for system, of in result["systems"].items() for name in of}
+        if not mine <= shown:
+            shown |= mine
+            found.append(result)
+    return found
+
+
+def _tables(*told: telling.Told | None) -> Iterator[str]:
+    for one in told:
+        if one is not None:
+            yield from telling.markdown(one)

@@ -331,9 +331,15 @@ def _stamp(folder: str, known: str) -> tuple[str, bool]:
             found = [part.partition("=")[2] for part in before[_OWN:]]
         else:
             found = _names(evaluations)
-        seen += [f"{_mark(f'{evaluations}/{name}/{summary.SCORES}')}={name}" for name in found]
+        seen += [f"{_result(f'{evaluations}/{name}')}={name}" for name in found]
     stamp = _APART.join(seen)
     return stamp, stamp == known or _newest(seen) < (time.time() - _SETTLED) * 1e9
+
+
+def _result(evaluation: str) -> str:
+    """What an evaluation's result looks like; one has either of two."""
+    mark = _mark(f"{evaluation}/{summary.SCORES}")
+    return _mark(f"{evaluation}/{summary.HARNESS}") if mark == _ABSENT else mark
 
 
 def _names(folder: str) -> list[str]:

@@ -23,6 +23,8 @@ SWEEP = "sweep.json"
 EVALUATIONS = "evaluations"
 SCORES = "metrics.json"
 """What a finished evaluation measured, in its folder in EVALUATIONS."""
+HARNESS = "harness.json"
+"""What lm-evaluation-harness has given, in its folder there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class RunSummary:
     archived: bool = False
     """Put away by a person: lists leave it out unless they are asked for it."""
     last_validation_loss: float | None = None
+    harness: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Figures of lm-evaluation-harness by system, the newest of each."""
     sweep: str = ""
     """The sweep that made it; empty where none did."""
     mixture: dict[str, float] = field(default_factory=dict)
@@ -149,6 +153,7 @@ def summarise(folder: Path, made: dict[str, Any] | None = None) -> RunSummary:
         best_validation_loss=best.loss if best else None,
         last_validation_loss=_finite(losses[-1]) if losses else None,
         scores=newest_scores(folder),
+        harness=newest_harness(folder),
         alarms=[asdict(alarm) for alarm in standing(state, folder.name, status, text)],
         notes_problem=noted.problem,
         problems=soundness.problems(folder, made, status),
@@ -179,3 +184,19 @@ def newest_scores(folder: Path) -> dict[str, dict[str, float]]:
         system: {name: metric["value"] for name, metric in metrics.items()}
         for system, metrics in systems.items()
     }
+
+
+def harness_results(folder: Path) -> list[dict[str, Any]]:
+    """What lm-evaluation-harness has given of a run, the newest first."""
+    found = sorted((folder / EVALUATIONS).glob(f"*/{HARNESS}"), key=lambda p: p.stat().st_mtime)
+    return [read_json(path) for path in reversed(found)]
+
+
+def newest_harness(folder: Path) -> dict[str, dict[str, float]]:
+    """The newest value of each figure of lm-evaluation-harness by system; empty without any."""
+    values: dict[str, dict[str, float]] = {}
+    for result in reversed(harness_results(folder)):
+        for system, figures in result["systems"].items():
+            mine = values.setdefault(system, {})
+            mine.update({name: figure["value"] for name, figure in figures.items()})
+    return values

@@ -32,16 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="RUN",
         help="default: the latest; of several the first one's held-out rows are answered by all",
     )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="DIR",
-        dest="models",
-        help="a merged model of this base that is measured, too; may be given several times",
-    )
-    parser.add_argument("--rows", type=_count, metavar="N", help="validation rows to answer")
-    parser.add_argument("--max-new-tokens", type=_count, metavar="N", help="longest answer")
+    add_models(parser)
+    parser.add_argument("--rows", type=count, metavar="N", help="validation rows to answer")
+    parser.add_argument("--max-new-tokens", type=count, metavar="N", help="longest answer")
     parser.add_argument(
         "--temperature",
         type=float,
@@ -74,7 +67,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_detach(parser)
 
 
-def _count(text: str) -> int:
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add `--model`, which names whole models beside runs."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="DIR",
+        dest="models",
+        help="a merged model of this base that is measured, too; may be given several times",
+    )
+
+
+def count(text: str) -> int:
+    """A whole number of 1 and more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("it must be at least 1")

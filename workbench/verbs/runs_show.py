@@ -232,11 +232,12 @@ def _ending(summary: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
         if files := made.get(kind):
             yield from _row(kind, f"of step {made.get('step', '?')}")
             yield from (_hash(name, digest) for name, digest in files.items())
-    for system, scores in summary["scores"].items():
-        told = ", ".join(
-            f"{name} {value:.4f}" for name, value in scores.items() if value is not None
-        )
-        yield from _row("scores", f"{system}: {told}")
+    for label in ("scores", "harness"):
+        for system, scores in summary[label].items():
+            told = ", ".join(
+                f"{name} {value:.4f}" for name, value in scores.items() if value is not None
+            )
+            yield from _row(label, f"{system}: {told}")
     for alarm in summary["alarms"]:
         yield from _row(alarm["severity"], f"{alarm['name']}: {alarm['text']}")
 
