@@ -210,26 +210,6 @@ def test_runs_and_a_merged_model_are_measured_together(place: Place) -> None:
         assert all(seconds > 0 for seconds in row["seconds"].values())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--engine", "vllm"), "vLLM is not installed"),
-        (("--temperature", "-1"), "temperature must be from 0 to 10"),
-        (("--temperature", "nan"), "temperature must be from 0 to 10"),
-        (("--model", "nowhere"), "doesn't exist"),
-        (("small-0001", "small-0001"), "Two systems are called small-0001"),
-        (("small-0001", "small-0009"), "There is no run small-0009"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused_before_anything_starts(
-    trained_run: Trained, arguments: tuple[str, ...], words: str
-) -> None:
-    before = sorted((trained_run.run / "evaluations").iterdir())
-    result = trained_run.cli("eval", *arguments, check=False)
-    assert result.returncode == 2 and words in result.stderr
-    assert sorted((trained_run.run / "evaluations").iterdir()) == before
-
-
 def test_a_model_with_other_tokens_is_refused(trained_run: Trained, tmp_path: Path) -> None:
     other = Path(shutil.copytree(trained_run.base, tmp_path / "other"))
     (other / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")

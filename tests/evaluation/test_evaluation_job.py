@@ -20,6 +20,9 @@ from workbench.evaluation.generate import answer
 from workbench.evaluation.request import read_scores
 from workbench.evaluation.rows import Row as Scored
 from workbench.evaluation.scoring import score
+from workbench.jobs.events import Progress
+from workbench.jobs.launch import EVENTS
+from workbench.jobs.log import read_all
 from workbench.training import encoding
 from workbench.training.batches import Layout, Row
 from workbench.training.loss import TrainedTokenLoss, row_losses
@@ -82,6 +85,16 @@ def test_every_figure_is_there_for_base_and_adapter_with_its_interval(
     asked = scores["request"]
     assert (asked["rows"], asked["max_new_tokens"]) == (3, 24)
     assert scores["dataset"].startswith("numbers@") and scores["environment"]["packages"]["torch"]
+
+
+def test_scoring_tells_how_far_it_is(trained_run: Trained) -> None:
+    events = (record.event for record in read_all(trained_run.evaluation / EVENTS))
+    told = [event for event in events if isinstance(event, Progress)]
+    ends = {event.phase: (event.done, event.total, event.unit) for event in told}
+    # Five measures and two systems, each row with an answer or a loss.
+    assert ends["scoring"] == (80, 80, "scores")
+    assert ends["marking outputs of adapter"] == (3, 3, "outputs")
+    assert ends["looking for copies of training rows"] == (32, 32, "rows")
 
 
 def test_it_is_recorded_how_the_figures_were_made(scores: dict[str, Any]) -> None:
@@ -279,6 +292,12 @@ def test_the_verb_prints_a_table_of_base_and_adapter(trained_run: Trained) -> No
         (("--rows", "0"), "at least 1"),
         (("--max-new-tokens", "-3"), "at least 1"),
         (("--name", "../elsewhere"), "can't be the name"),
+        (("--engine", "vllm"), "vLLM is not installed"),
+        (("--temperature", "-1"), "temperature must be from 0 to 10"),
+        (("--temperature", "nan"), "temperature must be from 0 to 10"),
+        (("--model", "nowhere"), "doesn't exist"),
+        (("small-0001", "small-0001"), "Two systems are called small-0001"),
+        (("small-0001", "small-0009"), "There is no run small-0009"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(

@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench.evaluation.measures import Measure, Sums
 from workbench.evaluation.rows import Row
+from workbench.jobs.progress import Tell, untold
 from workbench.statistics.bootstrap import RESAMPLES, summarised
 from workbench.statistics.proportions import holm, mcnemar, wilson
 
@@ -32,12 +33,23 @@ class Table:
     """By measure and system, then by row."""
 
     @classmethod
-    def of(cls, rows: Sequence[Row], measures: Sequence[Measure], systems: Sequence[str]) -> Table:
-        sums = {
-            (measure.name, system): [measure.sums(row, system) for row in rows]
-            for measure in measures
-            for system in systems
-        }
+    def of(
+        cls,
+        rows: Sequence[Row],
+        measures: Sequence[Measure],
+        systems: Sequence[str],
+        tell: Tell = untold,
+    ) -> Table:
+        sums: dict[tuple[str, str], list[Sums | None]] = {}
+        done, total = 0, len(measures) * len(systems) * len(rows)
+        tell("scoring", 0, total, "scores")
+        for measure in measures:
+            for system in systems:
+                column = sums[measure.name, system] = []
+                for row in rows:
+                    column.append(measure.sums(row, system))
+                    done += 1
+                    tell("scoring", done, total, "scores")
         return cls(rows, measures, systems, sums)
 
     def figures(self, places: Sequence[int], seed: int) -> dict[str, dict[str, Figure]]:

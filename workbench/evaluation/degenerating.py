@@ -4,7 +4,7 @@ what they copy of the training rows."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from workbench.degeneration import measures as repetition
 from workbench.evaluation.copied import LONG, Copies
 from workbench.evaluation.measures import Measure, of_values
 from workbench.evaluation.rows import Row, words
+from workbench.jobs.progress import Tell, untold, watched
 
 REFERENCE = "reference"
 """Beside the systems: the data's own answers, which copy what everybody copies."""
 
+_COPIES = "looking for copies of training rows"
 _Key = tuple[str, str]
 _Numbers = dict[_Key, float]
 
@@ -34,7 +36,12 @@ class Marked:
     """The keys of the rows that a mark is on, by mark and system; of marks that there are."""
 
 
-def look(rows: Sequence[Row], systems: Sequence[str], trained: Iterable[Example] | None) -> Marked:
+def look(
+    rows: Sequence[Row],
+    systems: Sequence[str],
+    trained: Iterable[Example] | None,
+    tell: Tell = untold,
+) -> Marked:
     """Look at each output alone, beside the system's others, and beside the rows that were
     trained on; None: those aren't known.
 
@@ -45,7 +52,7 @@ def look(rows: Sequence[Row], systems: Sequence[str], trained: Iterable[Example]
     for name in (*marking.RULES, "degenerate", "stopped"):
         found[name] = {}
     for system in systems:
-        _mark(answered, system, found)
+        _mark(answered, system, found, tell)
     measured = [
         of_values(
             name,
@@ -65,7 +72,7 @@ def look(rows: Sequence[Row], systems: Sequence[str], trained: Iterable[Example]
             measured.append(of_values(name, what, found[name], better=better, share=True))
     copies: list[Measure] = []
     if trained is not None:
-        copies = _copied(answered, systems, trained, found)
+        copies = _copied(answered, systems, _told(trained, tell), found)
     varied = _varied(answered, systems)
     rows_of = {
         name: _rows(values)
@@ -75,11 +82,14 @@ def look(rows: Sequence[Row], systems: Sequence[str], trained: Iterable[Example]
     return Marked([*measured, *varied, *copies], copies, rows_of)
 
 
-def _mark(rows: Sequence[Row], system: str, found: dict[str, _Numbers]) -> None:
+def _mark(
+    rows: Sequence[Row], system: str, found: dict[str, _Numbers], tell: Tell = untold
+) -> None:
     mine = [row for row in rows if system in row.outputs]
     references = [row.references[0] for row in mine if row.references]
     beside = marking.beside([row.outputs[system] for row in mine], references)
-    for row, shared in zip(mine, beside, strict=True):
+    watching = watched(mine, f"marking outputs of {system}", tell, "outputs")
+    for row, shared in zip(watching, beside, strict=True):
         key = (row.key, system)
         alone = marking.marks(
             row.outputs[system],
@@ -170,6 +180,15 @@ def _copied(
             unit="words",
         ),
     ]
+
+
+def _told(trained: Iterable[Example], tell: Tell) -> Iterator[Example]:
+    """The rows, while it is told how many of them were looked through."""
+    total = len(trained) if isinstance(trained, Sized) else 0
+    tell(_COPIES, 0, total, "rows")
+    for done, example in enumerate(trained, start=1):
+        yield example
+        tell(_COPIES, done, max(done, total), "rows")
 
 
 def _rows(values: _Numbers) -> dict[str, list[str]]:

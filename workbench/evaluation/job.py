@@ -119,8 +119,9 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
     }
     lost = {place: examples[place] for place in split.places}
     _write(folder, asked, lost, rows, measured)
-    tell("scoring", 0, 1)
-    scored = rescoring.score_folder(folder, request.scoring(), rescoring.data_of_run(run))
+    tell("reading the dataset", 0, 1)
+    data = rescoring.data_of_run(run)
+    scored = rescoring.score_folder(folder, request.scoring(), data, tell=tell)
     about = {
         "request": request.to_json(),
         "dataset": config.data.dataset,

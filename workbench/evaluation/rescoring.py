@@ -22,6 +22,7 @@ from workbench.evaluation.request import SCORES
 from workbench.evaluation.rows import LOSSES, OUTPUTS, Row
 from workbench.evaluation.scoring import Scored, score
 from workbench.files import read_json_object, write_json, write_text
+from workbench.jobs.progress import Tell, untold
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 
@@ -44,7 +45,12 @@ _NONE = Data()
 
 
 def score_folder(
-    folder: Path, settings: Settings | None = None, data: Data = _NONE, *, seed: int = 0
+    folder: Path,
+    settings: Settings | None = None,
+    data: Data = _NONE,
+    *,
+    seed: int = 0,
+    tell: Tell = untold,
 ) -> Scored:
     """Score the outputs and losses in an evaluation's folder.
 
@@ -59,7 +65,9 @@ def score_folder(
     looked_at = with_contamination(together, data)
     if settings is None:
         settings = settings_of(known)
-    scored = score(looked_at, settings, seed=seed, labels=data.labels, trained=data.trained)
+    scored = score(
+        looked_at, settings, seed=seed, labels=data.labels, trained=data.trained, tell=tell
+    )
     if not lost and known:
         _carry(known, scored.result)
     return scored
@@ -130,6 +138,10 @@ class _Trained:
 
     def __iter__(self) -> Iterator[Example]:
         return islice(versions.read(self._version, TRAIN), self._limit)
+
+    def __len__(self) -> int:
+        rows = self._version.splits.get(TRAIN, 0)
+        return rows if self._limit is None else min(rows, self._limit)
 
 
 def _contaminated_rows(version: Version) -> set[int] | None:

@@ -16,6 +16,7 @@ from workbench.evaluation.comparing import Table, corrected
 from workbench.evaluation.names import Settings
 from workbench.evaluation.problems import Problems
 from workbench.evaluation.rows import Row
+from workbench.jobs.progress import Tell, untold, watched
 from workbench.statistics.bootstrap import RESAMPLES
 from workbench.statistics.proportions import CONFIDENCE
 
@@ -42,16 +43,19 @@ def score(
     seed: int = 0,
     labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
     trained: Iterable[Example] | None = None,
+    tell: Tell = untold,
 ) -> Scored:
     """Measure every system's outputs, and what each differs by from the base; the same rows,
     settings and seed give the same result.
 
     The base is the system of that name, else the first. `labels` are those of the data by task;
-    `trained` the rows that were trained on, each read once; None where they aren't known. Raises
-    WorkbenchError for rows without any output or loss, and as `choosing.choose` does.
+    `trained` the rows that were trained on, each read once; None where they aren't known. `tell`
+    is told how far it is. Raises WorkbenchError for rows without any output or loss, and as
+    `choosing.choose` does.
     """
     problems = Problems()
-    systems, chosen, table, marked = _looked_at(rows, settings, labels, trained, problems)
+    systems, chosen, table, marked = _looked_at(rows, settings, labels, trained, problems, tell)
+    tell("drawing the intervals", 0, 1, "")
     body = {
         "v": VERSION,
         "settings": asdict(settings),
@@ -65,7 +69,7 @@ def score(
             measure.name: measure.to_json() for measure in (*table.measures, *marked.measures)
         },
         **_whole(table, seed),
-        "slices": _slices(table, rows, seed),
+        "slices": _slices(table, rows, seed, tell),
         "labels": _labels(chosen, rows, systems),
         "degeneration": _degeneration(rows, marked, systems, seed),
         "problems": problems.to_json(),
@@ -92,14 +96,15 @@ def _looked_at(
     labels: Mapping[str, Sequence[str]],
     trained: Iterable[Example] | None,
     problems: Problems,
+    tell: Tell = untold,
 ) -> tuple[list[str], Chosen, Table, degenerating.Marked]:
     systems = systems_of(rows)
     if not systems:
         raise WorkbenchError("No row has an output or a loss: there is nothing to score.")
     chosen = choose(rows, settings, problems, labels)
     losses = measures.losses() if any(row.losses for row in rows) else []
-    table = Table.of(rows, [*losses, *chosen.measures], systems)
-    return systems, chosen, table, degenerating.look(rows, systems, trained)
+    table = Table.of(rows, [*losses, *chosen.measures], systems, tell)
+    return systems, chosen, table, degenerating.look(rows, systems, trained, tell)
 
 
 def systems_of(rows: Sequence[Row]) -> list[str]:
@@ -134,10 +139,11 @@ def _whole(table: Table, seed: int) -> dict[str, Any]:
     return {"systems": table.figures(everything, seed), "comparisons": compared}
 
 
-def _slices(table: Table, rows: Sequence[Row], seed: int) -> list[dict[str, Any]]:
+def _slices(table: Table, rows: Sequence[Row], seed: int, tell: Tell) -> list[dict[str, Any]]:
     """The figures of parts of the rows; all parts by one thing are one family of tests."""
     found = []
-    for _, parts in groupby(slices.slices(rows), key=lambda part: part.by):
+    watching = watched(slices.slices(rows), "scoring the parts", tell, "parts")
+    for _, parts in groupby(watching, key=lambda part: part.by):
         bodies: list[dict[str, Any]] = [
             {
                 "by": part.by,

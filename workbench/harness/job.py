@@ -101,8 +101,7 @@ def evaluate(folder: Path, log: LogWriter, control: Control) -> Finished:
             )
             raw = _run(asked, tasks.load(), request, folder / RAW / source.name)
         found.append(results.read(raw, source.name))
-    tell("scoring", 0, 1)
-    result = scoring.score(found)
+    result = scoring.score(found, tell=tell)
     for note in result["notes"]:
         log.write(Notice(note, "warning"))
     about = {

@@ -11,6 +11,7 @@ from workbench.evaluation.measures import Measure, Sums
 from workbench.evaluation.rows import Row
 from workbench.evaluation.telling import BY_STDERR, HARNESS, UNPAIRED
 from workbench.harness.results import Figure, Key, Results, Sample, Value
+from workbench.jobs.progress import Tell, untold
 from workbench.statistics.bootstrap import RESAMPLES
 from workbench.statistics.proportions import CONFIDENCE, normal_test, two_sided
 
@@ -38,7 +39,7 @@ _OF_PAIRS = (_perplexity, _bits)
 `bits_per_byte` of its api/metrics.py): functions of sums over them."""
 
 
-def score(found: Sequence[Results], seed: int = 0) -> dict[str, Any]:
+def score(found: Sequence[Results], seed: int = 0, tell: Tell = untold) -> dict[str, Any]:
     """Every figure of the systems with its interval, and what each differs by from the base; that
     is the system of that name, else the first.
 
@@ -46,12 +47,13 @@ def score(found: Sequence[Results], seed: int = 0) -> dict[str, Any]:
     are as in an evaluation: Wilson and McNemar, or the bootstrap of documents. So has a group,
     whose figure is that of the documents of all its tasks. Else the interval is that of lm_eval's
     standard error, and two systems are held against each other as if their documents were not the
-    same: z of the difference. The same results and seed give the same.
+    same: z of the difference. The same results and seed give the same; `tell` is told how far it
+    is.
     """
     systems = sorted(found, key=lambda one: one.system != BASE)
     keys = list(dict.fromkeys(key for one in systems for key in one.figures))
     by_documents = {key: m for key in keys if (m := _measure(key, systems)) is not None}
-    table = _table(systems, list(by_documents.values()))
+    table = _table(systems, list(by_documents.values()), tell)
     everything = range(len(table.rows))
     measured = table.figures(everything, seed)
     compared = {
@@ -148,14 +150,15 @@ def _gives(shape: Callable[[Sequence[float]], float], of: Iterable[Value], known
         return False
 
 
-def _table(systems: Sequence[Results], measures: Sequence[Measure]) -> Table:
+def _table(systems: Sequence[Results], measures: Sequence[Measure], tell: Tell) -> Table:
     documents = dict.fromkeys(
         _document(task, sample)
         for one in systems
         for task, samples in one.samples.items()
         for sample in samples
     )
-    return Table.of([Row(name) for name in documents], measures, [one.system for one in systems])
+    rows, names = [Row(name) for name in documents], [one.system for one in systems]
+    return Table.of(rows, measures, names, tell)
 
 
 def _by_stderr(figure: Figure, n: int | None) -> dict[str, Any]:
