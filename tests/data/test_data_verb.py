@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests import tiny
+from workbench.data import versions
 from workbench.data.importing import Options, import_files
 from workbench.workspace import Workspace
 
@@ -166,3 +167,18 @@ def test_the_default_dataset_is_made_without_a_network(cli: Cli, workspace: Work
     assert result.stderr == ""
     assert "python-stdlib@" in result.stdout
     assert "rows were left out; `workbench data removed python-stdlib@" in result.stdout
+
+
+def test_preference_pairs_are_read_and_what_becomes_of_them_is_said(
+    cli: Cli, workspace: Workspace, write_rows: WriteRows
+) -> None:
+    pairs = [
+        {"prompt": f"Question {n}?", "chosen": f"Answer {n}", "rejected": f"Rubbish {n}"}
+        for n in range(20)
+    ]
+    imported = cli("data", "import", write_rows(*pairs, *numbered(2)), "--name", "pairs")
+    assert "20 rows were preference pairs" in imported.stdout
+    rows = versions.read(versions.resolve(workspace, "pairs"))
+    assert {"Answer 7": {"rejected": "Rubbish 7"}}.items() <= {
+        row.response: row.extra for row in rows
+    }.items()

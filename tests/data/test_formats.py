@@ -50,6 +50,39 @@ def test_each_format_gives_the_same_conversation(row: Row) -> None:
 @pytest.mark.parametrize(
     "row",
     [
+        {"prompt": "Hi", "chosen": "Yes", "rejected": "No"},
+        {"prompt": turns(HI), "chosen": turns(YES), "rejected": turns(("assistant", "No"))},
+        {"prompt": "Hi", "chosen": turns(YES), "rejected": turns(("assistant", "No"))},
+        {"chosen": turns(HI, YES), "rejected": turns(HI, ("assistant", "No"))},
+        {"prompt": "Hi", "chosen": turns(HI, YES), "rejected": "No", "score": 0.5},
+        {"prompt": json.dumps(turns(HI)), "chosen": json.dumps(turns(YES)), "rejected": "No"},
+    ],
+)
+def test_the_chosen_answer_of_a_pair_is_the_response_and_nothing_else_is_lost(row: Row) -> None:
+    (example,) = to_examples(row)
+    assert turns_of(row) == [HI, YES]
+    assert example.extra["rejected"] == row["rejected"]
+    whole = isinstance(row["chosen"], list) and len(row["chosen"]) == 2
+    assert set(example.extra) == set(row) - ({"chosen"} if whole else {"prompt", "chosen"})
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"chosen": "Yes", "rejected": "No"}, "no `prompt` beside `chosen`"),
+        ({"prompt": "Hi", "chosen": None, "rejected": "No"}, "`chosen` is null, not text"),
+        ({"prompt": "Hi", "chosen": "", "rejected": "No"}, "`chosen`"),
+        ({"prompt": "Hi", "chosen": "Yes"}, "no response beside `prompt`"),
+    ],
+)
+def test_a_pair_that_is_none_is_refused_with_its_field(row: Row, told: str) -> None:
+    with pytest.raises(RowError, match=told):
+        to_examples(row)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
         {"instruction": "Sum up", "input": "A text", "output": "Yes"},
         {"instruction": "Sum up", "context": "A text", "response": "Yes"},
         {"question": "Sum up", "context": "A text", "answer": "Yes"},
@@ -132,7 +165,6 @@ REFUSED: list[tuple[Any, str]] = [
     (LONE, "no response beside `prompt` (such as `completion`); it has prompt"),
     ({"question": "Hi", "answers": ["Yes"]}, "no response beside `question`"),
     ({"completion": "Yes"}, "no prompt beside `completion` (such as `prompt`)"),
-    ({**LONE, "chosen": "a", "rejected": "b"}, "no response beside `prompt`"),
     ({**LONE, "completion": None}, "`completion` is null, not text"),
     ({**LONE, "completion": ["Yes"]}, "`completion` is a list, not text"),
     ({**LONE, "completion": {"a": 1}}, "`completion` is an object, not text"),

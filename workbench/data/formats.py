@@ -1,4 +1,5 @@
-"""Alpaca, ShareGPT, OpenAI messages, prompt/completion, question/answer, plain text -> Example.
+"""Alpaca, ShareGPT, OpenAI messages, prompt/completion, preference pairs, question/answer, plain
+text -> Example.
 
 A row is recognised by its fields, or read as a mapping says. What can't be an example is refused
 with the reason and the field: nothing is guessed into shape, and mended only by repairs that were
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from workbench.data import repairs
+from workbench.data import preferences, repairs
 from workbench.data.example import Example, Message
 from workbench.data.tool_calls import tools_of
 from workbench.data.turn_reading import Names, from_json_text, history_turns, read_turns
@@ -45,6 +46,8 @@ class Converted:
     examples: list[Example]
     repairs: tuple[str, ...] = ()
     """The names of those that it took, each once, in the order in which they were done."""
+    pair: bool = False
+    """It was a preference pair: the rejected answer is among the extra fields."""
 
 
 def to_examples(
@@ -88,11 +91,12 @@ def convert(
         extra = {k: v for k, v in row.items() if k not in own}
         return read.text(_plain(row), chosen, extra)
     fields, turns_of = _recognise(row)
+    pair = preferences.CHOSEN in fields
     tools = tools_of(row.get("tools") or row.get("functions"))
     if tools:
         fields = (*fields, "tools" if row.get("tools") else "functions")
     extra = {k: v for k, v in row.items() if k not in _own(*fields, named=named)}
-    return read.talks(turns_of(row), chosen, extra, tools)
+    return replace(read.talks(turns_of(row), chosen, extra, tools), pair=pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def is_row(body: Row) -> bool:
             # What is called like a list of turns may be one of conversations.
             return not (within and isinstance(within, list) and _has_turns(within[0]))
     of_instances = "instances" in body and "instruction" in body
-    return "text" in body or of_instances or bool(_fitting(body))
+    return "text" in body or of_instances or preferences.is_pair(body) or bool(_fitting(body))
 
 
 def _has_turns(value: Any) -> bool:
@@ -194,6 +198,8 @@ def _recognise(row: Row) -> tuple[tuple[str, ...], Convert]:
             return (field,), partial(_from_turns, field=field)
     if "instances" in row and "instruction" in row:
         return ("instruction", "instances"), _from_instances
+    if preferences.is_pair(row):
+        return preferences.fields(row), lambda row: [preferences.turns_of(row)]
     fitting = _fitting(row)
     if not fitting:
         raise RowError(_unrecognised(row), UNRECOGNISED)
@@ -238,7 +244,7 @@ def _unrecognised(row: Row) -> str:
             return f"there is no prompt beside `{response}` (such as `{prompt}`); it has {present}"
     return (
         f"its fields are of no known format: {present}; known are messages, conversations, "
-        "instruction/output, prompt/completion, question/answer, text"
+        "instruction/output, prompt/completion, prompt/chosen/rejected, question/answer, text"
     )
 
 

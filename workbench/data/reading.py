@@ -21,6 +21,8 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.progress import Tell
 from workbench.workspace import Workspace
 
+PAIRS = "preference_pairs"
+"""In what is said of this step: how many rows were."""
 _LISTED = 5
 """Bad rows that an error names; of more it gives the reasons with counts."""
 _REASONS = 12
@@ -56,6 +58,7 @@ class Reading:
         """Rows by the repairs that they took."""
         self._made = 0
         """Examples of rows that were mended."""
+        self._pairs = 0
         self._bad = 0
         self._origins = array("I")
         """Of each row the place of its source."""
@@ -70,7 +73,8 @@ class Reading:
         rows.read(self._rows())
         rows.origins = self._origins
         whole = len(rows.table)
-        rows.steps.append(Step("read", self._count, whole - self._made, {}))
+        pairs = {PAIRS: self._pairs} if self._pairs else {}
+        rows.steps.append(Step("read", self._count, whole - self._made, pairs))
         if self._kinds:
             about = {"kinds": list(self._kinds), "mended": dict(self._mended)}
             rows.steps.append(Step("repair", whole - self._made, whole, about, self._made))
@@ -142,6 +146,7 @@ class Reading:
                 useful = _useful(raw, source) if error.fault else ()
             else:
                 self._kept[number] += len(made.examples)
+                self._pairs += made.pair
                 if made.repairs:
                     self._mended["+".join(made.repairs)] += 1
                     self._made += len(made.examples)

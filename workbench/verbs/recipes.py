@@ -201,6 +201,11 @@ def show_made(result: dict[str, Any]) -> None:
     splits = ", ".join(f"{count:,} {name}" for name, count in result["splits"].items())
     print(f"\n{result['reference']}: {result['rows']:,} rows ({splits})")
     print(f"in {result['folder']}")
+    if pairs := sum(step["parameters"].get("preference_pairs", 0) for step in result["steps"]):
+        print(
+            f"{pairs:,} rows were preference pairs: the chosen answer is the response; the "
+            "rejected one stays in the row's field `rejected`, and nothing is trained on it."
+        )
     if result["removed"]:
         _show_reasons(result)
 
