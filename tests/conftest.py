@@ -46,6 +46,7 @@ TOGETHER = {
     "tracking": TRAINED,
     "screens": TRAINED,
     "test_read_only.py": TRAINED,
+    "test_tables.py": TRAINED,
 }
 """What tests have in common, by their file or else their folder."""
 FIRST = ("e2e", KILLS, TRAINED, "tests/training/test_two_loops.py")

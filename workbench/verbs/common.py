@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.settings import CHOICES
 from workbench.text import visible
+from workbench.verbs.tables import lay_out
 from workbench.workspace import Workspace
 
 
@@ -88,24 +90,19 @@ def group(
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A plain text table: columns as wide as their longest cell, numbers to the right."""
-    cells = [[visible(str(cell)) for cell in row] for row in rows]
-    widths = [
-        max([len(header), *(len(row[i]) for row in cells)]) for i, header in enumerate(headers)
-    ]
-    numeric = [
-        all(isinstance(row[i], int | float) or row[i] in ("", "–") for row in rows)
-        for i in range(len(headers))
-    ]
+    """A plain text table, fitted to the terminal where it goes to one."""
+    return lay_out(headers, rows, _columns())
 
-    def line(values: Sequence[str]) -> str:
-        padded = (
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
-        )
-        return "  ".join(padded).rstrip()
 
-    return "\n".join([line(headers), *(line(row) for row in cells)])
+def fitted(text: str) -> str:
+    """A line of text, broken between words where it goes to a terminal that is narrower."""
+    columns = _columns()
+    return text if columns is None else textwrap.fill(text, columns, subsequent_indent="  ")
+
+
+def _columns() -> int | None:
+    """The terminal's; None where the result goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @dataclass(frozen=True, slots=True)

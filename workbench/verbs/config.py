@@ -16,7 +16,8 @@ from workbench.files import explain_os_error, user_path, write_text
 from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs import advise, config_import, exposures, forecast, presets
-from workbench.verbs.common import add_settings, group, leaf, table, width
+from workbench.verbs.common import add_settings, group, leaf, width
+from workbench.verbs.tables import lay_out
 from workbench.workspace import Workspace, check_name
 
 _PAGE = "docs/config.md"
@@ -68,7 +69,7 @@ def _show_fields(result: list[dict[str, Any]]) -> None:
         ]
         for field in result
     ]
-    header, *lines = table(["field", "default", "bounds", "unit"], rows).splitlines()
+    header, *lines = lay_out(["field", "default", "bounds", "unit"], rows).splitlines()
     print(header)
     for line, field in zip(lines, result, strict=True):
         choices = f" Choices: {', '.join(field['choices'])}." if field["choices"] else ""

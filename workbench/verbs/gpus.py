@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from workbench.text import visible
-from workbench.verbs.common import leaf, table
+from workbench.verbs.common import fitted, leaf, table
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ def _show(result: dict[str, Any]) -> None:
         headers = ["gpu", "memory", "busy", "power", "heat", "clock", "name"]
         print(table(headers, [_row(gpu) for gpu in gpus]))
     for text in result["news"]:
-        print(visible(f"! {text}"))
+        print(fitted(visible(f"! {text}")))
     for gpu in gpus:
         for line in _lines(gpu):
-            print(visible(f"{gpu.label}: {line}"))
-    print(_host(result["host"]))
+            print(fitted(visible(f"{gpu.label}: {line}")))
+    print(fitted(_host(result["host"])))
 
 
 def _row(gpu: Gpu) -> list[object]:

@@ -11,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.verbs.common import leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.tables import lay_out
 from workbench.workspace import Workspace
 
 _SHOWN = 20
@@ -111,7 +112,7 @@ def _show_tokens(example: dict[str, Any]) -> None:
         [place, token["id"], _mark(token), token["reason"], visible(token["text"], one_line=True)]
         for place, token in enumerate(example["tokens"])
     ]
-    lines = table(["", "id", "", "why not", "text"], rows).split("\n")
+    lines = lay_out(["", "id", "", "why not", "text"], rows).split("\n")
     print(lines[0])
     for token, line, place in zip(example["tokens"], lines[1:], range(len(rows)), strict=True):
         if place == example["cut"]:
