@@ -78,7 +78,7 @@ class RunListScreen(NotingScreen):
     DEFAULT_CSS = """
     RunListScreen {
         #state { height: 1; padding: 0 1; text-style: bold; }
-        #about { height: 6; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
+        #about { height: auto; min-height: 6; max-height: 8; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
                  border-top: solid $foreground 60%; }
     }
     """
