@@ -216,6 +216,26 @@ def test_code_of_a_task_file_runs_only_where_that_is_wanted(files: Path, job: Jo
     assert result["systems"]["base"]["colour/acc"]["n"] == 2
 
 
+def test_a_task_s_data_stands_beside_it_unless_it_is_of_the_hub(lm_eval: None) -> None:
+    from workbench.harness.tasks import _find_data
+
+    files = {"test": ["a.jsonl", "/b.jsonl", "https://x/c.jsonl"]}
+    ours = {"dataset_path": "json", "dataset_kwargs": {"data_files": files}}
+    _find_data(ours, Path("/tasks"))
+    found = ours["dataset_kwargs"]["data_files"]["test"]  # type: ignore[index]
+    assert found == ["/tasks/a.jsonl", "/b.jsonl", "https://x/c.jsonl"]
+    theirs = {"dataset_path": "owner/name", "dataset_kwargs": {"data_files": files}}
+    _find_data(theirs, Path("/tasks"))
+    assert theirs["dataset_kwargs"] == {"data_files": files}
+
+
+def test_a_task_alone_is_read_without_what_is_around_it(files: Path, job: Job) -> None:
+    (files / "broken.yaml").write_text("task: [a\n")
+    (files / "code.yaml").write_text(f"{CHOICE}process_docs: !function mine.docs\n")
+    result, _ = job(files / "asked.yaml", limit=2)
+    assert list(result["systems"]["base"]) == ["asked/exact_match"]
+
+
 # --- without lm_eval --------------------------------------------------------------------------
 
 

@@ -47,6 +47,12 @@ class Request:
     fresh: bool = False
     """What is known is asked again."""
 
+    def check_files(self) -> None:
+        """Look at the task files; raises WorkbenchError as `task_files.check` does."""
+        for task in self.tasks:
+            for file in task_files.of(Path(task)) if Path(task).is_absolute() else ():
+                task_files.check(file, allow_code=self.allow_task_code)
+
     def to_json(self) -> dict[str, Any]:
         """What isn't asked for is not in it."""
         usual = {field.name: field.default for field in fields(self)}
@@ -85,9 +91,7 @@ def start(run: Path, request: Request, name: str = "") -> Path:
     from workbench.evaluation import sources
 
     check_installed()
-    for task in request.tasks:
-        for file in task_files.of(Path(task)) if Path(task).is_absolute() else ():
-            task_files.check(file, allow_code=request.allow_task_code)
+    request.check_files()
     sources.systems(run, request.runs, request.models)
     evaluation.check_idle(run)
     folder = evaluation.make(

@@ -37,6 +37,12 @@ def check(path: Path, *, allow_code: bool = False) -> None:
     _check(path.absolute(), allow_code, set())
 
 
+def is_group(path: Path) -> bool:
+    """Whether a file that was checked is of a group of tasks."""
+    tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return isinstance(tree, yaml.MappingNode) and any(k.value == "group" for k, _ in tree.value)
+
+
 def _check(path: Path, allow_code: bool, seen: set[Path]) -> None:
     path = path.resolve()
     if path in seen or _is_lm_evals(path):

@@ -21,6 +21,8 @@ from workbench.errors import WorkbenchError
 from workbench.harness import task_files
 from workbench.harness.request import Request
 
+_FORMATS = ("json", "csv", "parquet", "arrow", "text")
+"""What `dataset_path` says of files."""
 _SHOWN = 300
 """Characters of what a library says."""
 
@@ -48,10 +50,16 @@ class Tasks:
         Raises WorkbenchError as `task_files.check` does.
         """
         self._request = request
+        request.check_files()
         local = [Path(task) for task in request.tasks if Path(task).is_absolute()]
-        folders = list(dict.fromkeys(p if p.is_dir() else p.parent for p in local))
+        # What a group names stands beside it; a task alone is read without what is around it.
+        folders = dict.fromkeys(
+            path if path.is_dir() else path.parent
+            for path in local
+            if path.is_dir() or task_files.is_group(path)
+        )
         named = len(local) < len(request.tasks)
-        self._manager = TaskManager(include_path=folders, include_defaults=named)
+        self._manager = TaskManager(include_path=list(folders), include_defaults=named)
         self._manager._factory = _Factory(request.allow_task_code)
 
     def load(self) -> TaskDict:
@@ -97,7 +105,7 @@ class Tasks:
             if entry.yaml_path is not None and entry.yaml_path.is_relative_to(path)
         }
         if not mine and path.is_file():
-            return [task]  # lm_eval says why it is none
+            return [task]
         if not mine:
             raise WorkbenchError(f"The files in {path} make up no task.")
         inner = {
@@ -173,13 +181,14 @@ class _Factory(TaskFactory):  # type: ignore[misc]
 
 
 def _find_data(config: dict[str, Any], folder: Path) -> None:
-    """Have files of data that stand in a task's own folder found there, wherever the process is."""
-    known = config.get("dataset_kwargs")
-    if isinstance(known, dict):
+    """Have files of data that stand in a task's own folder found there, wherever the process is;
+    those of a data set of the hub stand in that."""
+    path, known = config.get("dataset_path"), config.get("dataset_kwargs")
+    if isinstance(known, dict) and path in _FORMATS:
         for name in ("data_files", "data_dir"):
             if name in known:
                 known[name] = _placed(known[name], folder)
-    if isinstance(path := config.get("dataset_path"), str) and path.startswith("."):
+    if isinstance(path, str) and path.startswith("."):
         config["dataset_path"] = _placed(path, folder)
 
 
