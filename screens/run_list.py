@@ -78,8 +78,8 @@ class RunListScreen(NotingScreen):
     DEFAULT_CSS = """
     RunListScreen {
         #state { height: 1; padding: 0 1; text-style: bold; }
-        #about { height: auto; min-height: 6; max-height: 8; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
-                 border-top: solid $foreground 60%; }
+        #about { height: auto; min-height: 6; max-height: 8; padding: 0 1; text-wrap: nowrap;
+                 text-overflow: ellipsis; border-top: solid $foreground 60%; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
