@@ -50,6 +50,7 @@ _MODULES = {
     "outputs": "outputs",
     "review": "review",
     "chat": "chat",
+    "adapters": "adapters",
     "export": "export",
     "gpus": "gpus",
     "doctor": "doctor",
