@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trained import ANSWER, LICENCE, Trained
 from workbench.errors import WorkbenchError
-from workbench.export.merge import _logits, compare
+from workbench.export.certificate import compare, logits_of
 from workbench.export.request import export_adapter, start_merge
 from workbench.files import sha256_file
 
@@ -71,7 +71,7 @@ def test_the_merged_folder_answers_with_its_own_tokenizer_and_template(
 def test_the_certificate_says_what_was_merged_and_how_far_it_is_off(
     merged: dict[str, Any], trained_run: Trained
 ) -> None:
-    certificate = json.loads((Path(merged["path"]) / "merge.json").read_text())
+    certificate = json.loads((Path(merged["path"]) / "certificate.json").read_text())
     assert certificate == merged["merge"]
     assert certificate["run"] == trained_run.run.name
     assert certificate["base"] == str(trained_run.base)
@@ -80,7 +80,11 @@ def test_the_certificate_says_what_was_merged_and_how_far_it_is_off(
     assert certificate["prompts"] == 8 and certificate["positions"] > 8
     assert certificate["largest_logit_difference"] < 1e-4
     assert certificate["mean_kl_nats"] == pytest.approx(0, abs=1e-6)
-    assert certificate["same_top_token"] == 1
+    assert certificate["same_top_token"] == 1 and certificate["changed_tokens"] == 0
+    assert certificate["outputs"] > 0 and certificate["changed_outputs"] == 0
+    assert certificate["within_bounds"] is True
+    assert certificate["adapter_moves_kl_nats"] > 0.1 and certificate["against_quantized"] is None
+    assert certificate["base_files"] == trained_run.json("runs", "show")["manifest"]["base"]["files"]
 
 
 def test_the_base_and_the_run_are_as_they_were(
@@ -99,9 +103,13 @@ def test_the_adapter_is_exported_whole_with_what_made_it(
     trained_run.cli("export", "adapter", "latest", "--to", tmp_path / "adapter")
     exported, original = tmp_path / "adapter", trained_run.run / "adapter"
     for path in original.iterdir():
-        # The card is written anew, with the figures of an evaluation.
-        if path.name != "README.md":
+        # The card is written anew, with the figures of an evaluation, and the config names the
+        # base without a folder of this machine.
+        if path.name not in ("README.md", "adapter_config.json"):
             assert sha256_file(exported / path.name) == sha256_file(path)
+    named = json.loads((exported / "adapter_config.json").read_text())
+    assert named["base_model_name_or_path"] == "base"
+    assert named["r"] == json.loads((original / "adapter_config.json").read_text())["r"]
     made = json.loads((exported / "workbench-manifest.json").read_text())
     assert made["run"] == trained_run.run.name
     base = AutoModelForCausalLM.from_pretrained(trained_run.base)
@@ -128,7 +136,7 @@ def test_only_the_last_positions_of_a_prompt_are_computed(
         lambda module, inputs, output: heads.append(output.shape[1])
     )
     ids = [n % 250 for n in range(length)]
-    kept = _logits(network, ids)
+    kept = logits_of(network, ids)
     assert heads == [min(64, length)] and kept.shape == (min(64, length), 259)
     with torch.inference_mode():
         whole = network(input_ids=torch.tensor([ids])).logits[0]

@@ -17,7 +17,7 @@ from workbench.adapters import checks, files, kept, origin
 from workbench.adapters.files import Adapter
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
-from workbench.jobs import tasks
+from workbench.jobs import launch, tasks
 from workbench.text import size
 from workbench.workspace import Workspace, check_name
 
@@ -115,7 +115,9 @@ def start(
         base=str(folder),
         base_name=base or told.base,
     )
-    return tasks.start(workspace, KIND, "workbench.export.combine", asdict(request))
+    return tasks.start(
+        workspace, KIND, "workbench.export.combine", asdict(request), environment=launch.OFFLINE
+    )
 
 
 def read_request(folder: Path) -> Request:

@@ -14,9 +14,7 @@ from workbench.data.template import ChatTemplate
 
 CONVERSATION = (
     Message("system", "You answer briefly."),
-    Message(
-        "user", "What's 12345 + 6.78? It's 9 €, naïve café — ok?\n\n\tAnd 你好, привет 🚀!"
-    ),
+    Message("user", "What's 12345 + 6.78? It's 9 €, naïve café — ok?\n\n\tAnd 你好, привет 🚀!"),
     Message("assistant", "12351.78"),
     Message("user", "  def f(x):\n    return {'a': [x, \"y\"]}  # what is it?"),
 )
