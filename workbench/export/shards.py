@@ -141,17 +141,27 @@ def _plan(adapter: Adapter, parts: dict[str, Tensor], base: Path, known: dict[st
             plan.changes.setdefault(found, []).append(partial(_with_rows, tensor, ids))
             continue
         module, _, end = name.rpartition(".")
-        if module == head and tied and adapter.config.get("ensure_weight_tying"):
+        # PEFT saves the base's own weights of embeddings and head where an adapter is on them.
+        module = module.removesuffix(".base_layer")
+        copied = _is_trained_whole(adapter.config, module)
+        tying = adapter.config.get("ensure_weight_tying") is True
+        if module == head and tied and (tying or not copied):
             continue  # it is the embeddings', which are there, too
-        if module == embed and tied and not adapter.config.get("ensure_weight_tying"):
+        if module == embed and tied and copied and not tying:
             tensor_name(head)  # it was trained without it
         found = tensor_name(module, f".{end}")
         if found in (embed_name, f"{head}.weight"):
             plan.rows[found] = tensor.shape[0]
-        plan.changes[found] = [partial(_replaced_by, tensor)]
+        plan.changes.setdefault(found, []).insert(0, partial(_replaced_by, tensor))
     if plan.own_head is not None and plan.own_head[1] in plan.rows:
         plan.rows.setdefault(plan.own_head[0], plan.rows[plan.own_head[1]])
     return plan
+
+
+def _is_trained_whole(config: dict[str, Any], module: str) -> bool:
+    """Whether it is a copy that was trained, by `modules_to_save`."""
+    names = config.get("modules_to_save") or ()
+    return any(module == name or module.endswith(f".{name}") for name in names)
 
 
 def _low_rank(config: dict[str, Any], module: str, parts: dict[str, Tensor]) -> Change:
