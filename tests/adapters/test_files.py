@@ -174,9 +174,7 @@ def test_one_of_another_base_is_not_taken_in(
     assert not kept.list_adapters(workspace)
 
 
-def test_a_spoilt_adapter_is_listed_with_what_is_wrong(
-    workspace: Workspace, adapter: Path
-) -> None:
+def test_a_spoilt_adapter_is_listed_with_what_is_wrong(workspace: Workspace, adapter: Path) -> None:
     listed = kept.take_in(workspace, adapter, "mine")
     (listed.folder / files.WEIGHTS).write_bytes(b"12")
     (again,) = kept.list_adapters(workspace)

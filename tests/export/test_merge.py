@@ -84,7 +84,9 @@ def test_the_certificate_says_what_was_merged_and_how_far_it_is_off(
     assert certificate["outputs"] > 0 and certificate["changed_outputs"] == 0
     assert certificate["within_bounds"] is True
     assert certificate["adapter_moves_kl_nats"] > 0.1 and certificate["against_quantized"] is None
-    assert certificate["base_files"] == trained_run.json("runs", "show")["manifest"]["base"]["files"]
+    assert (
+        certificate["base_files"] == trained_run.json("runs", "show")["manifest"]["base"]["files"]
+    )
 
 
 def test_the_base_and_the_run_are_as_they_were(
