@@ -89,7 +89,7 @@ def test_a_lost_template_or_another_token_is_not_kept(source: Path, tmp_path: Pa
     vocabulary = body["model"]["vocab"]
     vocabulary["q"], vocabulary["Q"] = vocabulary["Q"], vocabulary["q"]
     (source / "tokenizer.json").write_text(json.dumps(body))
-    with pytest.raises(WorkbenchError, match="Token .* is 'Q', and 'q' in the GGUF"):
+    with pytest.raises(WorkbenchError, match=r"Token .* is 'Q', and 'q' in the GGUF"):
         gguf_job.check(source, path, "f16", untold)
 
 
