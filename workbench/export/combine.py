@@ -95,7 +95,8 @@ def _combine(loaded: PeftModel, request: Request) -> None:
     names = [f"adapter_{place}" for place in range(len(request.adapters))]
     pruned = request.method not in ("linear", "cat", "svd")
     try:
-        loaded.base_model.add_weighted_adapter(
+        tuner: Any = loaded.base_model
+        tuner.add_weighted_adapter(
             names,
             request.weights,
             _NEW,
@@ -108,7 +109,7 @@ def _combine(loaded: PeftModel, request: Request) -> None:
         raise WorkbenchError(
             f"PEFT can't combine these adapters by {request.method}: {error}"
         ) from error
-    config = loaded.peft_config[_NEW]
+    config: Any = loaded.peft_config[_NEW]
     # Its A and B have the scales of those that it was made of in them already: alpha is the rank.
     # With rsLoRA's rule PEFT would multiply by sqrt(r) once more.
     config.use_rslora = False
@@ -124,7 +125,7 @@ def _save(loaded: PeftModel, folder: Path) -> None:
     tensors = get_peft_model_state_dict(loaded, adapter_name=_NEW, save_embedding_layers=False)
     whole = {name: tensor.detach().float().contiguous() for name, tensor in tensors.items()}
     save_file(whole, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
-    config = loaded.peft_config[_NEW]
+    config: Any = loaded.peft_config[_NEW]
     config.inference_mode = True
     if isinstance(config.target_modules, set):
         config.target_modules = sorted(config.target_modules)

@@ -130,9 +130,10 @@ def build(
 def merge_whole(merged: Subject, dtype: torch.dtype, folder: Path) -> None:
     """PEFT's `merge_and_unload` on the base in `dtype`, saved to `folder`."""
     adapted = _adapted(merged, dtype)
-    _untie(adapted.get_base_model())
+    base: Any = adapted.get_base_model()
+    _untie(base)
     try:
-        whole: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
+        whole: Any = adapted.merge_and_unload(safe_merge=True)
     except ValueError as error:
         raise WorkbenchError(f"PEFT can't merge the adapter: {error}") from error
     # Modules that were trained whole are in the adapter's format.

@@ -168,21 +168,22 @@ def _low_rank(config: dict[str, Any], module: str, parts: dict[str, Tensor]) -> 
     # PEFT computes in float32, whatever the adapter is saved in.
     scale = _scale(config, module, parts)
     swapped = config.get("fan_in_fan_out") is True
-    if (a := parts.get(f"{module}.lora_embedding_A")) is not None:
-        b = parts[f"{module}.lora_embedding_B"]
-        return lambda weight: weight + ((b.float() @ a.float()).T * scale).to(weight.dtype)
-    a, b = parts[f"{module}.lora_A.weight"], parts[f"{module}.lora_B.weight"]
+    if f"{module}.lora_embedding_A" in parts:
+        rows, columns = (parts[f"{module}.lora_embedding_{side}"].float() for side in "BA")
+        return lambda weight: weight + ((rows @ columns).T * scale).to(weight.dtype)
+    a, b = (parts[f"{module}.lora_{side}.weight"].float() for side in "AB")
     magnitude = parts.get(f"{module}.lora_magnitude_vector")
 
     def change(weight: Tensor) -> Tensor:
-        product = b.float() @ a.float()
+        product = b @ a
         delta = (product.T if swapped else product) * scale
         if magnitude is None:
             return weight + delta.to(weight.dtype)
         updated = weight + delta
         norm = torch.linalg.norm(updated.T if swapped else updated, dim=1)
         factor = (magnitude.float() / norm).view(-1, 1)
-        return ((factor.T if swapped else factor) * updated).to(weight.dtype)
+        changed: Tensor = ((factor.T if swapped else factor) * updated).to(weight.dtype)
+        return changed
 
     return change
 
@@ -193,7 +194,7 @@ def _scale(config: dict[str, Any], module: str, parts: dict[str, Tensor]) -> flo
 
     def own(name: str, usual: float) -> float:
         pattern = config.get(name) or {}
-        value: float = pattern.get(get_pattern_key(pattern.keys(), module), usual)
+        value: float = pattern.get(get_pattern_key(list(pattern), module), usual)
         return value
 
     rank, alpha = own("rank_pattern", config["r"]), own("alpha_pattern", config["lora_alpha"])
@@ -259,7 +260,7 @@ def _write(
         stream.write(len(text).to_bytes(8, "little") + text)
         for name, origin in names.items():
             tensor = _made(source, name, origin, plan, dtype, described[name])
-            stream.write(memoryview(tensor.contiguous().view(-1).view(torch.uint8).numpy()))
+            stream.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
             tell("merging", min(total, before + stream.tell()), total, "bytes")
     return end
 

@@ -96,7 +96,7 @@ def _show_list(result: list[dict[str, Any]]) -> None:
             one["made"],
             one["kind"] or "–",
             "–" if one["rank"] is None else one["rank"],
-            size(one["bytes"]) if one["bytes"] else "–",
+            _size(one["bytes"]) if one["bytes"] else "–",
             _base(one["base"]),
             one["dataset"] or "–",
             _scores(one["scores"]),
@@ -109,6 +109,10 @@ def _show_list(result: list[dict[str, Any]]) -> None:
     for one in result:
         if one["problem"]:
             print(visible(f"{one['name']}: {one['problem']}"))
+
+
+def _size(amount: int) -> str:
+    return size(amount) if amount >= 1 << 20 else f"{amount / 1024:.0f} KiB"
 
 
 def _base(name: str) -> str:
@@ -150,7 +154,7 @@ def _import(args: argparse.Namespace) -> dict[str, Any]:
     from workbench.adapters import kept
     from workbench.files import user_path
 
-    workspace = Workspace.find(args.workspace).ensure()
+    workspace = Workspace.find(args.workspace)
     return kept.take_in(workspace, user_path(args.folder), args.name, args.base).to_json()
 
 
