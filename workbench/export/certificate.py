@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import safe_open
 from transformers import GenerationConfig, PreTrainedModel
 
+from workbench.adapters import checks
+from workbench.adapters.files import read_header
 from workbench.data.template import ChatTemplate
 from workbench.jobs.progress import Tell, watched
 from workbench.training.loss import causal_model
@@ -114,6 +118,28 @@ def within_bounds(found: dict[str, Any], dtype: str) -> bool:
     near = found["mean_kl_nats"] <= LARGEST_KL[dtype]
     same = found["same_top_token"] >= LEAST_SAME[dtype]
     return bool(near and same and found["largest_logit_difference"] < float("inf"))
+
+
+def unchanged(base: Path, merged: Path, modules: Sequence[str]) -> float:
+    """The share of the weights of these modules that a merge left as they were: their change is
+    under half a unit in the last place of the merged model's format, and lost."""
+    names, written = checks.tensors_of(base), _places(merged)
+    before, same, total = _places(base), 0, 0
+    for module in modules:
+        name = checks.name_in(names, module)
+        if name is None or name not in written:
+            continue
+        with safe_open(before[name], "pt") as one, safe_open(written[name], "pt") as two:
+            first, second = one.get_tensor(name), two.get_tensor(name)
+        if first.shape == second.shape:
+            same += int((first.to(second.dtype) == second).sum())
+            total += second.numel()
+    return same / max(1, total)
+
+
+def _places(folder: Path) -> dict[str, Path]:
+    """The file that each tensor is in."""
+    return {name: path for path in checks.weights_files(folder) for name in read_header(path)[0]}
 
 
 class _Sums:

@@ -55,6 +55,8 @@ from workbench.training import embeddings, model
 from workbench.workspace import Workspace
 
 _CPU = torch.device("cpu")
+_FEW = 0.01
+"""Share of weights, from which on it is said that their change was lost."""
 _SPARE = 1.3
 """A model takes so many times its weights, with what computes and what it gives."""
 
@@ -121,7 +123,8 @@ def build(
         merge_whole(merged, plan.dtype, folder)
     _add_tokenizer(merged, folder)
     found = _compared(folder, before, plan, prompts, merged, tell)
-    body = _certificate(merged, plan, found, effect)
+    unchanged = certificate.unchanged(merged.base, folder, merged.adapter.modules)
+    body = _certificate(merged, plan, found, effect, unchanged)
     _refuse_beyond(body, accept=request.accept)
     write_json(folder / CERTIFICATE, body)
     papers.add(merged, folder, body)
@@ -219,7 +222,11 @@ def _compared(
 
 
 def _certificate(
-    merged: Subject, plan: _Plan, found: list[dict[str, Any]], effect: dict[str, Any]
+    merged: Subject,
+    plan: _Plan,
+    found: list[dict[str, Any]],
+    effect: dict[str, Any],
+    unchanged: float,
 ) -> dict[str, Any]:
     against_adapter, *rest = found
     against_quantised = rest[0] if rest else None
@@ -232,7 +239,8 @@ def _certificate(
         "base": merged.origin.base or str(merged.base),
         "base_files": manifest.model_files(merged.base),
         "dtype": dtype,
-        "precision": _precision(merged, plan),
+        "precision": _precision(merged, plan, unchanged),
+        "unchanged_weights": unchanged,
         "how": "tensor by tensor" if plan.by_tensor else "merge_and_unload",
         "trained_on_quantized_base": against_quantised is not None,
         "quantization": merged.config.model.quantization,
@@ -249,12 +257,17 @@ def _certificate(
     }
 
 
-def _precision(merged: Subject, plan: _Plan) -> str:
+def _precision(merged: Subject, plan: _Plan, unchanged: float) -> str:
     """What the numbers' formats change, in words."""
     own, into = model.dtype_name(model.own_dtype(merged.base)), model.dtype_name(plan.dtype)
     bits = {"float32": 24, "float16": 11, "bfloat16": 8}[into]
     said = f"The base is held in {own}, the merged model in {into}: W + s B A is rounded to "
     said += f"{bits} significant bits, where base plus adapter adds the two at every product."
+    if unchanged > _FEW:
+        said += (
+            f" Of the weights that it changes {unchanged:.0%} stay as they were: their change is "
+        )
+        said += "under half a unit in the last place."
     how = merged.config.model.quantization
     if how != "none":
         held = "8 bits" if how == "int8" else f"4 bits ({how})"
