@@ -15,7 +15,7 @@ from tests.conftest import Cli
 from tests.export import adapters
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.export import gguf_job, gguf_llama, gguf_request, golden, ollama
+from workbench.export import gguf_job, gguf_llama, gguf_request, golden, llama_cpp, ollama
 from workbench.workspace import Workspace
 
 
@@ -75,6 +75,18 @@ def test_rows_are_in_the_order_of_llama_cpp_s_rotary_embeddings() -> None:
     assert turned == [0, 2, 1, 3, 4, 6, 5, 7]
     theirs = weight.numpy().reshape(2, 2, 2, 1).swapaxes(1, 2).reshape(8, 1)
     assert np.array_equal(theirs[:, 0], turned)
+
+
+@pytest.mark.skipif(not llama_cpp.is_here(), reason="the extra gguf isn't installed")
+def test_llama_cpp_itself_has_the_same_tokens(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    gguf_llama.write(source, path, "f16", untold)
+    template = ChatTemplate.load(source)
+    assert llama_cpp.check(path, template) > 100
+    # Another cut of the text, which transformers does not see in the file.
+    (source / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    with pytest.raises(WorkbenchError, match="renders the chat template"):
+        llama_cpp.check(path, ChatTemplate.load(source))
 
 
 def test_a_lost_template_or_another_token_is_not_kept(source: Path, tmp_path: Path) -> None:

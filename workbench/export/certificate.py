@@ -7,6 +7,7 @@ the rows' questions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -159,11 +160,13 @@ class _Sums:
 
     def to_json(self) -> dict[str, Any]:
         positions = max(1, self._positions)
+        known = math.isfinite(self._divergence)
         return {
             "prompts": self._rows,
             "positions": self._positions,
             "largest_logit_difference": self._largest,
-            "mean_kl_nats": self._divergence / positions,
+            # Of two that are all but the same the sum is a little under nought at times.
+            "mean_kl_nats": max(0.0, self._divergence / positions) if known else math.nan,
             "same_top_token": self._same / positions,
             "changed_tokens": self._positions - self._same,
         }

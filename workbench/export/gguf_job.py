@@ -25,7 +25,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 from workbench.config.schema import RunConfig
 from workbench.data.template import ChatTemplate
 from workbench.errors import WorkbenchError
-from workbench.export import certificate, gguf_llama, gguf_request, golden, merge, ollama, subject
+from workbench.export import (
+    certificate,
+    gguf_llama,
+    gguf_request,
+    golden,
+    llama_cpp,
+    merge,
+    ollama,
+    subject,
+)
 from workbench.export.gguf_request import CERTIFICATE, MODEL_FILE, MODELFILE, Request
 from workbench.export.request import CERTIFICATE as MERGE_CERTIFICATE
 from workbench.export.request import Request as MergeRequest
@@ -67,7 +76,7 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             source = scratch
         _convert(request, source, building / MODEL_FILE, tell)
         body = check(source, building / MODEL_FILE, request.type, tell)
-        body["converter"] = request.converter or "workbench"
+        body["converter"] = "llama.cpp" if request.converter else "workbench"
         _finish(source, building, body)
         shutil.rmtree(scratch, ignore_errors=True)
         # The last moment in which an end leaves nothing.
@@ -142,6 +151,9 @@ def check(source: Path, path: Path, kind: str, tell: Tell) -> dict[str, Any]:
     _check_words(source, template, facts)
     texts = golden.texts(template)
     _check_tokens(path, template, texts)
+    if llama_cpp.is_here():
+        tell("asking llama.cpp", 0, 1, "")
+        llama_cpp.check(path, template)
     rows = [template.tokenize(text)[0] for text in texts]
     config = RunConfig().model
     own = model.load_base(source, config, torch.device("cpu"), torch.float32)
@@ -159,7 +171,7 @@ def check(source: Path, path: Path, kind: str, tell: Tell) -> dict[str, Any]:
         "v": 1,
         "type": kind,
         "pre": facts["pre"],
-        "checked_with": "transformers",
+        "checked_with": "transformers" + (" and llama.cpp" if llama_cpp.is_here() else ""),
         "golden_tokens": sum(len(ids) for ids in rows),
         "same_tokens": True,
         "same_template": True,
