@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +134,33 @@ def test_without_a_network_or_a_token_it_says_so(
     variables = {**environment(hub, tmp_path), "HF_TOKEN": ""}
     nobody = cli("export", "push", exported, "me/mine", "--yes", **variables)
     assert nobody.returncode == 2 and "There is no token" in nobody.stderr
+
+
+@pytest.mark.parametrize(("answer", "goes"), [("me/mine", True), ("yes", False)])
+def test_at_a_terminal_it_asks_for_the_repository_s_name(
+    exported: Path, hub: FakeHub, tmp_path: Path, workspace: Workspace, answer: str, goes: bool
+) -> None:
+    master, slave = pty.openpty()
+    try:
+        os.write(master, f"{answer}\n".encode())
+        done = subprocess.run(
+            [sys.executable, "-m", "workbench", "export", "push", str(exported), "me/mine"],
+            stdin=slave,
+            stderr=slave,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                **environment(hub, tmp_path),
+                "WORKBENCH_HOME": str(workspace.root),
+            },
+            timeout=240,
+        )
+        asked = os.read(master, 1 << 16).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert "adapter_model.safetensors" in asked and "Type the repository's name" in asked
+    assert bool(hub.files) is goes and (done.returncode == 0) is goes
+    assert ("published: " in done.stdout) is goes
