@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from workbench.adapters import files, origin
@@ -47,17 +45,9 @@ class Subject:
     def prompts(self, *, answers: bool) -> Prompts:
         """Held-out rows, or others of a version that has none, as tokens; their questions as
         well where `answers` are wanted."""
-        rows: list[list[int]] = []
-        questions: list[list[int]] = []
-        for example in self._examples():
-            ids = self._encoded(example)
-            if ids is None:
-                continue
-            rows.append(ids)
-            with suppress(MaskError):
-                if not example.text:
-                    questions.append(self.template.prompt_of(example))
-            if len(rows) == _ROWS:
+        for split in ("validation", "train"):
+            rows, questions = self._rows(split)
+            if rows:
                 break
         if not rows:
             texts = golden.texts(self.template)
@@ -70,11 +60,21 @@ class Subject:
         """In words."""
         return self.version.reference if self.version is not None else "the golden conversation"
 
-    def _examples(self) -> Iterator[Example]:
-        if self.version is None:
-            return
-        held_out = list(islice(versions.read(self.version, "validation"), 4 * _ROWS))
-        yield from held_out or versions.read(self.version, "train")
+    def _rows(self, split: str) -> tuple[list[list[int]], list[list[int]]]:
+        """The first rows of a split that fit, and the questions of those that ask."""
+        rows: list[list[int]] = []
+        questions: list[list[int]] = []
+        for example in versions.read(self.version, split) if self.version is not None else ():
+            ids = self._encoded(example)
+            if ids is None:
+                continue
+            rows.append(ids)
+            with suppress(MaskError):
+                if not example.text:
+                    questions.append(self.template.prompt_of(example))
+            if len(rows) == _ROWS:
+                break
+        return rows, questions
 
     def _encoded(self, example: Example) -> list[int] | None:
         """None for a row that its training left out, too."""
