@@ -192,7 +192,7 @@ def test_a_proxy_is_what_must_be_in_reach(monkeypatch: pytest.MonkeyPatch, proxy
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     if not proxy.endswith("port"):
         assert base_models._hub_address() == ("127.0.0.1", 9)
-    assert not base_models._hub_in_reach()
+    assert not base_models.hub_in_reach()
 
 
 def test_a_snapshot_in_the_cache_is_used_and_a_cut_one_is_not(
@@ -306,7 +306,7 @@ def test_a_download_says_what_it_takes_and_leaves_twins_of_the_weights(
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    monkeypatch.setattr(base_models, "_hub_in_reach", lambda: True)
+    monkeypatch.setattr(base_models, "hub_in_reach", lambda: True)
     monkeypatch.setattr(base_models, "_SAY_EVERY", 0.02)
     said: list[str] = []
     assert base_models.prepare(workspace, "owner/name", said.append) == folder

@@ -58,6 +58,11 @@ def test_a_fault_of_its_own_is_a_sentence_and_the_traceback_goes_to_a_file(
         ["review", "open", "x"],
         ["export", "merged", "latest", "--to", "x"],
         ["export", "adapter", "latest", "--to", "x"],
+        ["export", "gguf", "latest", "--to", "x"],
+        ["export", "push", "nowhere", "me/mine", "--dry-run"],
+        ["adapters", "check", "nothing"],
+        ["adapters", "import", "nowhere"],
+        ["adapters", "combine", "nothing", "else", "--name", "x"],
         ["model", "show", "no/such"],
     ],
 )

@@ -224,7 +224,7 @@ def is_here(workspace: Workspace, name: str) -> bool:
 
 def refuse_out_of_reach(name: str) -> None:
     """Raises WorkbenchError when `name` is a hub's and the hub doesn't answer."""
-    if name != DEFAULT and not _hub_in_reach():
+    if name != DEFAULT and not hub_in_reach():
         raise WorkbenchError(
             f"The base model {name} is not on this machine and the hub is out of reach.", _ADVICE
         )
@@ -307,7 +307,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _hub_in_reach() -> bool:
+def hub_in_reach() -> bool:
     """Whether the hub, or the proxy before it, accepts a connection.
 
     One short try instead of a client's retries, in a thread of its own, since looking up a

@@ -51,6 +51,7 @@ _MODULES = {
     "harness": "harness",
     "review": "review",
     "chat": "chat",
+    "adapters": "adapters",
     "export": "export",
     "gpus": "gpus",
     "doctor": "doctor",

@@ -223,6 +223,12 @@ def is_read_only(folder: Path) -> bool:
     return False
 
 
+def copy_if_there(path: Path, folder: Path) -> None:
+    """Copy a file into `folder`; nothing where there is none."""
+    if path.exists():
+        shutil.copyfile(path, folder / path.name)
+
+
 def folder_size(path: Path) -> int:
     """Bytes of all files in a folder and below."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

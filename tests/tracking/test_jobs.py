@@ -302,7 +302,7 @@ def test_every_long_task_is_held_shown_and_ended_in_one_way_and_leaves_nothing_h
         "tokens": ("counting tokens", 40, "rows"),
         "near-duplicates": ("signatures", 40, "rows"),
         "evaluation": ("encoding the rows", 1, ""),
-        "merge": ("loading the models", 1, ""),
+        "merge": ("checking the base", 1, "files"),
     }
     for kind, shape in shapes.items():
         job = eventually(lambda kind=kind: paused(kind), 60)

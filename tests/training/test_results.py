@@ -106,6 +106,12 @@ def test_an_adapter_of_every_kind_is_evaluated_and_merged(
     torch.testing.assert_close(logits(merged), logits(adapted), rtol=1e-4, atol=1e-4)
     certificate = json.loads((tmp_path / "merged" / CERTIFICATE).read_text())
     assert certificate["same_top_token"] == 1 and certificate["positions"] > 0
+    # Trained on 4 bits, it is held against that, too: merged into the whole base it is another.
+    against = certificate["against_quantized"]
+    assert (against is not None) == (name == "dora_on_4_bits")
+    if against is not None:
+        assert certificate["largest_logit_difference"] < against["largest_logit_difference"]
+        assert "in 4 bits (nf4) and is merged into the whole one" in certificate["precision"]
 
 
 def test_a_whole_model_is_evaluated_against_its_base_and_copied(

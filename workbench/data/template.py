@@ -253,6 +253,10 @@ class ChatTemplate:
         decisive = json.dumps([self.fingerprint(), body["settings"], dated], sort_keys=True)
         return hashlib.sha256(decisive.encode()).hexdigest()
 
+    def special(self, name: str) -> str:
+        """The text of a special token, `bos_token` and the like; empty where there is none."""
+        return self._special.get(name, "")
+
     def _token_id(self, name: str) -> int | None:
         return self._masker.tokenizer.token_to_id(self._special.get(name, ""))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,19 @@ _TAIL = 1 << 12
 
 
 def start(
-    workspace: Workspace, kind: str, module: str, request: dict[str, Any], *, join: bool = False
+    workspace: Workspace,
+    kind: str,
+    module: str,
+    request: dict[str, Any],
+    *,
+    join: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
     """Start `python -m module` on a request of its own; returns the task's folder. With `join`
     that of one which does the same already, if there is one.
 
-    `request` is plain JSON; its strings may be names of files that are no UTF-8. Raises
+    `request` is plain JSON; its strings may be names of files that are no UTF-8. `environment` is
+    added to the job's, and kept: no secret. Raises
     WorkbenchError when the workspace can't be written or the job not be started.
     """
     if join and (same := going_on(workspace, kind, request)) is not None:
@@ -41,7 +49,7 @@ def start(
         with building_folder(folder) as building:
             # In ASCII: a file's name may be what UTF-8 can't hold.
             write_text(building / REQUEST, json.dumps(request, indent=2) + "\n")
-    launch.start(folder, module)
+    launch.start(folder, module, environment=environment)
     return folder
 
 

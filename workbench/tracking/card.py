@@ -1,8 +1,13 @@
-"""The model card of an adapter, or of a whole model: README.md of its folder."""
+"""The model card of an adapter, a merged or a whole model: README.md of its folder.
+
+What a stranger asks of it: made of what, on which rows, how, how well and with what doubt, judged
+by whom, under which licences, and how to make it again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +16,100 @@ from workbench.config import loading
 from workbench.config.lora import Lora
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
+from workbench.data import data_card, versions
+from workbench.errors import WorkbenchError
 from workbench.files import user_path, write_text
-from workbench.tracking import figures, manifest
+from workbench.text import visible
+from workbench.tracking import figures, manifest, runs
+from workbench.workspace import Workspace
 
 CARD = "README.md"
+_TASKS = 12
+"""Names of tasks that are shown."""
 _TEMPLATE = "The tokenizer's chat template is the one that it was trained with."
 
 
-def write(run: Path, folder: Path) -> None:
-    """Write the card of what a run has made into `folder`."""
+def write(run: Path, folder: Path, merged: dict[str, Any] | None = None) -> None:
+    """Write the card of what a run has made into `folder`; of its adapter merged into the base,
+    where `merged` is the certificate of that."""
     made = manifest.read(run)
     config = loading.parse(made["config"], origin="The manifest's config")
-    use = _use_model() if _is_whole(config) else _use_adapter(made, config)
-    parts = (_front(made, config), _head(made, config), _training(config), _results(run), use)
-    write_text(folder / CARD, "\n".join("\n".join(part) + "\n" for part in parts))
+    whole = _is_whole(config) or merged is not None
+    parts = (
+        _front(made, config, whole=whole),
+        _head(made, config, merged=merged is not None),
+        _data(run, made),
+        _training(config),
+        _results(run),
+        merge_section(merged) if merged is not None else iter(()),
+        _review(run),
+        _licences(run, made),
+        _repeat(made),
+        _use_model() if whole else _use_adapter(made, config),
+    )
+    texts = ("\n".join(part) for part in parts)
+    write_text(folder / CARD, "\n".join(f"{text}\n" for text in texts if text))
+
+
+def merge_section(merged: dict[str, Any]) -> Iterator[str]:
+    """How near a merged model is to base plus adapter, by its certificate."""
+    yield "## Merge"
+    yield ""
+    yield f"{merged['precision']}"
+    yield ""
+    yield f"Compared on {merged['prompts']} rows of {merged['compared_on']}, computed in"
+    yield f"{merged['computed_in']} ({merged['how']}):"
+    yield ""
+    yield "| | base plus adapter | as trained, on the quantised base |"
+    yield "|---|---|---|"
+    other = merged.get("against_quantized") or {}
+    for title, name, form in _MERGE_ROWS:
+        cells = [format(found[name], form) if name in found else "–" for found in (merged, other)]
+        yield f"| {title} | {cells[0]} | {cells[1]} |"
+    yield f"| answers that changed | {_answers(merged)} | {_answers(other)} |"
+    yield ""
+    yield f"The adapter itself moves the base by {merged['adapter_moves_kl_nats']:.2e} nats."
+    if not merged["within_bounds"]:
+        yield "It is beyond the bounds that a merge has to keep, and was kept all the same."
+
+
+_MERGE_ROWS = (
+    ("positions", "positions", "d"),
+    ("largest logit difference", "largest_logit_difference", ".4f"),
+    ("mean KL divergence, nats", "mean_kl_nats", ".2e"),
+    ("same most likely token", "same_top_token", ".1%"),
+)
+
+
+def _answers(found: dict[str, Any]) -> str:
+    return f"{found['changed_outputs']} of {found['outputs']}" if found.get("outputs") else "–"
 
 
 def _is_whole(config: RunConfig) -> bool:
     return config.training.method == "full"
 
 
-def _front(made: dict[str, Any], config: RunConfig) -> Iterator[str]:
+def _front(made: dict[str, Any], config: RunConfig, *, whole: bool) -> Iterator[str]:
     """What the hub reads of a card."""
     yield "---"
-    yield f"library_name: {'transformers' if _is_whole(config) else 'peft'}"
+    yield f"library_name: {'transformers' if whole else 'peft'}"
     if (hub := _hub_name(made["base"])) is not None:
         yield f"base_model: {hub}"
+        if not _is_whole(config):
+            yield f"base_model_relation: {'finetune' if whole else 'adapter'}"
+    if made["base"]["name"] == base_models.DEFAULT:
+        yield f"license: {base_models.DEFAULT_LICENCE.lower()}"
+    yield "pipeline_tag: text-generation"
     if not _is_whole(config):
         yield "tags: [lora]"
     yield "---"
 
 
-def _head(made: dict[str, Any], config: RunConfig) -> Iterator[str]:
+def _head(made: dict[str, Any], config: RunConfig, *, merged: bool) -> Iterator[str]:
     base, dataset = made["base"], made["dataset"]
     kind = "all weights tuned" if _is_whole(config) else "a LoRA adapter"
+    if merged:
+        kind = "a LoRA adapter merged into the weights"
     yield f"# {made['run']}: {kind} of {_title(base)}"
     yield ""
     yield f"- Base: {_title(base)}" + _at(base)
@@ -54,7 +119,6 @@ def _head(made: dict[str, Any], config: RunConfig) -> Iterator[str]:
     for name, digest in base.get("files", {}).items():
         if name.endswith(".safetensors"):
             yield f"  - {name}: SHA-256 {digest}"
-    yield f"- Licence of the base: {_licence(base)}"
     yield f"- Dataset: {dataset['name']}@{dataset['version']}, {dataset['rows']} rows,"
     yield f"  SHA-256 {dataset['sha256']}"
     if config.model.quantization != "none":
@@ -108,6 +172,73 @@ def _results(run: Path) -> Iterator[str]:
         yield from figures.scores(run)
 
 
+def _data(run: Path, made: dict[str, Any]) -> Iterator[str]:
+    """The data card in short; where the version is gone, what the manifest has."""
+    dataset = made["dataset"]
+    yield "## Data"
+    yield ""
+    yield f"- {dataset['name']}@{dataset['version']}: {dataset['rows']} rows"
+    facts = _facts(run, dataset)
+    if facts is None:
+        yield "- Its data card isn't here any more."
+        return
+    splits = ", ".join(f"{name} {rows}" for name, rows in facts["splits"].items())
+    yield f"- Splits: {splits}"
+    tasks = [visible(str(task), one_line=True) for task in facts["tasks"]]
+    if len(tasks) > 1:
+        more = " and others" if tasks[_TASKS:] else ""
+        yield f"- Tasks: {', '.join(tasks[:_TASKS])}{more}"
+    yield f"- {facts['removed']} rows were removed, each with its reason in the version's folder."
+    yield f"- Licences declared of its sources: {', '.join(facts['licences']) or 'none'}"
+
+
+def _facts(run: Path, dataset: dict[str, Any]) -> dict[str, Any] | None:
+    with suppress(WorkbenchError, OSError, LookupError, TypeError, ValueError):
+        reference = f"{dataset['name']}@{dataset['version']}"
+        return data_card.facts(versions.resolve(Workspace(run.parent.parent), reference))
+    return None
+
+
+def _review(run: Path) -> Iterator[str]:
+    # A review's modules take a while to import, and at the end of a training there is none.
+    from workbench.review import sessions
+    from workbench.review.wording import report_lines
+
+    yield "## Human review"
+    yield ""
+    found = sessions.of_run(Workspace(run.parent.parent), run)
+    if not found:
+        yield "No person has judged it."
+    for session in found:
+        yield f"Blind review session {session.name}:"
+        yield ""
+        for line in report_lines(session.report().to_json()):
+            if line.strip():
+                yield f"- {line}"
+
+
+def _licences(run: Path, made: dict[str, Any]) -> Iterator[str]:
+    yield "## Licences"
+    yield ""
+    yield f"- Licence of the base: {_licence(made['base'])}"
+    facts = _facts(run, made["dataset"])
+    if facts is not None:
+        yield f"- Of the data, as declared: {', '.join(facts['licences']) or 'nothing'}"
+    yield "- What was made of both is bound by both; whoever passes it on has to see to that."
+
+
+def _repeat(made: dict[str, Any]) -> Iterator[str]:
+    yield "## How to repeat it"
+    yield ""
+    yield "The config, the hash of each file of base and data, the seeds and the packages are in"
+    yield "`workbench-manifest.json`. With the same base and dataset version at hand, save its"
+    yield "`config` as `config.yaml`, then:"
+    yield ""
+    yield "    workbench train config.yaml"
+    yield ""
+    yield f"Its seed is {made['config']['training']['seed']}."
+
+
 def _use_model() -> Iterator[str]:
     yield "## Use"
     yield ""
@@ -141,6 +272,11 @@ def _use_adapter(made: dict[str, Any], config: RunConfig) -> Iterator[str]:
     yield "```"
     yield ""
     yield _TEMPLATE
+
+
+def base_name(base: dict[str, Any]) -> str:
+    """The base's name on the hub; of a local folder the last part."""
+    return _hub_name(base) or _title(base)
 
 
 def _title(base: dict[str, Any]) -> str:

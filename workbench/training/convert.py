@@ -31,9 +31,11 @@ def convert(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _read_once() -> None:
+def read_once() -> None:
     """Have transformers read the file once, not anew for config, tokenizer and weights, and build
     its table of names once, not for each module: half of the time that a conversion takes."""
+    if hasattr(gguf.GGUFReader, "cache_info"):
+        return
     gguf.GGUFReader = functools.cache(gguf.GGUFReader)  # type: ignore[misc, assignment]
     gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
     # The file's half a million parts stay to the end.
@@ -41,7 +43,7 @@ def _read_once() -> None:
 
 
 if __name__ == "__main__":
-    _read_once()
+    read_once()
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except OSError as error:
