@@ -20,7 +20,7 @@ from workbench.data import data_card, versions
 from workbench.errors import WorkbenchError
 from workbench.files import user_path, write_text
 from workbench.text import visible
-from workbench.tracking import figures, manifest, runs
+from workbench.tracking import figures, manifest
 from workbench.workspace import Workspace
 
 CARD = "README.md"
