@@ -64,11 +64,11 @@ def test_a_gap_of_one_point_among_few_is_seen() -> None:
 
 
 def test_nothing_one_point_and_no_number() -> None:
-    for line in (Line.of([]), Line.of([(0, math.nan), (1, math.inf)])):
-        assert "nothing to draw yet" in "\n".join(
-            picture(Chart("loss", [Series("a", line)]), 40, 6)
-        )
-    assert "nothing to draw yet" in "\n".join(picture(Chart("loss", []), 40, 6))
+    for series in ([], [Series("a", Line.of([]))]):
+        assert "nothing to draw yet" in "\n".join(picture(Chart("loss", series), 40, 6))
+    gaps = Series("a", Line.of([(0, math.nan), (1, math.inf)]))
+    head, *rest = picture(Chart("loss", [gaps]), 40, 6)
+    assert head == "loss  ━ a N/A" and "N/A" in "".join(rest) and "0" not in "".join(rest)
     one = picture(Series("a", Line.of([(5, 3.0)])), 40, 6)
     assert one[0] == "━ a 3" and sum(row.count("⠄") + row.count("⠁") for row in one) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from workbench.charts import axes, smoothing
 from workbench.charts.columns import Columns, reduce
@@ -69,7 +70,7 @@ def draw(
     curves = [] if window is None else _curves(chart, view, window, across, symbols)
     bounds = _bounds(chart, view, curves)
     if window is None or bounds is None:
-        return _empty(chart, view, width, height, symbols, top)
+        return _empty(chart, view, curves, width, height, symbols, top)
     legend = axes.legend_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
     title = _title(chart, view, curves, cursor, cell, symbols)
@@ -291,21 +292,16 @@ def _usual_width(chart: Chart, view: View) -> int:
 
 
 def _value(chart: Chart, curve: _Curve, cursor: float | None, cell: float) -> str:
-    """What a curve reads at the cursor, else its last value."""
+    """What a curve reads at the cursor, else the newest there is; N/A for a gap."""
     if cursor is None:
-        return chart.y.read(_last(curve.series))
+        means = curve.series.line.mean
+        return chart.y.read(means[-1] if means else math.nan)
     reading = reading_at(curve.series, cursor)
     if reading is None:
         return "N/A"
     said = reading.text(chart.y)
     away = abs(reading.x - cursor) > cell
     return f"{said} at {chart.x.read(reading.x)}" if away else said
-
-
-def _last(series: Series) -> float:
-    """The last finite value."""
-    means = series.line.mean
-    return next((y for y in reversed(means) if math.isfinite(y)), math.nan)
 
 
 def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
@@ -329,16 +325,24 @@ def _join(first: Row, second: Row) -> Row:
 
 
 def _empty(
-    chart: Chart, view: View, width: int, height: int, symbols: Symbols, top: int
+    chart: Chart,
+    view: View,
+    curves: Sequence[_Curve],
+    width: int,
+    height: int,
+    symbols: Symbols,
+    top: int,
 ) -> Picture:
     """The title, and why there is nothing else."""
-    title = [Piece(symbols.fold(visible(chart.title, one_line=True)), "", "bold")]
+    title = _title(chart, view, curves, None, 0.0, symbols)
     rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
     if chart.extent is not None and not chart.series:
         why = "no value is a number"
-    elif all(math.isnan(_last(one)) for one in chart.series):
+    elif not any(len(one.line) for one in chart.series):
         why = "nothing to draw yet"
+    elif not any(map(math.isfinite, chain.from_iterable(one.line.mean for one in chart.series))):
+        why = "N/A"
     else:
         why = "no value above 0 in view" if view.log else "no value in view"
     said = cut(why, width, symbols.more)
