@@ -20,6 +20,8 @@ _CELLS_A_MARK = 4
 """Marks closer than this hide the line beneath them."""
 _CELLS_A_VALUE = 14
 """Of a legend, with its character and what is between."""
+_SHORTEST, _END = 9, 5
+"""Cells that are left of a long name in a legend, and those of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def draw(
         return _empty(chart, view, curves, width, height, symbols, top)
     legend = axes.legend_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
-    title = _title(chart, view, curves, cursor, cell, symbols)
+    title = _title(chart, view, curves, cursor, cell, symbols, max(1, width - 1))
     beside = _usual_width(chart, view) + width_of(legend) + 3 <= width
     below = 0 if bare or height < 3 else 1
     marks = 1 if below and chart.marks and height >= 6 else 0
@@ -260,15 +262,19 @@ def _title(
     cursor: float | None,
     cell: float,
     symbols: Symbols,
+    room: int,
 ) -> Row:
     """Title, legend with values, and how the picture was made. A cell is `cell` wide on the x
-    axis."""
+    axis; there are `room` cells."""
     pieces = [Piece(visible(chart.title, one_line=True), "", "bold")] if chart.title else []
     if cursor is not None:
         pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}"))
-    for curve in curves:
-        name = visible(curve.series.name, one_line=True)
-        said = _value(chart, curve, cursor, cell)
+    names = [visible(curve.series.name, one_line=True) for curve in curves]
+    values = [_value(chart, curve, cursor, cell) for curve in curves]
+    taken = sum(width_of(piece.text) for piece in pieces)
+    taken += sum(5 + width_of(said) for said in values)
+    names = _shortened(names, room - taken, symbols)
+    for curve, name, said in zip(curves, names, values, strict=True):
         pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour))
     notes = ["log"] if view.log else []
     if view.smoothing > 0:
@@ -280,6 +286,19 @@ def _title(
     if pieces:
         pieces[0] = pieces[0]._replace(text=pieces[0].text.removeprefix("  "))
     return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
+
+
+def _shortened(names: Sequence[str], room: int, symbols: Symbols) -> list[str]:
+    """Names in so many cells if that is possible: the longest are cut in the middle, for the ends
+    of their names tell runs apart."""
+    limit = max(map(width_of, names), default=0)
+    while limit > _SHORTEST and sum(min(limit, width_of(name)) for name in names) > room:
+        limit -= 1
+    front = limit - _END - 1
+    return [
+        name if width_of(name) <= limit else cut(name, front, "") + symbols.more + name[-_END:]
+        for name in names
+    ]
 
 
 def _usual_width(chart: Chart, view: View) -> int:
@@ -334,7 +353,7 @@ def _empty(
     top: int,
 ) -> Picture:
     """The title, and why there is nothing else."""
-    title = _title(chart, view, curves, None, 0.0, symbols)
+    title = _title(chart, view, curves, None, 0.0, symbols, width)
     rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
     if chart.extent is not None and not chart.series:
