@@ -52,5 +52,5 @@ def _share(row: Row, begin: int, weights: Tensor, held: Tensor, own: int | None)
 
 
 def _unique(ids: Tensor) -> Tensor:
-    found: Tensor = torch.unique(ids.long())  # type: ignore[no-untyped-call]
+    found: Tensor = torch.unique(ids.long())
     return found
