@@ -20,6 +20,7 @@ from textual import events, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
+from textual.notifications import SeverityLevel
 from textual.screen import ModalScreen, Screen
 from textual.widget import AwaitMount
 from textual.widgets import Input
@@ -200,6 +201,14 @@ class WorkbenchApp(App[None]):
 
         if is_small(event.size) and not isinstance(self.screen, TooSmall):
             self.push_screen(TooSmall())
+
+    def notify(
+        self, message: str, *, severity: SeverityLevel = "information", **options: Any
+    ) -> None:
+        """How grave it is stands in front: the colour of its border alone would tell."""
+        if severity != "information":
+            message = f"{severity.capitalize()}: {message}"
+        super().notify(message, severity=severity, **options)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "go":

@@ -79,8 +79,11 @@ class WorkbenchScreen(Screen[Any]):
     def _tabs(self) -> Content:
         parts: list[Content] = []
         for number, name in enumerate(TABS, start=1):
-            style = "bold reverse" if name == self.NAME else "$foreground 80%"
-            parts.append(Content.styled(f" {number} {name.capitalize()} ", style))
+            title = f"{number} {name.capitalize()}"
+            if name == self.NAME:
+                parts.append(Content.styled(f"[{title}]", "bold reverse"))
+            else:
+                parts.append(Content.styled(f" {title} ", "$foreground 80%"))
         return Content(" ").join(parts)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

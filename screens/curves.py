@@ -114,8 +114,7 @@ class CurvesScreen(RunScreen):
         window = self.charts.window
         if window is None:
             return None
-        left, right = (panels.step_at(self.history, self.axis, place) for place in window)
-        return part.window(self.history, left, right)
+        return part.window(self.history, *panels.steps_of(self.history, self.axis, window))
 
     def _exact(self) -> History | None:
         """What is in view, event by event; None where that isn't read, or needn't be."""

@@ -10,6 +10,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from screens import diff_text
 from workbench.data.browse import Looked
 from workbench.data.curate.findings import Finding, Other, Span, parts, parts_beside
 from workbench.data.example import Example
@@ -27,11 +28,6 @@ _ROLE = Style(bold=True, color="cyan")
 _FOUND = Style(color="yellow", reverse=True)
 _BEFORE = 500
 """Characters that are shown before what was found far down a text."""
-_PIECES = {
-    "=": Style(),
-    "-": Style(color="red", strike=True),
-    "+": Style(color="green", underline=True, bold=True),
-}
 
 
 def turns(looked: Looked) -> Text:
@@ -108,10 +104,11 @@ def _append_marked(out: Text, text: str, spans: Sequence[tuple[int, int]], longe
 
 
 def differing(pieces: Sequence[Piece]) -> Text:
-    """What two texts have in common, and what only one has: `-` struck out, `+` underlined."""
+    """What two texts have in common, and what only one has."""
     out = Text()
     for what, text in pieces:
-        out.append(visible(text), _PIECES[what])
+        before, after = diff_text.SIGNS[what]
+        out.append(f"{before}{visible(text)}{after}", diff_text.STYLES[what])
     return out
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,8 +56,11 @@ _LOG_LINES = 2000
 _DRAW_EVERY = 0.3
 """Seconds between two redraws."""
 _BYTES_A_SECOND = 18_000
-"""What is sent, at most, in the mean: a screen of 250 by 70 is up to 40 KB, over a network of
+"""What is sent, at most, in the mean: a screen of 250 by 70 is up to 66 KB, over a network of
 hundreds of milliseconds too."""
+_WHILE = 10.0
+_BYTES_IN_A_WHILE = 195_000
+"""What is sent, at most, in any 10 s, however these lie to the redraws."""
 _LINES_A_GPU = 5
 
 
@@ -100,9 +105,9 @@ class MonitorScreen(WhichRunScreen):
         self._forget()
         self._filter = ""
         self._stale = False
-        self._drawn = (0.0, 0)
-        """When the screen was last drawn anew by itself, and how much had been sent until then;
-        zero where a key doesn't wait."""
+        self._drawn: deque[tuple[float, int]] = deque()
+        """When the screen was drawn anew by itself in the last 10 s, and how much had been sent
+        until then; empty where a key doesn't wait."""
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -192,7 +197,7 @@ class MonitorScreen(WhichRunScreen):
         self._stale = True
 
     def redraw_now(self) -> None:
-        self._drawn = (0.0, 0)
+        self._drawn.clear()
         self._stale = True
         self._redraw()
 
@@ -333,13 +338,19 @@ class MonitorScreen(WhichRunScreen):
         box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
 
     def _may_write(self) -> bool:
-        """Whether what the last redraw has sent, in the time since, is as much as a slow
-        connection takes; a key is answered at once all the same."""
-        now, written = time.monotonic(), self.shell.written
-        then, before = self._drawn
-        if then and written - before > _BYTES_A_SECOND * (now - then):
-            return False
-        self._drawn = (now, written)
+        """Whether what was sent of late leaves room for a redraw on a slow connection; a key is
+        answered at once all the same."""
+        now, written, drawn = time.monotonic(), self.shell.written, self._drawn
+        while drawn and drawn[0][0] < now - _WHILE:
+            drawn.popleft()
+        if drawn:
+            sizes = [b - a for (_, a), (_, b) in pairwise([*drawn, (now, written)])]
+            if sizes[-1] > _BYTES_A_SECOND * (now - drawn[-1][0]):
+                return False
+            # The next one is as large as the largest was.
+            if sum(sizes) + max(sizes) > _BYTES_IN_A_WHILE:
+                return False
+        drawn.append((now, written))
         return True
 
     def _show_state(self, news: News, *, compact: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.style import Style
 from rich.text import Text
 
+from screens import diff_text
 from workbench.data.word_diff import Piece
 from workbench.degeneration.marks import Mark
 from workbench.text import visible
@@ -17,12 +18,6 @@ _LONGEST = 40_000
 """Characters of a text that are laid out."""
 _NAME = 12
 """Columns of a prompt's name."""
-_STYLES = {
-    "=": Style(),
-    "-": Style(color="red", strike=True),
-    "+": Style(color="green", underline=True, bold=True),
-}
-_SIGNS = {"=": ("", ""), "-": ("[-", "-]"), "+": ("{+", "+}")}
 _EMPTY = """\
 Nothing was answered yet. At each evaluation the model answers the first evaluation.samples \
 validation rows, and evaluation.sample_prompts; the first evaluation is before the first step."""
@@ -142,8 +137,8 @@ def drawn(
     room = _LONGEST
     for what, part in pieces:
         if what in ("=", sides) or sides == "both":
-            before, after = _SIGNS[what]
-            out.append(f"{before}{visible(part[:room])}{after}", _STYLES[what])
+            before, after = diff_text.SIGNS[what]
+            out.append(f"{before}{visible(part[:room])}{after}", diff_text.STYLES[what])
             room -= min(room, len(part))
     return out
 

@@ -8,6 +8,7 @@ from array import array
 
 import pytest
 
+from workbench.charts.blocks import extremes
 from workbench.charts.columns import reduce
 from workbench.charts.cursor import reading_at, readings_at
 from workbench.charts.line import Line
@@ -98,6 +99,22 @@ def test_blocks_of_a_line_are_exact_and_grow_with_it() -> None:
             assert (total, count) == (pytest.approx(sum(finite)), len(finite))
         for column in (line.x, line.low, line.high, line.mean):
             column.extend([1000.0 + more] * 100)
+
+
+@pytest.mark.parametrize("below", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize("gaps", [0.0, 0.1])
+def test_the_extremes_of_blocks_are_the_very_ones(below: float, gaps: float) -> None:
+    random.seed(6)
+    values = [random.gauss(0, 1) * 10 ** random.randrange(-300, 300) for _ in range(2000)]
+    values += [0.0, 5e-324, 1.7e308, 1.0, 1.0]
+    values = [math.copysign(y, -1 if random.random() < below else 1) for y in values]
+    values = [math.nan if random.random() < gaps else y for y in values]
+    line = Line.of(enumerate(values))
+    for begin, size in ((0, 2), (0, 24), (7, 32), (2000, 8)):
+        low, high = extremes(line.low, line.high, begin, size)
+        places = range(begin, len(line) - size + 1, size)
+        assert list(low) == [min(line.low[place : place + size]) for place in places]
+        assert list(high) == [max(line.high[place : place + size]) for place in places]
 
 
 def test_ticks_are_round_and_as_many_as_fit() -> None:

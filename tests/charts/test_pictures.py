@@ -64,13 +64,23 @@ def test_a_gap_of_one_point_among_few_is_seen() -> None:
 
 
 def test_nothing_one_point_and_no_number() -> None:
-    for line in (Line.of([]), Line.of([(0, math.nan), (1, math.inf)])):
-        assert "nothing to draw yet" in "\n".join(
-            picture(Chart("loss", [Series("a", line)]), 40, 6)
-        )
-    assert "nothing to draw yet" in "\n".join(picture(Chart("loss", []), 40, 6))
+    for series in ([], [Series("a", Line.of([]))]):
+        assert "nothing to draw yet" in "\n".join(picture(Chart("loss", series), 40, 6))
+    gaps = Series("a", Line.of([(0, math.nan), (1, math.inf)]))
+    head, *rest = picture(Chart("loss", [gaps]), 40, 6)
+    assert head == "loss  ━ a N/A" and "N/A" in "".join(rest) and "0" not in "".join(rest)
     one = picture(Series("a", Line.of([(5, 3.0)])), 40, 6)
     assert one[0] == "━ a 3" and sum(row.count("⠄") + row.count("⠁") for row in one) == 1
+
+
+def test_a_legend_of_long_names_is_cut_in_the_names_not_at_its_end() -> None:
+    names = ["this run", "overfitting-default-0006", "overfitting-default-0006 validation"]
+    lines = [Series(name, Line.of([(0, 1.0), (9, 1.2345)])) for name in names]
+    head = picture(Chart("loss", lines), 80, 8)[0]
+    assert len(head) < 80 and head.startswith("loss  a this run 1.23")
+    assert head.count("1.23") == 3 and "-0006 1.23" in head and "ation 1.23" in head
+    # Where there is no room at all the end is cut as ever.
+    assert len(picture(Chart("loss", lines), 30, 8)[0]) < 30
 
 
 def test_one_peak_among_a_hundred_thousand_points_is_drawn() -> None:

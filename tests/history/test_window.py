@@ -96,7 +96,8 @@ def test_what_takes_long_to_read_stays_as_it_is(
     logs, history = run
     wide, narrow = (window.window(history, 8000, right) for right in (9000, 8010))
     assert wide is not None and narrow is not None
-    monkeypatch.setattr(window, "_MOST", 100_000)
+    for most in ("_MOST", "_MOST_FOR_FEW"):
+        monkeypatch.setattr(window, most, 100_000)
     assert window.read(wide, logs.training, logs.machine) is None
     part = window.read(narrow, logs.training, logs.machine)
     assert part is not None and len(part.line("training", "loss")) == 11

@@ -56,6 +56,37 @@ def test_a_response_that_is_hard_by_itself_is_not_hard_to_learn_for_that(tmp_pat
     assert course.to_json()["loss_without_prompt"] == pytest.approx(alone[0], abs=1e-5)
 
 
+def with_shares(run: Path, shares: list[float], losses: list[float]) -> list[int]:
+    """The rows of a run, the hardest first."""
+    write_lines(run, [line(n + 1, loss, step=1 + n // 10) for n, loss in enumerate(losses)])
+    write(run, {})
+    lines = [
+        f'{{"row": {n}, "loss": 2.0, "tokens": 9, "misfit": {share}}}\n'
+        for n, share in enumerate(shares, 1)
+    ]
+    (run / NAME).write_text("".join(lines))
+    return list(courses_of(run).order)
+
+
+def test_what_belongs_to_its_prompt_by_its_tokens_is_less_hard(tmp_path: Path) -> None:
+    """Of 300 answers from a text, whose losses tell little, 15 are from another's."""
+    rng = random.Random(5)
+    odd = set(rng.sample(range(300), 15))
+    losses = [rng.gauss(2.2 if n in odd else 2.0, 0.3) for n in range(300)]
+    shares = [rng.random() if n in odd else 0.0077 for n in range(300)]
+    found = with_shares(tmp_path, shares, losses)
+    assert len(odd & set(found[:30])) >= 14
+
+
+def test_where_rows_share_no_tokens_with_their_prompts_the_losses_decide(tmp_path: Path) -> None:
+    rng = random.Random(6)
+    losses = [rng.gauss(2.0, 0.3) for _ in range(300)]
+    labels = with_shares(tmp_path, [0.5] * 300, losses)
+    (tmp_path / NAME).unlink()
+    write(tmp_path, dict.fromkeys(range(1, 301), 2.0))
+    assert labels == list(courses_of(tmp_path).order)
+
+
 def test_where_it_tells_nothing_it_changes_nothing_and_rows_without_a_prompt_are_ranked_too(
     tmp_path: Path,
 ) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-_BLOCK = 64
+from workbench.charts import blocks
+
+_BLOCK = 24
 """Buckets that share a block."""
+_MANY = 8
+"""Blocks from which on their sums are faster than those of their buckets."""
 
 
 def _column() -> array[float]:
@@ -25,8 +29,6 @@ class _Blocks:
     """Of the finite means."""
     count: array[float] = field(default_factory=_column)
     """Buckets with a finite mean."""
-    read: int = 0
-    """Buckets whose extremes were read one by one so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,6 @@ class Line:
             return min(self.low[begin:end]), max(self.high[begin:end])
         kept = self._kept
         if len(kept.low) < last:
-            # Blocks take longer than one reading of all, and pay from the second one on.
-            kept.read += end - begin
-            if kept.read <= len(self):
-                return min(self.low[begin:end]), max(self.high[begin:end])
             self._work_out_extremes()
         head, tail = first * _BLOCK, last * _BLOCK
         low = self.low[begin:head] + kept.low[first:last] + self.low[tail:end]
@@ -84,34 +82,37 @@ class Line:
     def total(self, begin: int, end: int) -> tuple[float, float]:
         """The sum of the finite means of the buckets from `begin` up to `end`, and their count."""
         first, last = -(-begin // _BLOCK), end // _BLOCK
-        if last - first < 2:
+        if last - first < _MANY:
             return _total(self.mean[begin:end])
-        self._work_out_totals()
-        parts = [
-            _total(self.mean[begin : first * _BLOCK]),
-            (sum(self._kept.total[first:last]), sum(self._kept.count[first:last])),
-            _total(self.mean[last * _BLOCK : end]),
-        ]
-        return sum(total for total, _ in parts), sum(count for _, count in parts)
+        kept = self._kept
+        if len(kept.total) < last:
+            self._work_out_totals()
+        head, tail = first * _BLOCK, last * _BLOCK
+        total, count = _total(self.mean[begin:head] + self.mean[tail:end])
+        return total + sum(kept.total[first:last]), count + sum(kept.count[first:last])
 
     def _work_out_extremes(self) -> None:
         """Those of all whole blocks, once."""
-        kept, begin = self._kept, len(self._kept.low) * _BLOCK
-        if len(self) - begin >= _BLOCK:
-            kept.low.extend(map(min, zip(*[iter(self.low[begin:])] * _BLOCK, strict=False)))
-            kept.high.extend(map(max, zip(*[iter(self.high[begin:])] * _BLOCK, strict=False)))
+        begin = len(self._kept.low) * _BLOCK
+        low, high = blocks.extremes(self.low, self.high, begin, _BLOCK)
+        self._kept.low.extend(low)
+        self._kept.high.extend(high)
 
     def _work_out_totals(self) -> None:
-        kept = self._kept
-        for begin in range(len(kept.total) * _BLOCK, len(self) - _BLOCK + 1, _BLOCK):
-            total, count = _total(self.mean[begin : begin + _BLOCK])
-            kept.total.append(total)
-            kept.count.append(count)
+        begin = len(self._kept.total) * _BLOCK
+        totals = array("d", map(sum, zip(*[iter(self.mean[begin:])] * _BLOCK, strict=False)))
+        counts = array("d", [float(_BLOCK)]) * len(totals)
+        for place, total in enumerate(totals):
+            if total - total:
+                first = begin + place * _BLOCK
+                totals[place], counts[place] = _total(self.mean[first : first + _BLOCK])
+        self._kept.total.extend(totals)
+        self._kept.count.extend(counts)
 
 
-def _total(means: array[float]) -> tuple[float, float]:
+def _total(means: Sequence[float]) -> tuple[float, float]:
     total = sum(means)
-    if math.isfinite(total):
+    if total - total == 0:
         return total, float(len(means))
-    finite = [mean for mean in means if math.isfinite(mean)]
+    finite = [mean for mean in means if mean - mean == 0]
     return sum(finite), float(len(finite))

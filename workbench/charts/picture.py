@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from workbench.charts import axes, smoothing
 from workbench.charts.columns import Columns, reduce
@@ -19,6 +20,8 @@ _CELLS_A_MARK = 4
 """Marks closer than this hide the line beneath them."""
 _CELLS_A_VALUE = 14
 """Of a legend, with its character and what is between."""
+_SHORTEST, _END = 9, 5
+"""Cells that are left of a long name in a legend, and those of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,10 @@ def draw(
     curves = [] if window is None else _curves(chart, view, window, across, symbols)
     bounds = _bounds(chart, view, curves)
     if window is None or bounds is None:
-        return _empty(chart, view, width, height, symbols, top)
+        return _empty(chart, view, curves, width, height, symbols, top)
     legend = axes.legend_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
-    title = _title(chart, view, curves, cursor, cell, symbols)
+    title = _title(chart, view, curves, cursor, cell, symbols, max(1, width - 1))
     beside = _usual_width(chart, view) + width_of(legend) + 3 <= width
     below = 0 if bare or height < 3 else 1
     marks = 1 if below and chart.marks and height >= 6 else 0
@@ -259,15 +262,19 @@ def _title(
     cursor: float | None,
     cell: float,
     symbols: Symbols,
+    room: int,
 ) -> Row:
     """Title, legend with values, and how the picture was made. A cell is `cell` wide on the x
-    axis."""
+    axis; there are `room` cells."""
     pieces = [Piece(visible(chart.title, one_line=True), "", "bold")] if chart.title else []
     if cursor is not None:
         pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}"))
-    for curve in curves:
-        name = visible(curve.series.name, one_line=True)
-        said = _value(chart, curve, cursor, cell)
+    names = [visible(curve.series.name, one_line=True) for curve in curves]
+    values = [_value(chart, curve, cursor, cell) for curve in curves]
+    taken = sum(width_of(piece.text) for piece in pieces)
+    taken += sum(5 + width_of(said) for said in values)
+    names = _shortened(names, room - taken, symbols)
+    for curve, name, said in zip(curves, names, values, strict=True):
         pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour))
     notes = ["log"] if view.log else []
     if view.smoothing > 0:
@@ -281,6 +288,19 @@ def _title(
     return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
 
 
+def _shortened(names: Sequence[str], room: int, symbols: Symbols) -> list[str]:
+    """Names in so many cells if that is possible: the longest are cut in the middle, for the ends
+    of their names tell runs apart."""
+    limit = max(map(width_of, names), default=0)
+    while limit > _SHORTEST and sum(min(limit, width_of(name)) for name in names) > room:
+        limit -= 1
+    front = limit - _END - 1
+    return [
+        name if width_of(name) <= limit else cut(name, front, "") + symbols.more + name[-_END:]
+        for name in names
+    ]
+
+
 def _usual_width(chart: Chart, view: View) -> int:
     """Cells of the title, whatever its values are: so the plot stays where it is."""
     width = width_of(visible(chart.title, one_line=True)) + 8 * view.log
@@ -291,21 +311,16 @@ def _usual_width(chart: Chart, view: View) -> int:
 
 
 def _value(chart: Chart, curve: _Curve, cursor: float | None, cell: float) -> str:
-    """What a curve reads at the cursor, else its last value."""
+    """What a curve reads at the cursor, else the newest there is; N/A for a gap."""
     if cursor is None:
-        return chart.y.read(_last(curve.series))
+        means = curve.series.line.mean
+        return chart.y.read(means[-1] if means else math.nan)
     reading = reading_at(curve.series, cursor)
     if reading is None:
         return "N/A"
     said = reading.text(chart.y)
     away = abs(reading.x - cursor) > cell
     return f"{said} at {chart.x.read(reading.x)}" if away else said
-
-
-def _last(series: Series) -> float:
-    """The last finite value."""
-    means = series.line.mean
-    return next((y for y in reversed(means) if math.isfinite(y)), math.nan)
 
 
 def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
@@ -329,16 +344,24 @@ def _join(first: Row, second: Row) -> Row:
 
 
 def _empty(
-    chart: Chart, view: View, width: int, height: int, symbols: Symbols, top: int
+    chart: Chart,
+    view: View,
+    curves: Sequence[_Curve],
+    width: int,
+    height: int,
+    symbols: Symbols,
+    top: int,
 ) -> Picture:
     """The title, and why there is nothing else."""
-    title = [Piece(symbols.fold(visible(chart.title, one_line=True)), "", "bold")]
+    title = _title(chart, view, curves, None, 0.0, symbols, width)
     rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
     if chart.extent is not None and not chart.series:
         why = "no value is a number"
-    elif all(math.isnan(_last(one)) for one in chart.series):
+    elif not any(len(one.line) for one in chart.series):
         why = "nothing to draw yet"
+    elif not any(map(math.isfinite, chain.from_iterable(one.line.mean for one in chart.series))):
+        why = "N/A"
     else:
         why = "no value above 0 in view" if view.log else "no value in view"
     said = cut(why, width, symbols.more)

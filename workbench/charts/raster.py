@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from codecs import charmap_decode
 from collections.abc import Sequence
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
 from typing import NamedTuple
 
 from workbench.charts.columns import Columns
@@ -106,29 +106,26 @@ class Canvas:
         return cells.to_bytes(len(self._bits), "little")
 
     def _row(self, number: int) -> Row:
-        inks: Sequence[int] = self._ink[number :: self._rows]
-        glyphs = self._glyphs[number]
-        table = self.symbols.table
-        if table:
-            characters = [table[bits] for bits in self._bits[number :: self._rows]]
+        inks = self._ink[number :: self._rows]
+        if table := self.symbols.table:
+            text = charmap_decode(self._bits[number :: self._rows], "strict", table)[0]
         else:
-            characters = [self._inks[ink - 1][0] if ink else " " for ink in inks]
-        if glyphs:
-            inks = list(inks)
+            own = " " + "".join(character[:1] or " " for character, _, _ in self._inks)
+            text = charmap_decode(inks, "strict", own)[0]
+        if glyphs := self._glyphs[number]:
+            cells, inked = list(text), bytearray(inks)
             for cell, (character, ink) in glyphs.items():
-                characters[cell], inks[cell] = character, ink
-        used = sorted(set(inks) - {0})
-        if len(used) <= 1:
-            style = self._inks[used[0] - 1] if used else ("", "", "")
-            return [Piece("".join(characters), style[1], style[2])]
-        before = next(filter(None, inks))
-        styles = [before := ink or before for ink in inks]
-        return [
-            Piece("".join(map(itemgetter(1), run)), *self._inks[ink - 1][1:])
-            for ink, run in groupby(zip(styles, characters, strict=True), key=itemgetter(0))
-        ]
+                cells[cell], inked[cell] = character, ink
+            text, inks = "".join(cells), bytes(inked)
+        row = []
+        for run in _RUN.finditer(inks):
+            _, colour, tone = self._inks[run[1][0] - 1]
+            row.append(Piece(text[run.start() : run.end()], colour, tone))
+        return row or [Piece(text)]
 
 
+_RUN = re.compile(rb"\0*([^\0])(?:\0|\1)*", re.DOTALL)
+"""Cells of one ink, and those of none before the first and after each."""
 _ANY = bytes([0]) + bytes([255]) * 255
 """Makes of each byte that isn't zero one of all bits."""
 
@@ -148,21 +145,22 @@ def trace(columns: Columns, scale: Scale, down: int, *, dotted: bool = False) ->
     """The dots of each column, bit 0 the top one. Columns that are joined touch; `dotted` leaves
     out every second dot but the ends of a column."""
     rows = scale.height * down
-    spans = _spans(columns, scale, rows)
-    masks = [0] * len(spans)
-    before: tuple[int, int, int] | None = None
-    for column, span in enumerate(spans):
+    masks = [0] * len(columns.low)
+    before = above = below = -2
+    for column, span in enumerate(_spans(columns, scale, rows)):
         if span is None:
             continue
         top, bottom = span
-        masks[column] |= _range(top, bottom)
-        if before is not None and columns.joined[column]:
-            _join(masks, before, (column, top, bottom))
-        before = (column, top, bottom)
+        masks[column] |= ((1 << (bottom - top + 1)) - 1) << (top + 1)
+        if columns.joined[column] and before >= 0:
+            apart = column - before > 1 or top - below > 1 or above - bottom > 1
+            if apart:
+                _join(masks, (before, above, below), (column, top, bottom))
+        before, above, below = column, top, bottom
     # Row -1 has bit 0, so that what leaves the picture is drawn up to its edge.
     inside = (1 << rows) - 1
     masks = [mask >> 1 & inside for mask in masks]
-    return [_dotted(mask, column) for column, mask in enumerate(masks)] if dotted else masks
+    return _dotted(masks, rows) if dotted else masks
 
 
 def _spans(columns: Columns, scale: Scale, rows: int) -> list[tuple[int, int] | None]:
@@ -205,8 +203,6 @@ def _join(masks: list[int], a: tuple[int, int, int], b: tuple[int, int, int]) ->
     else:
         begin = end = max(a[1], b[1])
     columns = b[0] - a[0]
-    if columns == 1 and abs(end - begin) <= 1:
-        return
     place = begin
     for column in range(columns + 1):
         # Each column goes on to the middle of the way to the next.
@@ -218,11 +214,15 @@ def _join(masks: list[int], a: tuple[int, int, int], b: tuple[int, int, int]) ->
         place = beyond
 
 
-def _dotted(mask: int, column: int) -> int:
-    if not mask:
-        return 0
-    first, last = mask & -mask, 1 << mask.bit_length() - 1
-    if first == last:
-        return mask if column % 2 == 0 else 0
-    pattern = int("01" * (mask.bit_length() // 2 + 1), 2) << column % 2
-    return mask & pattern | first | last
+def _dotted(masks: Sequence[int], rows: int) -> list[int]:
+    """Every second dot, one further down in every second column, and the ends of each column."""
+    even = int("01" * (rows // 2 + 1), 2)
+    patterns = (even, even << 1)
+    found = []
+    for column, mask in enumerate(masks):
+        last = 1 << mask.bit_length() >> 1
+        if mask & (mask - 1):
+            found.append(mask & patterns[column % 2] | mask & -mask | last)
+        else:
+            found.append(0 if column % 2 else mask)
+    return found

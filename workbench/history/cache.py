@@ -23,7 +23,7 @@ from workbench.files import writing
 from workbench.history.history import History
 
 NAME = "history.cache"
-VERSION = 1
+VERSION = 2
 """Of the format and of what a history holds: one of another is not read."""
 _MAGIC = b"WBCURVES"
 _HEAD = struct.Struct("<8sIIQ")

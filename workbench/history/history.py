@@ -41,7 +41,8 @@ TRAINING = (
 )
 """Figures of a step. The last three are bytes: in use, kept by torch, and the peak so far."""
 GPU = ("memory_used", "memory_of_run", "utilization", "power", "temperature")
-"""Figures of a GPU: bytes, bytes, percent, watts, degrees Celsius. GPU 1's is `gpu1.power`."""
+"""Figures of a GPU: bytes, bytes, percent, watts, degrees Celsius. GPU 1's is `gpu1.power`, that of
+its MIG instance 2 `gpu1mig2.power`."""
 HOST = ("rss", "memory_used", "cpu_percent", "load1")
 """Figures of the host: bytes, bytes, percent, runnable processes. `host.rss` and so on."""
 _SAMPLED = 8192
@@ -78,7 +79,8 @@ class History:
         """Where the newest step is on `AXES`."""
         self._before = list(self._at)
         """Where that was before the first step that it has."""
-        self._gpus: list[int] = []
+        self.gpus: list[str] = []
+        """What the figures of each GPU or MIG instance that was seen begin with: `gpu0`."""
         """Indexes, in the order of the machine's figures."""
         self._tasks: list[str] = []
         self._sampled = 0.0
@@ -206,15 +208,14 @@ class History:
         """One sample of the machine, as `Sampled` has it."""
         at = self._sampled = max(self._sampled, float(at))
         values = [_number(host.get(name)) for name in HOST]
-        seen = {gpu.get("index"): gpu for gpu in gpus if isinstance(gpu, dict)}
-        if len(self._gpus) < _GPUS:
-            for index in seen:
-                if isinstance(index, int) and index not in self._gpus:
-                    self._gpus.append(index)
-                    for name in GPU:
-                        self.machine.widen(f"gpu{index}.{name}")
-        for index in self._gpus:
-            gpu = seen.get(index, {})
+        seen = {_label(gpu): gpu for gpu in gpus if isinstance(gpu, dict)}
+        for label in seen:
+            if label and label not in self.gpus and len(self.gpus) < _GPUS:
+                self.gpus.append(label)
+                for name in GPU:
+                    self.machine.widen(f"{label}.{name}")
+        for label in self.gpus:
+            gpu = seen.get(label, {})
             values += [_number(gpu.get(name)) for name in GPU]
         self.machine.add((at,), values)
 
@@ -305,7 +306,7 @@ class History:
             "evaluations": [_told(record) for record in self.evaluations],
             "starts": [_told(record) for record in self.starts],
             "at": self._at,
-            "gpus": self._gpus,
+            "gpus": self.gpus,
             "tasks": self._tasks,
             "sampled": self._sampled,
         }
@@ -323,7 +324,7 @@ class History:
         history.evaluations = [_record(line) for line in told["evaluations"]]
         history.starts = [_record(line) for line in told["starts"]]
         history._at, history._sampled = told["at"], told["sampled"]
-        history._gpus, history._tasks = told["gpus"], told["tasks"]
+        history.gpus, history._tasks = told["gpus"], told["tasks"]
         return history
 
     def _tracks(self) -> tuple[Track, Track, Track]:
@@ -359,6 +360,14 @@ def _record(line: str) -> Record:
     if record is None:
         raise ValueError("no event of this release")
     return record
+
+
+def _label(gpu: Mapping[str, Any]) -> str:
+    """`gpu0`, `gpu0mig1`; empty for what isn't known by number."""
+    index, part = gpu.get("index"), gpu.get("mig")
+    if not isinstance(index, int):
+        return ""
+    return f"gpu{index}mig{part}" if isinstance(part, int) else f"gpu{index}"
 
 
 def _finite(value: Any) -> float | None:

@@ -115,16 +115,18 @@ def panel(name: str) -> Panel:
 
 
 def shown(history: History) -> list[Panel]:
-    """The panels that have something to show that those before don't; the loss even where it never
-    was a number."""
+    """The panels that have something to show that those before don't, the loss even where it never
+    was a number; then those of which the GPUs tell nothing."""
     known, found = _known(history), [PANELS[0]]
     seen: set[tuple[str, str]] = set()
     for panel in PANELS[1:]:
-        figures = {(one.group, one.figure) for one in _figures(panel, known)}
+        figures = {(one.group, one.figure) for one in _figures(panel, history)} & known
         if figures - seen:
             found.append(panel)
             seen |= figures
-    return found
+    # What a GPU doesn't tell is N/A, not nothing.
+    untold = [one for one in PANELS if one.each_gpu and history.gpus and one not in found]
+    return found + untold
 
 
 def chart(
@@ -175,6 +177,16 @@ def step_at(history: History, x: Axis, value: float) -> int:
     )
 
 
+def steps_of(history: History, x: Axis, window: tuple[float, float]) -> tuple[float, float]:
+    """The first and the last step of a part of an axis, with all that share a bucket with one of
+    its own: where one of those is on the axis is told by its bucket."""
+    start, span = _start(history, x), history.span()
+    left, right = window[0] + start, window[1] + start
+    before, after = history.training.enclosing(x, left, right, "step")
+    first, last = span or (left, right)
+    return max(first, before + 1), min(last, after - 1)
+
+
 def place_of(history: History, step: float, x: Axis) -> float:
     """Where a step is on an axis."""
     if x == "step":
@@ -213,7 +225,7 @@ def _series(
 ) -> Iterator[Series]:
     start = _start(history, x)
     left, right = (None, None) if window is None else (window[0] + start, window[1] + start)
-    for figure, colour in zip(_figures(panel, _known(history)), cycle(COLOURS), strict=False):
+    for figure, colour in zip(_figures(panel, history), cycle(COLOURS), strict=False):
         source = history
         if (
             part is not None
@@ -228,25 +240,35 @@ def _series(
         yield Series(figure.name, _from(line, start), colour, figure.style, spacing=spacing)
 
 
-def _figures(panel: Panel, known: frozenset[tuple[str, str]]) -> list[Figure]:
-    """Those of a panel that there are."""
-    wanted = list(panel.figures)
+def _figures(panel: Panel, history: History) -> list[Figure]:
+    """Those of a panel that there are; of each GPU its own, told or not."""
+    known = _known(history)
+    found = [figure for figure in panel.figures if (figure.group, figure.figure) in known]
     if panel.each_gpu:
-        gpus = [
-            Figure("machine", f"gpu{index}.{panel.each_gpu}", f"GPU {index}")
-            for index in range(_GPUS)
-            if ("machine", f"gpu{index}.{panel.each_gpu}") in known
-        ]
-        if len(gpus) == 1 and panel.each_gpu == "memory_used":
-            gpus = [
-                replace(gpus[0], name="GPU used"),
-                replace(gpus[0], figure=f"{gpus[0].figure[:-4]}of_run", name="this run"),
-            ]
-        wanted = gpus + wanted
-    found = [figure for figure in wanted if (figure.group, figure.figure) in known]
-    if not found:
-        found = [f for f in panel.without_gpu if (f.group, f.figure) in known]
+        found = _of_gpus(panel, history) + found
+    if not any((figure.group, figure.figure) in known for figure in found):
+        found += [f for f in panel.without_gpu if (f.group, f.figure) in known]
     return found
+
+
+def _of_gpus(panel: Panel, history: History) -> list[Figure]:
+    """A figure of each GPU. MIG instances stand for theirs where memory is concerned; the rest is
+    told of the whole GPU alone."""
+    labels = [label for label in history.gpus if "mig" not in label]
+    memory = panel.each_gpu == "memory_used"
+    if memory:
+        labels = [one for one in history.gpus if not any(f"{one}mig" in o for o in history.gpus)]
+    found = [Figure("machine", f"{label}.{panel.each_gpu}", _in_words(label)) for label in labels]
+    if memory and len(found) == 1:
+        own = Figure("machine", f"{labels[0]}.memory_of_run", "this run")
+        told = (own.group, own.figure) in _known(history)
+        return [replace(found[0], name="GPU used"), *([own] if told else [])]
+    return found[:_GPUS]
+
+
+def _in_words(label: str) -> str:
+    """`GPU 0`, `GPU 0 MIG 1`."""
+    return label.replace("gpu", "GPU ").replace("mig", " MIG ")
 
 
 def _known(history: History) -> frozenset[tuple[str, str]]:

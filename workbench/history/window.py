@@ -20,7 +20,11 @@ _LONGEST = 1 << 20
 """Bytes of a line, at most, where a place is looked for."""
 
 _MOST = 16 << 20
-"""Bytes of a log that are read for a part, 50,000 steps in some seconds: beyond that buckets do."""
+"""Bytes of a log that are read for a part, 50,000 steps in a second: beyond that buckets do."""
+_FEW = 1024
+"""Buckets that don't: fewer than two for each dot column of a chart 250 cells wide."""
+_MOST_FOR_FEW = 6 * _MOST
+"""Bytes that are read where there are so few: of a run of 10 million steps 500 to 600 buckets."""
 
 Stop = Callable[[], bool]
 
@@ -39,6 +43,8 @@ class Window:
     """Unix seconds between which it was."""
     before: list[float]
     """Where the run was then on the axes of `history.AXES`."""
+    few: bool = False
+    """Whether the buckets of its history are too few to be drawn."""
 
 
 def window(history: History, left: float, right: float) -> Window | None:
@@ -50,7 +56,8 @@ def window(history: History, left: float, right: float) -> Window | None:
     events, times = (track.enclosing("step", left, right, axis) for axis in ("seq", "time"))
     reached = [track.enclosing("step", left, right, axis)[0] for axis in AXES]
     before = [place if math.isfinite(place) else 0.0 for place in reached]
-    return Window(left, right, events, times, before)
+    where = track.between("step", left, right)
+    return Window(left, right, events, times, before, where.stop - where.start < _FEW)
 
 
 def read(
@@ -76,7 +83,7 @@ def read(
             size = whole(log)
             start = _find(stream.fileno(), size, key, low)
             end = _find(stream.fileno(), size, key, high)
-        if end - start > _MOST:
+        if end - start > (_MOST_FOR_FEW if wanted.few else _MOST):
             if log == training:
                 return None
             continue

@@ -9,7 +9,8 @@ here a row's loss is that before the step which takes it.
 A row's hardness isn't its loss: the loss falls while a run goes on, and some responses lose more a
 token than others, whatever is right about them. What a response loses without its prompt says how
 hard it is by itself (Ethayarajh et al., Understanding Dataset Difficulty with V-Usable Information,
-ICML 2022). docs/learning.md says what was compared.
+ICML 2022); rare tokens that it shares with its prompt say that it belongs there. docs/learning.md
+says what was compared.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from operator import mul
 from statistics import fmean, median
 from typing import Any
 
+from workbench.learning import misfit
 from workbench.learning.log import Losses
 
 EASY, AMBIGUOUS, HARD = "easy", "ambiguous", "hard"
@@ -37,6 +39,8 @@ _LEAST_SPREAD = 0.05
 """Nats: among rows that are nearly alike, a hair over the others isn't hard."""
 _LEAST_BARE = 0.1
 """Nats: a response that is all but certain by itself isn't hard for a hair more with its prompt."""
+_RELIEF = 2.0
+"""Deviations for each nat of evidence that a response belongs to its prompt."""
 _WORST = 10
 """One in so many is among the worst."""
 
@@ -61,7 +65,8 @@ class Course:
     """What it lost without its prompt before the first step, in nats; None where that wasn't
     measured."""
     hardness: float
-    """Robust deviations over rows of its length at that time, in the epoch where they are most."""
+    """Robust deviations over rows of its length at that time, in the epoch where they are most;
+    less where tokens that it shares with its prompt say that it belongs there."""
     rank: int
     """From 1, the hardest."""
     share: float
@@ -121,7 +126,7 @@ class Courses:
         self.epochs = sorted(losses.epochs)
         evening = _evening(losses)
         scores = [_scores(losses, epoch, evening) for epoch in self.epochs]
-        self._hardness = _highest(scores, losses.rows)
+        self._hardness = _relieved(_highest(scores, losses.rows), losses.misfits)
         learnt = (n for n, hardness in enumerate(self._hardness) if not math.isnan(hardness))
         self.order = array("Q", sorted(learnt, key=lambda n: (-self._hardness[n], n)))
         """Rows from 0, the hardest first. A row whose loss never was a number isn't among them."""
@@ -270,6 +275,20 @@ def _highest(scores: Sequence[array[float]], rows: int) -> array[float]:
         if known := [score for score in of_row if not math.isnan(score)]:
             highest[n] = max(known)
     return highest
+
+
+def _relieved(hardness: array[float], misfits: Sequence[float] | None) -> array[float]:
+    """Less hard what belongs to its prompt by the tokens that they share. That they share none
+    makes nothing harder: of many tasks it is usual."""
+    if misfits is None:
+        return hardness
+    return array(
+        "f",
+        [
+            hard + _RELIEF * min(0.0, told)
+            for hard, told in zip(hardness, misfit.evidence(misfits), strict=True)
+        ],
+    )
 
 
 def _always_worst(scores: Sequence[array[float]], rows: int) -> bytearray:

@@ -65,6 +65,8 @@ class Losses:
         """Trained tokens of row n + 1 at n; 0 for a row that wasn't learnt."""
         self.unprompted: array[float] | None = None
         """What row n + 1 loses without its prompt at n, as `unprompted.read` has it."""
+        self.misfits: array[float] | None = None
+        """How well the response of row n + 1 fits others' prompts at n, likewise."""
         self.lines = 0
         """Lines that were read."""
         self.damaged = 0
@@ -81,6 +83,7 @@ class Losses:
         before = self.lines
         if self.unprompted is None:
             self.unprompted = unprompted.read(self.path.parent, self.rows)
+            self.misfits = unprompted.misfits(self.path.parent, self.rows)
         try:
             with self.path.open("rb") as stream:
                 if os.fstat(stream.fileno()).st_size < self._place:

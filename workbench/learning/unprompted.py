@@ -1,7 +1,9 @@
-"""Reads `without_prompt.jsonl` of a run: what each row loses without its prompt.
+"""Reads `without_prompt.jsonl` of a run: what each row loses without its prompt, and how well its
+response fits others.
 
-`training.unprompted` measures it before the first step. A line is
-`{"row":42,"loss":3.21,"tokens":56}`, as in `examples.jsonl`; rows without a prompt have none.
+`training.unprompted` and `training.misfit` measure it before the first step. A line is
+`{"row":42,"loss":3.21,"tokens":56,"misfit":0.0077}`, the first three as in `examples.jsonl`; rows
+without a prompt have none, and runs of before it was there no `misfit`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from workbench.files import explain_os_error
 
 NAME = "without_prompt.jsonl"
 _LINE = re.compile(
-    rb'^\{"row": ?(\d{1,15}), ?"loss": ?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?), ?"tokens": ?\d{1,9}\}$'
+    rb'^\{"row": ?(\d{1,15}), ?"loss": ?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?), ?"tokens": ?\d{1,9}'
+    rb'(?:, ?"misfit": ?(0?\.\d+|\d(?:\.\d+)?(?:[eE]-\d+)?))?\}$'
 )
 
 
@@ -26,16 +29,25 @@ def read(run: Path, rows: int) -> array[float] | None:
     Lines that say nothing that can be understood are passed over. Raises WorkbenchError for a
     file that can't be read.
     """
+    return _read(run, rows, 2)
+
+
+def misfits(run: Path, rows: int) -> array[float] | None:
+    """As `read`, the share of others' prompts that a row's response fits as well as its own."""
+    return _read(run, rows, 3)
+
+
+def _read(run: Path, rows: int, group: int) -> array[float] | None:
     path = run / NAME
-    losses = array("f", [math.nan]) * rows
+    values = array("f", [math.nan]) * rows
     try:
         with path.open("rb") as stream:
             for line in stream:
                 found = _LINE.match(line.rstrip())
-                if found and 0 < int(found[1]) <= rows:
-                    losses[int(found[1]) - 1] = float(found[2])
+                if found and found[group] and 0 < int(found[1]) <= rows:
+                    values[int(found[1]) - 1] = float(found[group])
     except FileNotFoundError:
         return None
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
-    return losses if any(map(math.isfinite, losses)) else None
+    return values if any(map(math.isfinite, values)) else None

@@ -353,7 +353,7 @@ class Loop:
         with suppress(Stopped), advised(self.config, "evaluating"):
             losses = unprompted.measure(self._measure, rows, layout, on_rows, self._ranks)
             if self._ranks.first:
-                unprompted.save(self._run, losses)
+                unprompted.save(self._run, losses, rows.misfits())
 
     def _heeding(self, phase: str, total: int) -> OnRows:
         """What tells how many rows of a phase are done, and raises Stopped where its end is asked

@@ -22,6 +22,7 @@ from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate, MaskError
 from workbench.files import write_text
 from workbench.learning.unprompted import NAME as NAME
+from workbench.training import misfit
 from workbench.training.batches import Layout, Row
 from workbench.training.examples import RowLoss
 from workbench.training.loss import OnRows, row_losses
@@ -61,6 +62,11 @@ class Unprompted(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def misfits(self) -> list[float]:
+        """Of each the share of others' prompts that its response fits as well as its own, as
+        `misfit.shares` has it."""
+        return misfit.shares(lambda n: self._rows[self._places[n]], self._begins)
+
     @overload
     def __getitem__(self, place: int) -> Row: ...
     @overload
@@ -87,6 +93,11 @@ def measure(
     return [RowLoss.of(row, total) for row, total in zip(rows, sums, strict=True)]
 
 
-def save(folder: Path, losses: Sequence[RowLoss]) -> None:
-    """Write them to the run's folder. Raises WorkbenchError where that can't be done."""
-    write_text(folder / NAME, "".join(f"{json.dumps(loss.to_json())}\n" for loss in losses))
+def save(folder: Path, losses: Sequence[RowLoss], misfits: Sequence[float]) -> None:
+    """Write them to the run's folder, each with how well its response fits others' prompts. Raises
+    WorkbenchError where that can't be done."""
+    told = (
+        {**loss.to_json(), "misfit": round(share, 5)}
+        for loss, share in zip(losses, misfits, strict=True)
+    )
+    write_text(folder / NAME, "".join(f"{json.dumps(line)}\n" for line in told))
