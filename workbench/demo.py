@@ -26,10 +26,11 @@ from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 from workbench.jobs.state import describe
 from workbench.jobs.waiting import wait
+from workbench.reporting import report
 from workbench.review import sessions
 from workbench.review.making import create_session, free_name
 from workbench.review.sources import Source
-from workbench.tracking import report, runs
+from workbench.tracking import runs
 from workbench.workspace import Workspace
 
 CONFIG = "demo"

@@ -1,4 +1,4 @@
-"""What was forecast of a run beside what was measured, as a table of Markdown."""
+"""What was forecast of a run beside what was measured."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ def exactly(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def table(view: RunView) -> Iterator[str]:
+HEADERS = ("", "forecast", "measured", "error")
+
+
+def rows(view: RunView) -> list[list[str]]:
     """Of memory the largest batches' peak and of time a step, an epoch and the whole run, as far
-    as both were told; nothing where neither was. Errors are forecast over measured, less one; of
-    times by the middle of the bounds."""
-    rows = [*_memory(view.rehearsed), *_times(view)]
-    if not rows:
-        return
-    yield "| | forecast | measured | error |"
-    yield "|---|---|---|---|"
-    yield from (f"| {' | '.join(row)} |" for row in rows)
-    if view.foretold is not None:
-        yield ""
-        yield f"The time was forecast before the first step: {view.foretold.basis}."
+    as both were told, by `HEADERS`; none where neither was. Errors are forecast over measured, less
+    one; of times by the middle of the bounds."""
+    return [*_memory(view.rehearsed), *_times(view)]
+
+
+def basis(view: RunView) -> str:
+    """What the time was forecast by; empty where it wasn't."""
+    told = view.foretold
+    return "" if told is None else f"The time was forecast before the first step: {told.basis}."
 
 
 def _memory(rehearsed: Rehearsed | None) -> Iterator[list[str]]:

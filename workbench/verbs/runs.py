@@ -14,6 +14,7 @@ from workbench.verbs import (
     runs_examples,
     runs_list,
     runs_repeat,
+    runs_report,
     runs_samples,
     runs_show,
     runs_using,
@@ -34,14 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     runs_show.add_parser(verbs)
     runs_compare.add_parser(verbs)
     runs_using.add_parser(verbs)
-    written = leaf(
-        verbs,
-        "report",
-        help="write a run's report as Markdown",
-        run=_report,
-        show=lambda result: print(visible(result["text"])),
-    )
-    written.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
+    runs_report.add_parser(verbs)
     runs_examples.add_parsers(verbs)
     runs_samples.add_parser(verbs)
     runs_verify.add_parser(verbs)
@@ -99,12 +93,3 @@ def _print_note(told: dict[str, Any]) -> None:
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(told["time"]))
     first, *more = visible(told["text"]).split("\n")
     print("\n".join([f"{at}  {first}", *(f"{'':16}  {line}" for line in more)]))
-
-
-def _report(args: argparse.Namespace) -> dict[str, Any]:
-    from workbench.tracking import report
-
-    workspace = Workspace.find(args.workspace)
-    folder = finding.find(workspace, args.reference)
-    path = report.write(workspace, folder)
-    return {"run": folder.name, "path": str(path), "text": path.read_text(encoding="utf-8")}

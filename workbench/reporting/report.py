@@ -1,0 +1,59 @@
+"""A report of one run, or of several, as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.files import write_text
+from workbench.reporting import found, run
+from workbench.reporting.html import as_html
+from workbench.reporting.page import Block, as_markdown
+from workbench.workspace import Workspace
+
+REPORT = "report.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is said, as blocks."""
+
+    runs: list[str]
+    missing: list[str]
+    """What could not be read, in sentences."""
+    page: Sequence[Block]
+
+    @property
+    def markdown(self) -> str:
+        return as_markdown(self.page)
+
+    @property
+    def html(self) -> str:
+        """One file that needs nothing from elsewhere, and holds no script."""
+        return as_html(self.page)
+
+
+def of(workspace: Workspace, folders: Sequence[Path]) -> Report:
+    """The report of a run, or of several held against the first of them. `folders` is at least one.
+
+    What a run's files don't say, or can't be read, the report says is missing.
+    """
+    folders = list(dict.fromkeys(folders))
+    runs = [found.read(workspace, folder) for folder in folders]
+    missing = [f"{each.id}: {text}" for each in runs for text in each.missing]
+    if len(runs) == 1:
+        page = run.blocks(runs[0])
+    else:
+        # What tests differences takes a while to import.
+        from workbench.reporting import comparison
+
+        page = comparison.blocks(workspace, runs)
+    return Report([each.id for each in runs], missing, page)
+
+
+def write(workspace: Workspace, run: Path) -> Path:
+    """Write the report of a run into its folder, and return its path."""
+    path = run / REPORT
+    write_text(path, of(workspace, [run]).markdown)
+    return path
