@@ -54,6 +54,7 @@ def _curves(runs: Sequence[Found]) -> Iterator[Block]:
 def _course(found: Found) -> list[str]:
     view, line = found.view, found.summary
     peak = view.rehearsed.peak if view.rehearsed else None
+    standing = found.alarms.standing if found.alarms else []
     return [
         found.id,
         f"{line.step}/{line.total_steps}",
@@ -61,7 +62,7 @@ def _course(found: Found) -> list[str]:
         f"{view.tokens:,}",
         NOTHING if peak is None else size(peak),
         str(found.counts[Skipped.type]),
-        ", ".join(str(alarm["name"]) for alarm in line.alarms) or NOTHING,
+        ", ".join(episode.alarm.name for episode in standing) or NOTHING,
     ]
 
 
