@@ -35,12 +35,7 @@ def step(number: int, seconds: float = 2.0, steps: int = 1) -> Step:
 
 
 def table(made: RunView) -> dict[str, list[str]]:
-    cells = [line.split(" | ") for line in comparison.table(made) if line[:2] in ("| ", "||")]
-    return {
-        row[0].strip("| "): [cell.strip("| ") for cell in row[1:]]
-        for row in cells
-        if row[0] != "| " and row[0] != "|"
-    }
+    return {name: cells for name, *cells in comparison.rows(made)}
 
 
 def test_memory_and_times_have_their_errors() -> None:
@@ -71,7 +66,7 @@ def test_memory_and_times_have_their_errors() -> None:
 
 
 def test_only_what_was_told_and_measured_is_compared() -> None:
-    assert list(comparison.table(view((1, started()), (2, step(1))))) == []
+    assert comparison.rows(view((1, started()), (2, step(1)))) == []
     nothing_told = Foretold(None, None, None, "nobody knows")
     assert table(view((1, nothing_told), (1, started()), (2, step(1)))) == {}
     # Under an epoch, and stopped.

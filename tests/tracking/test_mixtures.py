@@ -18,7 +18,8 @@ from workbench.data.example import Example, Message
 from workbench.data.versions import Version
 from workbench.errors import WorkbenchError
 from workbench.planning import known
-from workbench.tracking import manifest, mixtures, repeating, report, runs
+from workbench.reporting import report
+from workbench.tracking import manifest, mixtures, repeating, runs
 from workbench.workspace import Workspace
 
 

@@ -25,9 +25,10 @@ from workbench.jobs.control import Control
 from workbench.jobs.events import Event
 from workbench.jobs.log import LogWriter
 from workbench.jobs.tasks import REQUEST
+from workbench.reporting import report
 from workbench.review.making import create_session
 from workbench.review.sources import Source
-from workbench.tracking import card, inputs, manifest, report, runs
+from workbench.tracking import card, inputs, manifest, runs
 from workbench.training.job import train
 from workbench.workspace import Workspace
 

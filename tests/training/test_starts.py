@@ -21,7 +21,8 @@ from workbench.export.merge import merge
 from workbench.jobs.control import Control
 from workbench.jobs.events import Event, Finished, Notice, Progress, Step
 from workbench.jobs.log import LogWriter
-from workbench.tracking import manifest, report, runs
+from workbench.reporting import report
+from workbench.tracking import manifest, runs
 from workbench.training.job import train
 from workbench.workspace import Workspace
 

@@ -4,11 +4,12 @@ differences can't be told from chance."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from workbench.jobs.events import Skipped
 from workbench.redaction import redacted
 from workbench.reporting import curves, doubt, intervals
-from workbench.reporting.found import Body, Found
+from workbench.reporting.found import UNREADABLE, Body, Found, readable
 from workbench.reporting.page import Block, Code, Heading, Points, Table, told
 from workbench.text import size
 from workbench.tracking import comparing, comparing_text
@@ -19,23 +20,32 @@ from workbench.workspace import Workspace
 
 def blocks(workspace: Workspace, runs: Sequence[Found]) -> list[Block]:
     """The page of several runs; the first is what the others are held against."""
-    body = redacted(comparing.whole(workspace, [found.folder for found in runs]))
+    body = redacted(_compared(workspace, [found.folder for found in runs]))
     page: list[Block] = [Heading(f"Comparison of {len(runs)} runs", 1)]
     page.append(f"Each is held against the first, {runs[0].id}.")
-    missing = [f"{found.id}: {text}" for found in runs for text in found.missing]
-    tables = list(comparing_text.tables(body))
     # The tables come as: runs, config, own figures, the same rows, data, environment, problems.
-    line, config, own, paired, data, environment, *problems = tables
-    page += told(line)
+    lines, config, own, paired, data, environment, *problems = comparing_text.tables(body)
+    page += told(lines)
+    missing = [f"{found.id}: {text}" for found in runs for text in found.missing]
     if missing:
         page += [Heading("What is missing"), Points(missing)]
     page += [Heading("What differs"), *told(config), *told(data), *told(environment)]
-    page += [Heading("How they went"), *_curves(runs)]
-    page += [Heading("How well"), *told(paired), *_changes(runs, body), *_apart(body), *told(own)]
+    page += [Heading("How they went"), *readable(_curves(runs))]
+    page += [Heading("How well"), *told(paired), *readable(_changes(runs, body))]
+    page += [*readable(_apart(body)), *told(own)]
     page += [block for table in problems for block in told(table)]
     page += [Heading("With what doubt"), Points(doubt.of_several(runs, body))]
     page += [Heading("How to repeat them"), *_repeat(runs)]
     return page
+
+
+def _compared(workspace: Workspace, folders: Sequence[Path]) -> Body:
+    """As `comparing.whole`; without tests where an evaluation is not what it should be."""
+    try:
+        return comparing.whole(workspace, folders)
+    except UNREADABLE as error:
+        problem = f"An evaluation can't be read ({type(error).__name__}: {error})."
+        return {**comparing.plain(folders), "data": [], "paired": {"problem": problem}}
 
 
 def _curves(runs: Sequence[Found]) -> Iterator[Block]:

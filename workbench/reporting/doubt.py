@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from workbench.jobs.events import Skipped
-from workbench.reporting.found import Body, Found
+from workbench.reporting.found import Body, Found, readable
 from workbench.statistics.bootstrap import FEW
 from workbench.statistics.proportions import wilson
 from workbench.tracking.columns import at
@@ -21,12 +21,14 @@ _NAMED = 12
 
 def of_run(found: Found) -> list[str]:
     """What can't be concluded of one run, in sentences."""
-    return [*_training(found), *_data(found), *_measured(found), *_judged(found)]
+    parts = (_training(found), _data(found), _measured(found), _judged(found))
+    return [sentence for part in parts for sentence in readable(part)]
 
 
 def of_several(runs: Sequence[Found], body: Body) -> list[str]:
     """What can't be concluded of several runs; `body` is as `comparing.whole` makes it."""
-    return [*_causes(runs, body), *_pairs(body), *(s for run in runs for s in _own(run))]
+    parts = (_causes(runs, body), _pairs(body), *(_own(run) for run in runs))
+    return [sentence for part in parts for sentence in readable(part)]
 
 
 def told_apart(compared: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -49,19 +51,22 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _own(found: Found) -> Iterator[str]:
-    for sentence in (*_training(found, seeds=False), *_data(found)):
-        yield f"{found.id}: {sentence}"
+    for part in (_training(found, seeds=False), _data(found)):
+        yield from (f"{found.id}: {sentence}" for sentence in readable(part))
 
 
 def _training(found: Found, *, seeds: bool = True) -> Iterator[str]:
     line, view = found.summary, found.view
     if line.status != "finished":
-        yield f"It is {line.status}, at step {line.step} of {line.total_steps or '?'}."
+        yield (
+            f"It has not finished, as far as its files tell: its state is {line.status}, at step "
+            f"{view.step} of {view.total_steps or '?'}."
+        )
     if seeds:
         seed = at(found.config, "training.seed")
         yield (
-            f"It is one run, with seed {seed}: how much of any figure is the seed's is not known. "
-            "Runs with other seeds would tell."
+            f"It is one run{'' if seed is None else f', with seed {seed}'}: how much of any figure "
+            "is the seed's is not known. Runs with other seeds would tell."
         )
     if skipped := found.counts[Skipped.type]:
         yield f"{skipped:,} of its steps did nothing, for a loss or gradient was no number."

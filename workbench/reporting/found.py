@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.alarms import reading as alarm_reading
 from workbench.alarms.reading import Told as ToldAlarms
 from workbench.errors import WorkbenchError
-from workbench.evaluation.request import read_scores
+from workbench.evaluation.request import SCORES, read_scores
 from workbench.files import read_json_object
 from workbench.history import reading
 from workbench.history.history import History
@@ -25,7 +25,6 @@ from workbench.redaction import redacted
 from workbench.review import sessions
 from workbench.review.sessions import Session
 from workbench.tracking import figures, finding, manifest, soundness, summary
-from workbench.tracking.columns import own_system
 from workbench.tracking.summary import RunSummary
 from workbench.tracking.view import RunView
 from workbench.workspace import Workspace
@@ -43,6 +42,7 @@ UNREADABLE = (
 _COUNTED = (Skipped, Spiked, CheckpointSaved)
 
 Body = Mapping[str, Any]
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -60,8 +60,10 @@ class Found:
     """Events by type: checkpoints, skipped steps, spikes. Also those that a resumed run did
     again."""
     history: History = field(default_factory=History)
+    evaluation: Path | None = None
+    """The folder of the newest evaluation; None before there is one."""
     scores: Body | None = None
-    """The newest evaluation; None before there is one."""
+    """What it measured; None where that can't be read."""
     harness: list[dict[str, Any]] = field(default_factory=list)
     """Results of lm-evaluation-harness, the newest first."""
     alarms: ToldAlarms | None = None
@@ -80,11 +82,6 @@ class Found:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else {}
 
-    @property
-    def system(self) -> str:
-        """What the run made, as its newest evaluation calls it."""
-        return own_system(self.id, (self.scores or {}).get("systems", {}))
-
 
 def read(workspace: Workspace, folder: Path) -> Found:
     """Everything that a report says of a run. Reads its whole log, once for figures and once for
@@ -97,6 +94,8 @@ def read(workspace: Workspace, folder: Path) -> Found:
     except UNREADABLE as error:
         found.missing.append(" ".join(str(error).split()))
         found.made = redacted(_whatever(folder))
+    # An evaluation that is damaged leaves the list without a config.
+    found.config = found.config or found.section("config")
     found.missing += line.problems
     with _telling(found, "log"):
         found.view.feed(_counted(read_all(folder / finding.LOG), found.counts))
@@ -106,8 +105,9 @@ def read(workspace: Workspace, folder: Path) -> Found:
     with _telling(found, "alarms"):
         found.alarms = alarm_reading.read(folder, finding.LOG)
     with _telling(found, "newest evaluation"):
-        if (newest := summary.newest_evaluation(folder)) is not None:
-            found.scores = read_scores(newest)
+        found.evaluation = summary.newest_evaluation(folder)
+        if found.evaluation is not None:
+            found.scores = _scores(found.evaluation)
     with _telling(found, "results of lm-evaluation-harness"):
         found.harness = figures.harness(folder)
     with _telling(found, "review sessions"):
@@ -124,12 +124,29 @@ def _telling(found: Found, what: str) -> Iterator[None]:
         found.missing.append(f"Its {what} can't be read: {error or type(error).__name__}")
 
 
+def readable(made: Iterable[_T]) -> Iterator[_T | str]:
+    """What is made of a run's files up to where they are not what they should be, which is said."""
+    try:
+        yield from made
+    except UNREADABLE as error:
+        what = f"{type(error).__name__}: {error}"
+        yield f"More can't be told: its files hold what this release does not know ({what})."
+
+
 def _whatever(folder: Path) -> Body:
     """A manifest that isn't what this release knows, as far as it is JSON."""
     try:
         return read_json_object(folder / finding.MANIFEST)
     except UNREADABLE:
         return {}
+
+
+def _scores(evaluation: Path) -> Body:
+    """Raises WorkbenchError for what holds no figures."""
+    body: Any = read_scores(evaluation)
+    if not isinstance(body, Mapping) or not isinstance(body.get("systems"), Mapping):
+        raise WorkbenchError(f"{evaluation / SCORES} holds no figures.")
+    return body
 
 
 def _counted(records: Iterable[Record], counts: Counter[str]) -> Iterator[Record]:

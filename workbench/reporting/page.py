@@ -13,7 +13,8 @@ _NUMBER = re.compile(r"[-+<]?\s*[\d.,]+(e[-+]?\d+)?([\s%/,]|$)")
 """What a cell of numbers begins with."""
 _NOTHING = ("", "–", "N/A")
 _ESCAPED = re.compile(
-    r"[\\*|~]|<(?=[A-Za-z/!?])|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>+-](?=\s|$)"
+    r"\\(?=[!-/:-@\[-`{-~]|$)|[*|~]|<(?=[A-Za-z/!?])|\](?=[(\[:])"
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>+-](?=\s|$)"
 )
 """What Markdown would not show as it is. Backticks stay: they make code of some of our own words,
 and of others' nothing worse."""

@@ -4,7 +4,7 @@ with what doubt, and how to repeat it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from workbench.files import folder_size, read_json
 from workbench.jobs.events import Evaluated, Skipped, Spiked
 from workbench.redaction import redact
 from workbench.reporting import curves, doubt, intervals
-from workbench.reporting.found import UNREADABLE, Body, Found
+from workbench.reporting.found import Body, Found, readable
 from workbench.reporting.page import Block, Code, Heading, Points, Table, told
 from workbench.review.wording import report_lines
 from workbench.tracking import comparison, figures, finding
-from workbench.tracking.columns import NOTHING, at, written
+from workbench.tracking.columns import NOTHING, at, paths, written
 from workbench.tracking.view import duration
 
 _PLACES = ("name", "data.dataset", "model.base")
@@ -36,7 +36,7 @@ _WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 def blocks(found: Found) -> list[Block]:
     """The page of one run. What can't be told of it says so."""
-    page: list[Block] = [Heading(f"Run {found.id}", 1), *_section(_head, found)]
+    page: list[Block] = [Heading(f"Run {found.id}", 1), *readable(_head(found))]
     if found.missing:
         page += [Heading("What is missing"), Points(found.missing)]
     for title, make in (
@@ -45,21 +45,10 @@ def blocks(found: Found) -> list[Block]:
         ("How it went", _how),
         ("How well", _how_well),
         ("With what doubt", _doubt),
-        ("How to repeat it", repeat),
+        ("How to repeat it", _repeat),
     ):
-        page += [Heading(title), *_section(make, found)]
+        page += [Heading(title), *readable(make(found))]
     return page
-
-
-def _section(make: Callable[[Found], Iterator[Block]], found: Found) -> list[Block]:
-    """The blocks up to where the files are not what they should be."""
-    made: list[Block] = []
-    try:
-        for block in make(found):
-            made.append(block)
-    except UNREADABLE as error:
-        made.append(f"More can't be told: its files are not what they should be ({error!r}).")
-    return made
 
 
 def _head(found: Found) -> Iterator[Block]:
@@ -111,18 +100,19 @@ def _method(config: Body) -> str:
 
 def _settings(config: Body) -> Iterator[Block]:
     """Fields of the config that are not as they are by default."""
+    known = set(paths(config))
     rows = [
         [item.path, written(value), written(item.default)]
         for item in fields.fields()
-        if item.path not in _PLACES
+        if item.path in known
+        and item.path not in _PLACES
         and (value := at(config, item.path)) != item.default
-        and not (value is None and "." in item.path and at(config, item.path.split(".")[0]) is None)
     ]
     yield Heading("What differs from the defaults", 3)
     if rows:
         yield Table(["field", "value", "default"], rows)
     else:
-        yield "Nothing."
+        yield "Nothing." if known else "Not known."
 
 
 def _exports(run: Path) -> Iterator[str]:
@@ -276,14 +266,16 @@ def _alarm(episode: Episode, ended: bool) -> str:
 
 
 def _how_well(found: Found) -> Iterator[Block]:
-    if found.scores is None:
-        yield f"It has not been evaluated: `workbench eval {found.id}`."
+    if found.scores is not None:
+        yield from _scores(found.scores)
+    elif found.evaluation is not None:
+        yield f"What {found.evaluation} measured can't be read."
     else:
-        yield from scores(found.scores)
+        yield f"It has not been evaluated: `workbench eval {found.id}`."
     yield from _reviews(found)
 
 
-def scores(measured: Body) -> Iterator[Block]:
+def _scores(measured: Body) -> Iterator[Block]:
     """The figures of an evaluation, what differs from the base, what is wrong with outputs."""
     yield from told(telling.figures(measured))
     if (changes := telling.changes(measured)) is not None:
@@ -315,7 +307,7 @@ def _doubt(found: Found) -> Iterator[Block]:
     yield Points(doubt.of_run(found))
 
 
-def repeat(found: Found) -> Iterator[Block]:
+def _repeat(found: Found) -> Iterator[Block]:
     """The line that runs it again."""
     line: Any = found.made.get("repeat")
     if not isinstance(line, str):
