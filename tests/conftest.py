@@ -43,6 +43,7 @@ TOGETHER = {
     "evaluation": TRAINED,
     "harness": TRAINED,
     "export": TRAINED,
+    "reporting": TRAINED,
     "tracking": TRAINED,
     "screens": TRAINED,
     "test_read_only.py": TRAINED,

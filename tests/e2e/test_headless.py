@@ -67,7 +67,7 @@ def test_the_report_names_what_was_trained_and_what_came_of_it(journey: Journey)
         journey.said["train"]["id"],
         journey.said["import"]["reference"],
         str(journey.base),
-        "training.learning_rate: 0.005",
+        "| training.learning_rate | 0.005 |",
         "| loss |",
         "rouge l",
         "60 of 60 steps",

@@ -21,7 +21,7 @@ from workbench.history.logs import Logs
 from workbench.jobs.events import CheckpointSaved, Record, Skipped, Spiked
 from workbench.jobs.log import read_all
 from workbench.jobs.state import HOST_LOG
-from workbench.redaction import redacted
+from workbench.redaction import redact, redacted
 from workbench.review import sessions
 from workbench.review.sessions import Session
 from workbench.tracking import figures, finding, manifest, soundness, summary
@@ -112,6 +112,7 @@ def read(workspace: Workspace, folder: Path) -> Found:
         found.harness = figures.harness(folder)
     with _telling(found, "review sessions"):
         found.sessions = sessions.of_run(workspace, folder)
+    found.missing = [redact(text) for text in found.missing]
     return found
 
 

@@ -53,7 +53,7 @@ def blocks(found: Found) -> list[Block]:
 
 def _head(found: Found) -> Iterator[Block]:
     line = found.summary
-    text = line.text
+    text = redact(line.text)
     if created := found.made.get("created"):
         text += f" Asked for on {date(created)}, with workbench {found.made.get('workbench')}."
     yield text
