@@ -97,7 +97,8 @@ def _data(found: Found) -> Iterator[str]:
 def _measured(found: Found) -> Iterator[str]:
     scores = found.scores
     if scores is None:
-        yield "Nothing was measured of its answers; a loss does not say whether they are good."
+        if not found.harness:
+            yield "Nothing was measured of its answers; a loss does not say whether they are good."
         return
     counts = scores.get("rows", {})
     if answers := counts.get("answers", 0):
@@ -122,7 +123,7 @@ def _measured(found: Found) -> Iterator[str]:
         )
     if unsure:
         yield f"Not told apart from no change: {listed(unsure)}."
-    if not at(found.config, "evaluation.against"):
+    if not at(found.config, "evaluation.against") and not found.harness:
         yield (
             "It was measured on held-out rows of its own data: what it has unlearnt of other tasks "
             "is not known."

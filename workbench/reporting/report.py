@@ -13,6 +13,7 @@ from workbench.reporting.page import Block, as_markdown
 from workbench.workspace import Workspace
 
 REPORT = "report.md"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def of(workspace: Workspace, folders: Sequence[Path]) -> Report:
 
 
 def write(workspace: Workspace, run: Path) -> Path:
-    """Write the report of a run into its folder, and return its path."""
-    path = run / REPORT
-    write_text(path, of(workspace, [run]).markdown)
-    return path
+    """Write the report of a run into its folder, as Markdown and as HTML; the path of the first."""
+    made = of(workspace, [run])
+    write_text(run / PAGE, made.html)
+    write_text(run / REPORT, made.markdown)
+    return run / REPORT

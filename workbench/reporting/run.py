@@ -125,6 +125,7 @@ def _exports(run: Path) -> Iterator[str]:
                 f"Merged model: {target} (same most likely token as base plus adapter at "
                 f"{same['same_top_token']:.1%} of {same['positions']} positions, mean KL "
                 f"{same['mean_kl_nats']:.1e} nats)"
+                f"{'' if same.get('within_bounds', True) else ': beyond the bounds of a merge'}"
             )
         elif (target / "config.json").exists():
             yield f"Copy of the model: {target}"
@@ -272,6 +273,10 @@ def _how_well(found: Found) -> Iterator[Block]:
         yield f"What {found.evaluation} measured can't be read."
     else:
         yield f"It has not been evaluated: `workbench eval {found.id}`."
+    for result in found.harness:
+        yield Heading("lm-evaluation-harness", 3)
+        for table in (telling.figures(result), telling.changes(result)):
+            yield from told(table) if table is not None else ()
     yield from _reviews(found)
 
 

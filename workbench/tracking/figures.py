@@ -47,8 +47,8 @@ def facts(view: RunView) -> list[str]:
 
 def scores(run: Path) -> Iterator[str]:
     """The newest evaluation's figures, and those of lm-evaluation-harness, as tables."""
-    newest, harness = runs.newest_evaluation(run), harness(run)
-    if newest is None and not harness:
+    newest, others = runs.newest_evaluation(run), harness(run)
+    if newest is None and not others:
         yield "It has not been evaluated: `workbench eval`."
         return
     if newest is not None:
@@ -61,7 +61,7 @@ def scores(run: Path) -> Iterator[str]:
             *telling.slices(result),
         )
         yield "In brackets 95 % intervals: Wilson's for shares, else by 2,000 resamples of rows."
-    for result in harness:
+    for result in others:
         yield ""
         yield "### lm-evaluation-harness"
         yield ""
@@ -73,7 +73,7 @@ def measured(run: Path) -> bool:
     return runs.newest_evaluation(run) is not None or bool(harness_results(run))
 
 
-def _harness(run: Path) -> list[dict[str, Any]]:
+def harness(run: Path) -> list[dict[str, Any]]:
     """Results of the harness, the newest first; without those of which a newer one has all."""
     found, shown = [], set[tuple[str, str]]()
     for result in harness_results(run):
