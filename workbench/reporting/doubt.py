@@ -34,7 +34,8 @@ def of_several(runs: Sequence[Found], body: Body) -> list[str]:
 def told_apart(compared: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """The comparisons that hold after Holm's correction, and those that may be chance: each as
     `exact match`, with `of RUN` where there are several."""
-    shown, unsure = [], []
+    shown: list[str] = []
+    unsure: list[str] = []
     several = len({one["to"] for one in compared}) > 1
     for one in compared:
         name = str(one["measure"]).replace("_", " ")
