@@ -82,7 +82,7 @@ OTHER_THAN_DEFAULT: dict[str, Any] = {
         "against": ["held-out@0123456789ab", "other"],
     },
     "checkpoints": {"every": 100, "keep": 5, "result": "best"},
-    "logging": {"every": 10, "without_prompt": False},
+    "logging": {"every": 10, "tensorboard": False, "without_prompt": False},
     "job": {
         "processes": 2,
         "sharding": "fsdp",

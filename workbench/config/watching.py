@@ -179,6 +179,11 @@ class Logging(Section):
         le=MOST,
         source="ours: no step waits for its figures, so one line each costs nothing",
     )
+    tensorboard: bool = field(
+        True,
+        "Keep a TensorBoard event file in the run's folder, for `tensorboard --logdir`.",
+        source="ours: no step waits for it, and it needs no package",
+    )
     without_prompt: bool = field(
         True,
         "Before the first step, measure what each row loses without its prompt, by which "

@@ -54,6 +54,8 @@ class JobPlan:
     care: Care = field(default_factory=Care)
     record: str = ""
     """The JSON file in the job's folder that its supervisor writes its ending into; empty: none."""
+    tensorboard: bool = False
+    """Whether its supervisor keeps a TensorBoard event file beside the log."""
 
     def to_json(self) -> dict[str, Any]:
         return {"v": 1, **asdict(self)}
@@ -68,17 +70,18 @@ def start(
     environment: Mapping[str, str] | None = None,
     care: Care | None = None,
     record: str = "",
+    tensorboard: bool = False,
 ) -> None:
     """Start `python -m module FOLDER ARGS…` under a supervisor of its own.
 
     Returns when the job's process runs and its socket listens. `log` is the event log's name in
     `folder`, `record` that of a JSON file there which is told how the job ended; `environment` is
-    added to the job's and kept in `job.json`, so it may hold no secret. A job of several ranks
-    turns into their launcher by itself (`launcher.py`). Raises WorkbenchError when the job could
-    not be started.
+    added to the job's and kept in `job.json`, so it may hold no secret. `tensorboard` has its
+    figures written into an event file as well. A job of several ranks turns into their launcher by
+    itself (`launcher.py`). Raises WorkbenchError when the job could not be started.
     """
     argv = [sys.executable, "-m", module, str(folder), *args]
-    plan = JobPlan(argv, log, dict(environment or {}), care or Care(), record)
+    plan = JobPlan(argv, log, dict(environment or {}), care or Care(), record, tensorboard)
     write_json(folder / JOB, plan.to_json())
     _start_supervisor(folder)
 
@@ -146,4 +149,5 @@ def read_job(folder: Path) -> JobPlan:
         environment=dict(body.get("environment", {})),
         care=Care(**{**care, **commands}),
         record=str(body.get("record", "")),
+        tensorboard=bool(body.get("tensorboard", False)),
     )

@@ -34,6 +34,7 @@ from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
 from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, start_ticks
 from workbench.jobs.watchdog import Verdict, Watchdog
+from workbench.trackers.tensorboard import Mirror
 
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
@@ -93,6 +94,7 @@ class Supervisor:
                 standing=(before.alarms or ()) if adopt and before is not None else (),
                 history=self._watchdog.news,
             )
+            self._mirror = self._mirrored()
             if adopt and before is not None:
                 self._adopt(before)
             else:
@@ -100,6 +102,12 @@ class Supervisor:
         except BaseException:
             self._server.close()
             raise
+
+    def _mirrored(self) -> Mirror | None:
+        """What keeps the job's event file; None where none is wanted, or one can't be read."""
+        with contextlib.suppress(OSError):
+            return Mirror(self.folder, self._log_path) if self._plan.tensorboard else None
+        return None
 
     def _state_before(self, *, adopt: bool) -> JobState | None:
         """The state as it was left. A damaged one is set aside: nobody guards the job, for this
@@ -205,6 +213,10 @@ class Supervisor:
             self._server.serve(POLL_EVERY)
             self._server.tick(_size(self._log_path))
             self._watch(time.monotonic())
+            if self._mirror is not None:
+                self._mirror.look()
+        if self._mirror is not None:
+            self._mirror.finish()
         # What it wrote last, such as its last validation. No job that has ended is stalled.
         self._watchdog.look(time.monotonic())
         if self._alarming.looked(self._watchdog.news, Verdict()):
@@ -222,6 +234,8 @@ class Supervisor:
         sample = Sampled(**self._sample)
         with contextlib.suppress(WorkbenchError):
             self._host_log.write(sample)
+        if self._mirror is not None:
+            self._mirror.sampled(sample)
         if self._alarming.sampled(sample):
             self._write_alarms()
         for text in self._sampler.news:

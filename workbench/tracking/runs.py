@@ -222,6 +222,7 @@ def start(folder: Path, environment: Mapping[str, str] | None = None) -> None:
         environment={**launch.OFFLINE, **repeated, **(environment or {})},
         care=care,
         record=MANIFEST,
+        tensorboard=config.logging.tensorboard,
     )
 
 

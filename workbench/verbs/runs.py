@@ -17,6 +17,7 @@ from workbench.verbs import (
     runs_report,
     runs_samples,
     runs_show,
+    runs_track,
     runs_using,
     runs_verify,
 )
@@ -40,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     runs_samples.add_parser(verbs)
     runs_verify.add_parser(verbs)
     runs_repeat.add_parser(verbs)
+    runs_track.add_parser(verbs)
 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+class Standin:
+    """What a package of a tracker was told, by run; `fails_at` is a step that it refuses."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[int, dict[str, float]]] = {}
+        self.opened: list[dict[str, Any]] = []
+        self.config: dict[str, Any] = {}
+        self.fails_at: int | None = None
+
+    def init(self, project: str, **how: Any) -> Any:
+        self.opened.append({"project": project, **how})
+        steps = self.runs.setdefault(how["name"], {})
+
+        class Run:
+            @staticmethod
+            def log(values: dict[str, float], step: int) -> None:
+                if step == self.fails_at:
+                    raise ConnectionError("https://me:pw@host is away\nand much more")
+                assert step not in steps or not set(steps[step]) & set(values), "told twice"
+                steps.setdefault(step, {}).update(values)
+
+            @staticmethod
+            def finish() -> None:
+                print("whatever a package has to say")
+
+        return Run
+
+
+@pytest.fixture
+def trackio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
+    """A stand-in for trackio's package under accelerate's own class for it."""
+    from accelerate import PartialState
+
+    standin = Standin()
+    module = ModuleType("trackio")
+    module.__spec__ = ModuleSpec("trackio", None)
+    vars(module)["init"] = standin.init
+
+    class Config:
+        @staticmethod
+        def update(values: dict[str, Any], allow_val_change: bool) -> None:
+            standin.config.update(values)
+
+    vars(module)["config"] = Config
+    monkeypatch.setitem(sys.modules, "trackio", module)
+    monkeypatch.setenv("TRACKIO_DIR", "/nowhere")
+    yield standin
+    PartialState._reset_state()
