@@ -13,14 +13,14 @@ class Standin:
     """What a package of a tracker was told, by run; `fails_at` is a step that it refuses."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, dict[int, dict[str, float]]] = {}
+        self.runs: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
         self.opened: list[dict[str, Any]] = []
         self.config: dict[str, Any] = {}
         self.fails_at: int | None = None
 
     def init(self, project: str, **how: Any) -> Any:
         self.opened.append({"project": project, **how})
-        steps = self.runs.setdefault(how["name"], {})
+        steps = self.runs.setdefault((project, how["name"]), {})
 
         class Run:
             @staticmethod

@@ -81,6 +81,10 @@ def test_a_run_is_sent_once_with_what_it_is(run: Path, trackio: Standin) -> None
     assert send(run, again=True).steps == 41
     assert len({opened["name"] for opened in trackio.opened}) == 2
     assert send(run).already
+    # A tag is told of, but no figure that is there.
+    notes.tag(run, ["better"])
+    report = send(run)
+    assert (report.steps, report.already) == (0, False) and send(run).already
 
 
 def test_a_run_that_goes_on_is_sent_on_from_where_it_was(run: Path, trackio: Standin) -> None:

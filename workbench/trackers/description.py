@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,6 @@ class Description:
     """Of its newest evaluation, by names such as `evaluation/adapter/rouge_l`; each has its
     interval's bounds beside it."""
 
-    def digest(self) -> str:
-        """Another one for a run of which something else is to be told."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
     def markdown(self) -> str:
         """Tags, notes and config, for a page of text."""
         lines = [f"Tags: {', '.join(self.tags)}", ""] if self.tags else []
@@ -45,6 +41,11 @@ class Description:
         lines += ["| field | value |", "|---|---|"]
         lines += [f"| {name} | {_cell(value)} |" for name, value in self.config.items()]
         return "\n".join(lines)
+
+
+def digest(told: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits, others for something else that is to be told."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe(run: Path) -> Description:

@@ -6,7 +6,6 @@ How far it has come is kept in `trackers.json` in the run's folder: sent again, 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from workbench.jobs.log import LogReader
 from workbench.jobs.state import ENDED, HOST_LOG, describe
 from workbench.jobs.waiting import follow
 from workbench.trackers import points, tensorboard
-from workbench.trackers.description import Description
+from workbench.trackers.description import Description, digest
 from workbench.trackers.description import describe as described
 from workbench.trackers.points import Point
 from workbench.trackers.services import SERVICES, Service, explained
@@ -41,6 +40,8 @@ class Sent:
     """The last step that is there; -1: none."""
     told: str = ""
     """The digest of the description that it was sent with."""
+    scored: str = ""
+    """That of its scores."""
     times: int = 0
     """How often it was sent anew."""
     look: str = ""
@@ -105,13 +106,11 @@ def send(
     new = [point for point in course if point.step > sender.sent.step]
     if not ended:
         new = [point for point in new if point.step < course[-1].step]
-    if not new and sender.sent.told == told.digest():
+    if not new and sender.sent.told == digest(asdict(told)):
         return sender.report(already=True)
     with explained(service, run.name), sender:
         sender.send(new)
-        if ended and told.scores:
-            service.score(told.scores, course[-1].step, course[-1].time)
-        sender.describe()
+        sender.describe(told, course[-1] if ended else None)
     return sender.report()
 
 
@@ -126,12 +125,11 @@ def send_live(
     service = SERVICES[tracker](workspace, project, offline=offline)
     sender = _Sender(service, run, told, again=again)
     with explained(service, run.name), sender:
+        last = None
         for batch in _live(run, sender.sent.step):
             sender.send(batch)
-        told = described(run)
-        if told.scores:
-            service.score(told.scores, sender.sent.step, time.time())
-        sender.describe()
+            last = batch[-1]
+        sender.describe(described(run), last)
     return sender.report()
 
 
@@ -172,9 +170,14 @@ class _Sender:
             if step != self.sent.step:
                 self._note(replace(self.sent, step=step))
 
-    def describe(self) -> None:
-        """Note that all that is told of the run was."""
-        self._note(replace(self.sent, told=described(self._run).digest()))
+    def describe(self, told: Description, last: Point | None) -> None:
+        """Hand over new scores of a run that has ended, with its last point, and note that all
+        that is told of it was."""
+        scored = digest(told.scores)
+        if last is not None and told.scores and scored != self.sent.scored:
+            self._service.score(told.scores, last.step, last.time)
+            self._note(replace(self.sent, scored=scored))
+        self._note(replace(self.sent, told=digest(asdict(told))))
 
     def report(self, *, already: bool = False) -> Report:
         sent = self.sent
