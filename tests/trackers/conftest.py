@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,8 @@ class Standin:
         self.opened: list[dict[str, Any]] = []
         self.config: dict[str, Any] = {}
         self.fails_at: int | None = None
+        self.meanwhile: Callable[[], object] | None = None
+        """What happens once, while a step is told."""
 
     def init(self, project: str, **how: Any) -> Any:
         self.opened.append({"project": project, **how})
@@ -25,6 +27,9 @@ class Standin:
         class Run:
             @staticmethod
             def log(values: dict[str, float], step: int) -> None:
+                if self.meanwhile is not None:
+                    happens, self.meanwhile = self.meanwhile, None
+                    happens()
                 if step == self.fails_at:
                     raise ConnectionError("https://me:pw@host is away\nand much more")
                 assert step not in steps or not set(steps[step]) & set(values), "told twice"

@@ -62,7 +62,7 @@ def test_of_repeated_steps_the_last_time_counts() -> None:
 
 def test_a_run_is_sent_once_with_what_it_is(run: Path, trackio: Standin) -> None:
     notes.tag(run, ["good"])
-    notes.add(run, "the one to keep")
+    notes.add(run, "the one to keep, token=hf_abcdefgh12345678")
     report = send(run)
     assert (report.steps, report.step, report.already) == (41, 40, False)
     (steps,) = trackio.runs.values()
@@ -72,7 +72,7 @@ def test_a_run_is_sent_once_with_what_it_is(run: Path, trackio: Standin) -> None
     assert trackio.config["lora.rank"] == 16 and trackio.config["dataset.name"] == "numbers"
     opened = trackio.opened[0]
     assert opened["project"] == "mine" and opened["config"]["tags"] == "good"
-    assert opened["config"]["notes"] == "the one to keep"
+    assert opened["config"]["notes"] == "the one to keep, token=***"
     told = json.dumps([trackio.config, trackio.opened])
     assert SECRET not in told and "workbench train" not in told
     # Nothing is sent twice, unless it is asked for: then as a run of its own.
@@ -101,9 +101,15 @@ def test_a_run_that_goes_on_is_sent_on_from_where_it_was(run: Path, trackio: Sta
     assert sorted(steps) == list(range(41))
 
 
+def test_two_that_send_one_run_note_both(run: Path, trackio: Standin) -> None:
+    trackio.meanwhile = lambda: send(run, project="other")
+    assert send(run).steps == 41
+    assert send(run).already and send(run, project="other").already
+
+
 def test_what_fails_is_told_in_a_sentence_and_goes_on_later(run: Path, trackio: Standin) -> None:
     trackio.fails_at = 7
-    with pytest.raises(WorkbenchError, match="https://host is away") as caught:
+    with pytest.raises(WorkbenchError, match="host is away") as caught:
         send(run)
     assert "much more" not in caught.value.message and "pw" not in caught.value.message
     assert "goes on from there" in caught.value.hint

@@ -1,6 +1,7 @@
 """What a tracker is told of a run besides its curves.
 
-Named one by one: neither the command that started it, nor where, nor its environment goes along.
+Named one by one: neither the command that started it, nor where, nor its environment goes along,
+and what looks like a secret in the rest is taken out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.files import read_json_object
+from workbench.redaction import redact, redacted
 from workbench.tracking import manifest, notes, runs
 
 Plain = str | int | float | bool | None
@@ -67,9 +69,9 @@ def describe(run: Path) -> Description:
     return Description(
         name=run.name,
         identity=hashlib.sha256(seed.encode()).hexdigest()[:16],
-        config=dict(_flat(told)),
+        config=dict(_flat(redacted(told))),
         tags=list(noted.tags),
-        notes="\n\n".join(note.text for note in noted.notes),
+        notes=redact("\n\n".join(note.text for note in noted.notes)),
         scores=_scores(run),
     )
 

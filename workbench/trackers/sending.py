@@ -47,6 +47,10 @@ class Sent:
     look: str = ""
     """What a person does to see it."""
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.tracker, self.project, self.place
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -138,10 +142,8 @@ class _Sender:
 
     def __init__(self, service: Service, run: Path, told: Description, *, again: bool) -> None:
         self._service, self._run, self._told = service, run, told
-        self._all = _read(run)
         key = (service.name, service.project, service.place)
-        before = next((s for s in self._all if (s.tracker, s.project, s.place) == key), None)
-        self._all = [sent for sent in self._all if sent is not before]
+        before = next((sent for sent in _read(run) if sent.key == key), None)
         self._known = before is not None and not again
         self._steps = 0
         if before is None or again:
@@ -195,8 +197,11 @@ class _Sender:
 
     def _note(self, sent: Sent) -> None:
         self.sent = sent
-        body = {"v": 1, "sent": [asdict(one) for one in (*self._all, sent)]}
-        write_json(self._run / STATE, body)
+        # Another process may send the run elsewhere meanwhile.
+        with Workspace(self._run.absolute().parent.parent).lock("trackers"):
+            others = [other for other in _read(self._run) if other.key != sent.key]
+            body = {"v": 1, "sent": [asdict(one) for one in (*others, sent)]}
+            write_json(self._run / STATE, body)
 
 
 def _course(run: Path) -> list[Point]:

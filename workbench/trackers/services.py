@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from workbench.errors import WorkbenchError
+from workbench.redaction import redact
 from workbench.trackers.description import Description
 from workbench.trackers.points import Point
 from workbench.workspace import Workspace
@@ -136,7 +137,7 @@ class MLflow(Service):
 
     @property
     def place(self) -> str:
-        return _without_password(self._uri())
+        return re.sub(r"//[^/@]*@", "//", self._uri())
 
     def _uri(self) -> str:
         own = f"sqlite:///{self.folder / 'mlflow.db'}"
@@ -217,10 +218,6 @@ class Trackio(Service):
 SERVICES: dict[str, type[Service]] = {kind.name: kind for kind in (Trackio, MLflow, WandB)}
 
 
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)
-
-
 @contextmanager
 def explained(service: Service, run: str) -> Iterator[None]:
     """What goes wrong in a tracker's own package, in one sentence; what it prints goes to stderr,
@@ -232,7 +229,7 @@ def explained(service: Service, run: str) -> Iterator[None]:
         raise
     except Exception as error:  # each package raises what it likes
         lines = [line for line in str(error).splitlines() if line.strip()]
-        reason = _without_password(lines[0].strip()) if lines else type(error).__name__
+        reason = redact(lines[0].strip()) if lines else type(error).__name__
         other = "" if service.offline else ", or with --offline, which needs no network"
         raise WorkbenchError(
             f"{run} could not be sent to {service.title} ({service.place}): {reason}",

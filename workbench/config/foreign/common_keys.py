@@ -5,8 +5,8 @@ from __future__ import annotations
 from workbench.config.foreign.rules import Missing, Ours, Rule, each
 
 NO_TRACKER = Missing(
-    "nothing is sent anywhere: a run's figures stay in its folder; `workbench runs` and "
-    "`workbench attach` show them"
+    "a run sends nothing: its figures, and a TensorBoard event file, stay in its folder; "
+    "`workbench runs track` sends them to trackio, MLflow or W&B"
 )
 NO_HUB = Missing("nothing is pushed: `workbench export` writes the adapter or the merged model")
 NO_DEEPSPEED = Missing(
