@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,5 +150,6 @@ def test_the_config_says_whether_a_run_has_one(
     monkeypatch.setattr(launch, "start", lambda folder, module, **how: asked.update(how))
     config = loading.load(trained_run.run / "config.yaml", ["logging.tensorboard=false"])
     loading.save(config, tmp_path / "config.yaml")
+    shutil.copy(trained_run.run / "manifest.json", tmp_path)
     runs.start(tmp_path)
     assert asked["tensorboard"] is False

@@ -82,6 +82,7 @@ WITH: dict[str, dict[str, Any]] = {
 ELSEWHERE = {
     "name": "tests/tracking/test_runs.py",
     "accept": "tests/training/test_gate.py",
+    "logging.tensorboard": "tests/trackers/test_tensorboard.py",
     "model.base": "tests/tracking/test_inputs.py",
     "model.double_quantization": "tests/training/test_qlora.py",
     "model.compute_dtype": "tests/training/test_qlora.py",
