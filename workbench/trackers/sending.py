@@ -6,7 +6,7 @@ How far it has come is kept in `trackers.json` in the run's folder: sent again, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -160,14 +160,15 @@ class _Sender:
     def __exit__(self, *_: object) -> None:
         self._service.close()
 
-    def send(self, new: Iterable[Point]) -> None:
+    def send(self, new: Sequence[Point]) -> None:
         """Hand some points over. Those that were are noted, also when one of them fails."""
         step = self.sent.step
         try:
-            for point in new:
-                self._service.log(point)
-                step = point.step
-                self._steps += 1
+            for start in range(0, len(new), self._service.at_once):
+                some = new[start : start + self._service.at_once]
+                self._service.log(some)
+                step = some[-1].step
+                self._steps += len(some)
         finally:
             if step != self.sent.step:
                 self._note(replace(self.sent, step=step))
