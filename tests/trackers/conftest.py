@@ -35,11 +35,11 @@ class Standin:
                 assert step not in steps or not set(steps[step]) & set(values), "told twice"
                 steps.setdefault(step, {}).update(values)
 
-            @staticmethod
-            def finish() -> None:
-                print("whatever a package has to say")
-
         return Run
+
+    @staticmethod
+    def finish() -> None:
+        print("whatever a package has to say")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def trackio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Standin]:
     standin = Standin()
     module = ModuleType("trackio")
     module.__spec__ = ModuleSpec("trackio", None)
-    vars(module)["init"] = standin.init
+    vars(module).update(init=standin.init, finish=standin.finish)
 
     class Config:
         @staticmethod

@@ -225,6 +225,12 @@ class Trackio(Service):
             auto_log_cpu=False,
         )
 
+    def close(self) -> None:
+        import trackio
+
+        # As accelerate's tracker does, but it isn't finished, and told of, once more at the exit.
+        trackio.finish()
+
     def look(self) -> str:
         if self.place == str(self.folder):
             return f"TRACKIO_DIR={self.folder} trackio show --project {self.project}"
