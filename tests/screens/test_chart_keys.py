@@ -225,12 +225,12 @@ async def test_another_run_is_laid_over_and_taken_away(curves: Workspace) -> Non
         await pilot.press("o")
         await until(pilot, lambda: "enter lays it over" in more(pilot))
         await pilot.press("enter")
-        await until(pilot, lambda: "b other-0002 " in large(pilot))
+        await until(pilot, lambda: "b oth…-0002 " in large(pilot))
         assert "a this run 3" in large(pilot)
         await pilot.press("o")
         await until(pilot, lambda: "enter takes it away" in more(pilot))
         await pilot.press("enter")
-        await until(pilot, lambda: "other-0002" not in large(pilot))
+        await until(pilot, lambda: "-0002" not in large(pilot))
 
 
 async def test_an_alarm_is_explained_and_enter_goes_to_its_step(curves: Workspace) -> None:
