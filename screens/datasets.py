@@ -41,7 +41,7 @@ class DatasetsScreen(DataScreen, ImportScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "configure", "Configure", id="datasets.configure"),
         Binding("w", "steps", "Steps", id="datasets.steps"),
-        Binding("R", "runs", "Its runs", id="datasets.runs"),
+        Binding("R", "runs", "Its runs", show=False, id="datasets.runs"),
     ]
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from textual.widgets import ContentSwitcher, OptionList, Static
 
 from screens.review_keys import ACTIONS, KEYS
 from screens.review_making import ask_what
-from screens.review_note import NotedScreen, NoteLine
+from screens.review_note import NotedScreen
 from screens.review_panes import Outputs, Pane, question
 from screens.review_text import EMPTY, mark, option, report_text
 from screens.widgets.confirm import Confirm
@@ -80,7 +80,7 @@ class ReviewScreen(NotedScreen):
                 yield Static(id="question", markup=False)
                 yield Static(id="habits", markup=False)
                 yield Static(id="note", markup=False)
-                yield NoteLine(id="note-input", placeholder="why, in a few words")
+                yield self._note_line
             yield Pane("Report", id="report", can_focus=True)
         yield Static(id="recent", markup=False)
 

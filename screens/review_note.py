@@ -40,6 +40,8 @@ class NotedScreen(WorkbenchScreen):
         self._attention = Attention(time.monotonic())
         self._note = ""
         self._flag = False
+        # Here: keys are asked about before the screen is composed.
+        self._note_line = NoteLine(id="note-input", placeholder="why, in a few words")
 
     def action_flag(self) -> None:
         """Mark the task, as when an output says who it is; kept with the verdict."""
@@ -65,10 +67,6 @@ class NotedScreen(WorkbenchScreen):
     def _set_writing(self) -> None:
         self._note_line.alone = self._noting
         self.refresh_bindings()
-
-    @property
-    def _note_line(self) -> NoteLine:
-        return self.query_one(NoteLine)
 
     @property
     def _noting(self) -> bool:

@@ -113,4 +113,4 @@ def test_a_run_is_restarted_with_a_checkpoint_and_one_that_ended_goes_on(
     eventually(lambda: describe(run)[0] == "stopped")
     refused = cli("restart", "tiny-0001")
     assert refused.returncode == 2
-    assert "nothing to go on with" in refused.stderr and "workbench train" in refused.stderr
+    assert "nothing to go on with" in refused.stderr and "runs repeat" in refused.stderr

@@ -291,8 +291,8 @@ def test_a_last_step_that_ruins_the_model_is_not_passed_off_as_finished(
 def test_a_base_whose_loss_cannot_be_computed_is_refused_before_the_first_step(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = loss.token_logits
-    monkeypatch.setattr(loss, "token_logits", lambda causal, hidden: 8 * right(causal, hidden))
+    right = loss._finished
+    monkeypatch.setattr(loss, "_finished", lambda causal, logits: 8 * right(causal, logits))
     with pytest.raises(WorkbenchError, match="loss of this base model can't be computed"):
         run(tmp_path, configure(base))
     assert events(tmp_path, Step) == events(tmp_path, Evaluated) == []

@@ -38,12 +38,12 @@ def read_once() -> None:
         return
     gguf.GGUFReader = functools.cache(gguf.GGUFReader)  # type: ignore[misc, assignment]
     gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
-    # The file's half a million parts stay to the end.
-    gc.disable()
 
 
 if __name__ == "__main__":
     read_once()
+    # The file's half a million parts stay to the end.
+    gc.disable()
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except OSError as error:
