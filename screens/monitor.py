@@ -326,7 +326,12 @@ class MonitorScreen(WhichRunScreen):
             tell = machine_line if compact or crowded else machine
             told = tell(self._sample, ascii=self.shell.ascii, room=self._room)
             self.query_one("#machine", Static).update(told)
+        self._show_log()
+
+    def _show_log(self) -> None:
+        """As many of its last lines as there is room for."""
         box = self.query_one("#log", Static)
+        room = box.size.height
         # Answers have a screen of their own, and would leave no room to the rest.
         kept = [
             line
@@ -335,7 +340,14 @@ class MonitorScreen(WhichRunScreen):
         ]
         if self._filter and not kept:
             kept = ["No line of the log has that text."]
-        box.update(Text("\n".join(kept[-max(1, box.size.height) :]), no_wrap=True))
+        box.update(Text("\n".join(kept[-max(1, room) :]), no_wrap=True))
+
+        def again() -> None:
+            # What stands above may have grown or shrunk by the same redraw.
+            if box.is_attached and box.size.height != room:
+                self._show_log()
+
+        self.call_after_refresh(again)
 
     def _may_write(self) -> bool:
         """Whether what was sent of late leaves room for a redraw on a slow connection; a key is

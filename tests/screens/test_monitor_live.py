@@ -99,7 +99,7 @@ async def test_the_worst_alarm_is_in_the_state_and_each_in_the_log(past: Workspa
         await until(pilot, lambda: "!divergence +1 (a)  Up\\x1b[2J." in shown(pilot, "#state"))
         assert "loss" in shown(pilot, "#state") and "finished" in shown(pilot, "#state").lower()
         await until(pilot, lambda: "info plateau: over" in shown(pilot, "#log"))
-        assert "error divergence: Up\\x1b[2J." in shown(pilot, "#log")
+        await until(pilot, lambda: "error divergence: Up\\x1b[2J." in shown(pilot, "#log"))
         assert "Stop it." in shown(pilot, "#log")
         await pilot.resize_terminal(80, 8)
         await until(pilot, lambda: is_compact(pilot))
