@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 
@@ -18,6 +18,7 @@ from screens.base import FEW
 from screens.outputs_text import about, head
 from screens.samples_text import drawn
 from screens.to_datasets import ToDatasetsScreen
+from screens.widgets.texts import Texts
 from workbench.data.word_diff import Piece, word_diff
 from workbench.evaluation.outputs import Answered, Outputs
 from workbench.text import visible
@@ -40,17 +41,6 @@ class Compared(Message):
 
     pair: _Pair
     pieces: list[Piece]
-
-
-class Texts(VerticalScroll):
-    """All texts: they scroll together."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pagedown,ctrl+d,space", "page_down", "Page down", show=False, id="output.down"),
-        Binding("pageup,ctrl+u", "page_up", "Page up", show=False, id="output.up"),
-        Binding("home,g", "scroll_home", "Top", show=False, id="output.top"),
-        Binding("end,G", "scroll_end", "Bottom", show=False, id="output.bottom"),
-    ]
 
 
 class OutputRowScreen(ToDatasetsScreen):

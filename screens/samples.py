@@ -11,7 +11,7 @@ from rich.text import Text
 from textual import events, on, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 from screens.base import FEW, WorkbenchScreen
 from screens.samples_text import Chosen, drawn, heading, overview, side, summary, under
 from screens.widgets.in_order import Line
+from screens.widgets.texts import Texts
 from workbench.data.word_diff import Piece, word_diff
 from workbench.errors import WorkbenchError
 from workbench.tracking.samples import Prompt, SampleReader, Samples
@@ -46,17 +47,6 @@ class Compared(Message):
 
     chosen: Chosen
     pieces: list[Piece]
-
-
-class Texts(VerticalScroll):
-    """Both sides, and the reference: they scroll together."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pagedown,ctrl+d,space", "page_down", "Page down", show=False, id="samples.down"),
-        Binding("pageup,ctrl+u", "page_up", "Page up", show=False, id="samples.up"),
-        Binding("home,g", "scroll_home", "Top", show=False, id="samples.top"),
-        Binding("end,G", "scroll_end", "Bottom", show=False, id="samples.bottom"),
-    ]
 
 
 class SamplesScreen(WorkbenchScreen):

@@ -193,7 +193,7 @@ def _data(run: Path, made: dict[str, Any]) -> Iterator[str]:
 
 
 def _facts(run: Path, dataset: dict[str, Any]) -> dict[str, Any] | None:
-    with suppress(WorkbenchError, OSError, LookupError, TypeError, ValueError):
+    with suppress(WorkbenchError, OSError, KeyError):
         reference = f"{dataset['name']}@{dataset['version']}"
         return data_card.facts(versions.resolve(Workspace(run.parent.parent), reference))
     return None
