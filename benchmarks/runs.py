@@ -30,7 +30,7 @@ from pathlib import Path
 
 from tests import many_runs
 from workbench.tracking import run_query
-from workbench.tracking.listing import CACHE, Listing
+from workbench.tracking.listing import CACHE, Listing, list_runs
 from workbench.workspace import Workspace
 
 QUERY = "state:ended base:smol lora.r>=16 loss<1.5"
@@ -114,7 +114,7 @@ def main() -> None:
         print(f"{len(ids):,} runs{'':50} {'wall':>9}     {'processor':>9}")
         timed("each read: the newest 60", rounds, lambda: (cache.unlink(True), newest(workspace)))
         timed("each read: all", 1, Listing(workspace, cached=False).look)
-        command(workspace, "runs", "--limit", "1")
+        list_runs(workspace)
         print(f"{'the file that knows them':58} {cache.stat().st_size / 1e6:9.1f} MB")
         timed("known: the newest 60", rounds, lambda: newest(workspace))
         timed("known: all", rounds, lambda: Listing(workspace).look())
