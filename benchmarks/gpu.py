@@ -123,9 +123,9 @@ def _work(spec: Spec) -> Spec:
     settings, at_once = dict(spec["settings"]), spec["at_once"]
     if spec["name"].startswith(throughput.OURS):
         if settings.pop("eager", False):
-            from workbench.training import compiled
+            from workbench.training import compiling
 
-            compiled.problem = lambda device: "not wanted"  # type: ignore[assignment]
+            compiling.problem = lambda device: "not wanted"  # type: ignore[assignment]
         spec["training"] = {"micro_batch": at_once, **settings}
         spec["settings"] = {"quantization": "nf4"} if spec["quantised"] else {}
         if spec["profile"]:

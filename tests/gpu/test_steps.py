@@ -15,7 +15,7 @@ from tests.training.test_loss import PAD
 from tests.training.test_packing import gradients
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Notice, Rehearsed, Step
-from workbench.training import attention, checks, compiled, fast_lora, model
+from workbench.training import attention, checks, compiled, compiling, fast_lora, model
 from workbench.training.batches import Batch, Layout, Row, collate
 from workbench.training.loss import TrainedTokenLoss, causal_model, hidden_states
 from workbench.training.optimizers import make_optimizer, step_if_finite
@@ -96,7 +96,7 @@ def test_the_faster_layers_compute_what_the_plain_ones_compute(
     batch, measure = in_one(rows, packed=True), TrainedTokenLoss(adapted).train()
     plain = measure(batch)
     theirs = gradients(adapted, plain.sum() / 50)
-    assert compiled.problem(GPU) == ""
+    assert compiling.problem(GPU) == ""
     assert fast_lora.speed_up(adapted) >= 14
     assert compiled.speed_up(adapted) == 7, "5 norms, 2 gated units"
     ours = measure(batch)

@@ -14,7 +14,7 @@ from torch import nn
 from tests.training.harness import CPU, encode
 from tests.training.test_loss import PAD, a_row
 from tests.training.test_packing import assert_close, gradients, with_adapter
-from workbench.training import attention, checks, ready
+from workbench.training import attention, checks, fast_lora, ready
 from workbench.training.batches import Layout, collate, common_beginning
 from workbench.training.loss import TrainedTokenLoss
 
@@ -121,6 +121,7 @@ def test_what_is_compiled_serves_every_batch(base: Path, graphs: list[Any], pack
     ]
     measure = TrainedTokenLoss(adapted).train()
     plain = [(sums := measure(batch), gradients(adapted, sums.sum())) for batch in batches]
+    fast_lora.speed_up(adapted, together=False)
     ready._compile(adapted)
     for batch, (losses, theirs) in zip(batches, plain, strict=True):
         sums = measure(batch)

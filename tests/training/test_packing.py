@@ -28,7 +28,7 @@ from transformers import (
 from tests.training.harness import CPU, adapter, configure, curve, encode, events, run
 from tests.training.test_loss import MAMBA, PAD, SMALL, a_row
 from workbench.jobs.events import Notice, Started, Step
-from workbench.training import attention, checks, fast_lora, model
+from workbench.training import attention, checks, model
 from workbench.training.batches import Batch, Layout, Row, collate, common_beginning
 from workbench.training.loss import TrainedTokenLoss
 
@@ -291,44 +291,3 @@ def test_places_start_anew_in_each_packed_row_and_nothing_is_learnt_across(base:
     ]
     assert len(batch.labels) == sum(len(row) - 1 for row in rows)
     assert batch.owners.tolist() == [n for n, row in enumerate(rows) for _ in range(len(row) - 1)]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_faster_layers_compute_what_pefts_compute(base: Path, dtype: str) -> None:
-    rows = encode(base, 4)
-    batch = all_in_one(rows, packed=False)
-    plain = with_adapter(base, model={"dtype": dtype})
-    measured = TrainedTokenLoss(plain).train()(batch)
-    theirs = gradients(plain, measured.sum() / 50)
-    assert fast_lora.speed_up(plain) >= 14
-    ours = TrainedTokenLoss(plain).train()(batch)
-    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.1, "atol": 0.02}
-    torch.testing.assert_close(ours, measured, **tolerance)
-    for name, gradient in gradients(plain, ours.sum() / 50).items():
-        assert gradient.dtype == torch.float32
-        torch.testing.assert_close(gradient, theirs[name], **tolerance)
-
-
-def test_what_the_faster_layers_cannot_do_is_left_to_peft(base: Path) -> None:
-    rows = encode(base, 2)
-    batch = all_in_one(rows, packed=False)
-    adapted = with_adapter(base, lora={"dropout": 0.5})
-    fast_lora.speed_up(adapted)
-    measure = TrainedTokenLoss(adapted)
-    torch.manual_seed(1)
-    first, again = measure.train()(batch), measure(batch)
-    assert not torch.equal(first, again), "dropout is drawn in training"
-    assert torch.equal(measure.eval()(batch), measure(batch))
-    with adapted.disable_adapter():
-        off = measure(batch)
-    assert not torch.allclose(off, measure(batch))
-    fresh = TrainedTokenLoss(model.load_base(base, configure(base).model, CPU)).eval()(batch)
-    torch.testing.assert_close(off, fresh, rtol=1e-5, atol=1e-5)
-
-
-def test_dora_is_computed_by_peft(base: Path) -> None:
-    batch = all_in_one(encode(base, 2), packed=False)
-    adapted = with_adapter(base, lora={"dora": True})
-    before = TrainedTokenLoss(adapted)(batch)
-    fast_lora.speed_up(adapted)
-    torch.testing.assert_close(TrainedTokenLoss(adapted)(batch), before, rtol=1e-5, atol=1e-5)

@@ -71,6 +71,8 @@ class Held:
     """Logits of a chunk, with what their gradients take."""
     working: int
     """What the backward pass holds on top of the loss's share when it holds most."""
+    copies: int
+    """Adapters in the base's number format, whatever the batch is."""
 
 
 def chunk(vocabulary: int, *, processor: bool) -> int:
@@ -109,7 +111,7 @@ def held(
         # Last come the gradient of the embeddings, which has as many numbers, and the sum of both.
         table = facts.vocabulary * facts.width * formats.trained
         beyond = max(beyond, 3 * table - kept - ends - loss)
-    return Held(kept + ends, loss, beyond)
+    return Held(kept + ends, loss, beyond, sum(layer.copies() for layer in layers))
 
 
 def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work) -> int:
@@ -168,6 +170,14 @@ class _Layer:
         together = sum(self._out(w) for w in self._before)
         self._keys_values = max(0, together - self._queries)
         self._inner = sum(self._in(w) for w in self._down)
+        fast = not (self._by_peft or self._full or config.training.compile)
+        self._copied = fast and config.job.sharding == "none" and formats.base != formats.trained
+        """Whether adapters are cast to the base's number format once a forward, and stay so."""
+        # On a GPU what comes out of a norm is made again (`fast_norm`), and the product in the
+        # middle of a gated unit (`fast_mlp`).
+        again = fast and not formats.processor
+        self._norm_again = again and any(_is_rms(w, facts.width, weights) for w in weights)
+        self._unit_again = again and self._gated() and _is_silu(facts) and self._adapts_mlp()
         self._of_experts = facts.expert_width(number)
         self._expert_numbers = sum(w.numel for w in weights if facts.is_expert(w))
 
@@ -181,6 +191,14 @@ class _Layer:
         if self._trained.experts:
             total += self._expert_numbers * self._formats.base
         return total
+
+    def copies(self) -> int:
+        """Bytes of adapters in the base's number format, which stay."""
+        if not self._copied:
+            return 0
+        adapted = [w for w in self._linear if w.module in self._trained.adapted]
+        numbers = self._config.lora.rank * sum(self._in(w) + self._out(w) for w in adapted)
+        return numbers * self._formats.base
 
     def kept_anyway(self) -> int:
         """Bytes of a token that stay where activations are recomputed, too: bitsandbytes holds
@@ -205,7 +223,9 @@ class _Layer:
             work.tokens * attention * size + self._of_attention_back(work),
             self._expert_numbers * size if self._trained.experts else 0,
         )
-        return most + self._of_matrices()
+        most += self._of_matrices()
+        # Gradients of the product in the middle and of both its factors, and the product itself.
+        return max(most, work.tokens * 4 * self._inner * size if self._unit_again else 0)
 
     def _of_attention_back(self, work: Work) -> int:
         """What a GPU's kernel for attention makes for its backward pass, beside the gradients."""
@@ -281,22 +301,30 @@ class _Layer:
         size = _FLOAT if self._formats.processor else self._formats.base
         around = 2 * self._queries + self._keys_values
         total = around * size + self._facts.heads * _FLOAT
-        total += self._inputs(self._before, self._facts.width)
+        # The first norm's own input has no gradient, and is kept for this alone.
+        there = self._norm_again and (self._number > 0 or self._formats.checkpointed)
+        total += self._inputs(self._before, self._facts.width, there=there)
         # What varlen attention gives is what the next layer keeps.
         return total + self._inputs(self._after, self._queries, there=self._formats.varlen)
 
     def _of_mlp(self) -> int:
         if not self._down:
             return 0
-        gated = 2 * sum(self._out(w) for w in self._up) >= 3 * self._inner
         # What the activation gave is computed again on a GPU, in the same kernel.
-        inside = (3 if self._formats.processor else 2) if gated else 1
+        inside = (3 if self._formats.processor else 2) if self._gated() else 1
         if self._facts.config.get("activation_function") == "gelu_new":
             # Computed in eight operations.
             inside = 4
         total = inside * self._inner * self._formats.base
-        total += self._inputs(self._up, self._facts.width)
-        return total + self._inputs(self._down, self._inner)
+        total += self._inputs(self._up, self._facts.width, there=self._norm_again)
+        return total + self._inputs(self._down, self._inner, there=self._unit_again)
+
+    def _gated(self) -> bool:
+        return bool(self._down) and 2 * sum(map(self._out, self._up)) >= 3 * self._inner
+
+    def _adapts_mlp(self) -> bool:
+        adapted = [w.module in self._trained.adapted for w in (*self._up, *self._down)]
+        return len(adapted) == 3 and all(adapted)
 
     def _of_experts_kept(self) -> int:
         """What goes into the experts of a token and out of them, and what lies between."""
@@ -361,3 +389,16 @@ class _Layer:
 
 def _own(weight: Weight) -> str:
     return weight.module.rpartition(".")[2]
+
+
+def _is_rms(weight: Weight, width: int, weights: Sequence[Weight]) -> bool:
+    """Whether it is that of a norm of what flows between layers, and none with a bias."""
+    return (
+        weight.shape == (width,)
+        and weight.name.endswith("norm.weight")
+        and not any(w.name == f"{weight.module}.bias" for w in weights)
+    )
+
+
+def _is_silu(facts: BaseFacts) -> bool:
+    return facts.config.get("hidden_act") == "silu"

@@ -186,7 +186,9 @@ def forecast(
         Part("loss", batch.loss, f"of {work.trained_tokens:,} trained tokens, in chunks"),
         Part("working", batch.working, "of the backward pass"),
     ]
-    staying = sum(part.bytes for part in parts[:4])
+    staying = sum(part.bytes for part in parts[:4]) + batch.copies
+    if batch.copies:
+        parts.append(Part("copies", batch.copies, f"of the adapter, in {dtype}"))
     if config.job.processes > 1 and config.job.sharding == "none":
         size_of_all = trained.parameters * size
         parts.append(Part("buckets", size_of_all, "DDP's, in which gradients are exchanged"))

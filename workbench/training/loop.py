@@ -243,7 +243,9 @@ class Loop:
         # Every trained token of the step weighs the same, whichever batch and rank it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
         weight = 1 / max(1, trained_tokens)
-        self._model.train()
+        if not self._model.training:
+            # It goes through all modules: 15 ms for a model of 24 layers.
+            self._model.train()
         loss = torch.zeros((), device=self._accelerator.device)
         row_sums: list[torch.Tensor] = []
         learnt: list[int] = []

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from workbench.config.activations import chunk
 from workbench.training.attention import Segments
 from workbench.training.batches import Batch, Layout, Row, collate, lengths_of, ship
-from workbench.training.compiled import cross_entropy
+from workbench.training.compiling import on_gpu
 from workbench.training.neftune import Neftune, token_lengths
 from workbench.training.ranks import ALONE, Ranks, share
 
@@ -199,7 +199,14 @@ def _finished(causal: PreTrainedModel, logits: Tensor) -> Tensor:
 
 def _chunk_losses(causal: PreTrainedModel, hidden: Tensor, labels: Tensor) -> Tensor:
     logits = causal.get_output_embeddings()(hidden)
-    return cross_entropy(_finished(causal, logits), labels)
+    return _cross_entropy(_finished(causal, logits), labels)
+
+
+@on_gpu
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of `labels`, shape (tokens,), in nats and float32, by logits
+    (tokens, vocabulary) of any format."""
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
 def causal_model(model: nn.Module) -> PreTrainedModel:

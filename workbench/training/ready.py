@@ -14,7 +14,15 @@ from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
 from workbench.jobs.events import Notice, Progress, Rehearsed
 from workbench.jobs.log import LogWriter
-from workbench.training import checkpoint, checks, compiled, fast_lora, rehearsal, sharding
+from workbench.training import (
+    checkpoint,
+    checks,
+    compiled,
+    compiling,
+    fast_lora,
+    rehearsal,
+    sharding,
+)
 from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
 from workbench.training.decoder import decoder_layers
 from workbench.training.loss import TrainedTokenLoss, causal_model
@@ -81,7 +89,8 @@ def make_ready(
         layouts = (Layout(1, longest, pad_id, packed=False),) * 2
     else:
         layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
-    fast_lora.speed_up(model, together=not training.compile)
+    sharded = config.job.sharding == "fsdp" and ranks.count > 1
+    fast_lora.speed_up(model, together=not training.compile, copied=not sharded)
     if training.compile:
         _compile(model)
     elif device.type == "cuda":
@@ -91,7 +100,6 @@ def make_ready(
         noise = Neftune(causal_model(model), training.neftune_alpha)
     measure = TrainedTokenLoss(model, noise)
     parameters = count_parameters(model)
-    sharded = config.job.sharding == "fsdp" and ranks.count > 1
     if sharded:
         sharding.shard(measure, causal_model(model), device, ranks.count)
     if not ranks.first:
@@ -151,7 +159,7 @@ def _compile(model: Trained) -> None:
 
 
 def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None:
-    if why := compiled.problem(device):
+    if why := compiling.problem(device):
         text = f"Steps are slower than they could be: torch.compile doesn't work here: {why}"
         log.write(Notice(text, "warning"))
         return

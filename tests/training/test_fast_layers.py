@@ -1,0 +1,142 @@
+"""The faster layers: PEFT's and transformers' own results, with less kept and fewer passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from tests.training.harness import CPU, configure, encode
+from tests.training.test_packing import all_in_one, assert_close, gradients, with_adapter
+from workbench.training import compiled, compiling, fast_lora, fast_norm, model, rotation
+from workbench.training.loss import TrainedTokenLoss
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_faster_layers_compute_what_pefts_compute(base: Path, dtype: str) -> None:
+    rows = encode(base, 4)
+    batch = all_in_one(rows, packed=False)
+    plain = with_adapter(base, model={"dtype": dtype})
+    measured = TrainedTokenLoss(plain).train()(batch)
+    theirs = gradients(plain, measured.sum() / 50)
+    assert fast_lora.speed_up(plain) >= 14
+    ours = TrainedTokenLoss(plain).train()(batch)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 0.1, "atol": 0.02}
+    torch.testing.assert_close(ours, measured, **tolerance)
+    for name, gradient in gradients(plain, ours.sum() / 50).items():
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(gradient, theirs[name], **tolerance)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compiled on a GPU, as it stands: no compiler is needed."""
+    monkeypatch.setattr(compiling, "_compiled", lambda function, dynamic=None: function)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "up_proj", "down_proj"]])
+def test_the_layers_of_a_gpu_compute_what_pefts_compute(
+    base: Path, targets: Any, checkpointing: bool
+) -> None:
+    rows = encode(base, 4)
+    batch = all_in_one(rows, packed=False)
+    about = {"training": {"gradient_checkpointing": checkpointing}}
+    adapted = with_adapter(base, lora={"target_modules": targets}, **about)
+    measure = TrainedTokenLoss(adapted).train()
+    measured = measure(batch)
+    theirs = gradients(adapted, measured.sum() / 50)
+    fast_lora.speed_up(adapted)
+    assert compiled.speed_up(adapted) == 7, "5 norms, 2 gated units"
+    ours = measure(batch)
+    torch.testing.assert_close(ours, measured, rtol=1e-5, atol=1e-5)
+    assert_close(gradients(adapted, ours.sum() / 50), theirs)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_what_comes_out_of_a_norm_is_not_kept(base: Path) -> None:
+    adapted = with_adapter(base, model={"dtype": "bfloat16"})
+    fast_lora.speed_up(adapted)
+    batch, measure = all_in_one(encode(base, 4), packed=False), TrainedTokenLoss(adapted).train()
+
+    def kept() -> int:
+        sizes: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            measure(batch).sum()
+        return sum(sizes.values())
+
+    before = kept()
+    compiled.speed_up(adapted)
+    tokens = batch.input_ids.numel()
+    width, inner = adapted.config.hidden_size, adapted.config.intermediate_size
+    assert before - kept() >= 2 * tokens * 2 * (2 * width + inner), "two layers of two norms"
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_what_is_changed_in_place_after_a_norm_is_kept(base: Path) -> None:
+    causal = model.load_base(base, configure(base).model, CPU)
+    norm = causal.get_submodule("model.layers.0.input_layernorm")
+    assert fast_norm.compile_one(norm, compiling.of_any_shape)
+    x = torch.randn(1, 3, causal.config.hidden_size)
+    with torch.no_grad():
+        out = norm(x)
+        kept, again = fast_norm.as_made(out)
+        assert again is not None and torch.equal(again(kept), out)
+        out += 1
+    assert fast_norm.as_made(out)[1] is None
+
+
+def test_queries_and_keys_turn_as_in_transformers_and_back() -> None:
+    turn: Any = rotation._Rotation.apply
+    q, k, cos, sin = (
+        torch.randn(*shape, dtype=torch.float64)
+        for shape in ((1, 4, 5, 8), (1, 2, 5, 8), (1, 5, 8), (1, 5, 8))
+    )
+    for ours, theirs in zip(
+        turn(q, k, cos, sin), apply_rotary_pos_emb(q, k, cos, sin), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+    q, k = q.requires_grad_(), k.requires_grad_()
+    assert torch.autograd.gradcheck(lambda q, k: turn(q, k, cos, sin), (q, k))
+
+
+def test_a_family_that_turns_otherwise_keeps_its_own() -> None:
+    assert rotation._turns_halves(apply_rotary_pos_emb)
+    assert not rotation._turns_halves(lambda q, k, cos, sin: (q * cos, k * sin))
+    assert not rotation._turns_halves(lambda q, k, angles: (q, k))
+
+
+def test_what_the_faster_layers_cannot_do_is_left_to_peft(base: Path) -> None:
+    rows = encode(base, 2)
+    batch = all_in_one(rows, packed=False)
+    adapted = with_adapter(base, lora={"dropout": 0.5})
+    fast_lora.speed_up(adapted)
+    measure = TrainedTokenLoss(adapted)
+    torch.manual_seed(1)
+    first, again = measure.train()(batch), measure(batch)
+    assert not torch.equal(first, again), "dropout is drawn in training"
+    assert torch.equal(measure.eval()(batch), measure(batch))
+    with adapted.disable_adapter():
+        off = measure(batch)
+    assert not torch.allclose(off, measure(batch))
+    fresh = TrainedTokenLoss(model.load_base(base, configure(base).model, CPU)).eval()(batch)
+    torch.testing.assert_close(off, fresh, rtol=1e-5, atol=1e-5)
+
+
+def test_dora_is_computed_by_peft(base: Path) -> None:
+    batch = all_in_one(encode(base, 2), packed=False)
+    adapted = with_adapter(base, lora={"dora": True})
+    before = TrainedTokenLoss(adapted)(batch)
+    fast_lora.speed_up(adapted)
+    torch.testing.assert_close(TrainedTokenLoss(adapted)(batch), before, rtol=1e-5, atol=1e-5)

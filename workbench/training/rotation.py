@@ -1,0 +1,92 @@
+"""Queries and keys turned by their positions on a GPU (RoFormer, Su et al. 2021).
+
+transformers lays heads before tokens when it turns them, and projections and attention lay tokens
+before heads: compiled as it stands, each kernel reads or writes against the grain, and four copies
+put it right. Here everything stays as the projection has it, and nothing of the heads is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from workbench.training.compiling import of_any_shape, on_gpu
+
+Rotate = Callable[..., tuple[Tensor, Tensor]]
+
+
+def faster(rotate: Rotate) -> Rotate:
+    """`rotate`, a family's own function of queries and keys (rows, heads, tokens, width) and of
+    the cosines and sines (rows, tokens, width), in one pass on a GPU."""
+    usual = _turns_halves(rotate)
+
+    @functools.wraps(rotate)
+    def run(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *others: Any, **named: Any) -> Any:
+        if not q.is_cuda:
+            return rotate(q, k, cos, sin, *others, **named)
+        if usual and not others and not named and q.shape[0] == 1:
+            return cast(Any, _Rotation.apply)(q, k, cos, sin)
+        return of_any_shape(rotate)(q, k, cos, sin, *others, **named)
+
+    return run
+
+
+def _turns_halves(rotate: Rotate) -> bool:
+    """Whether it turns the first half of each head against the second, over its whole width."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, (cos, sin) = (torch.randn(*shape, generator=generator) for shape in _NOISE)
+    try:
+        theirs = rotate(q, k, cos, sin)
+        ours = cast(Any, _Rotation.apply)(q, k, cos, sin)
+    except Exception:
+        # A family that wants something else of it: it keeps its own.
+        return False
+    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
+_NOISE = ((1, 4, 3, 8), (1, 2, 3, 8), (2, 1, 3, 8))
+"""Shapes of queries, keys, and cosines with sines."""
+
+
+class _Rotation(torch.autograd.Function):
+    """Of one row; the backward pass turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(cos, sin)
+        return _both(_turned, q, k, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        q, k = above
+        return *_both(_turned_back, q, k, cos, sin), None, None
+
+
+def _both(turn: Rotate, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    q, k = turn(q[0].transpose(0, 1), k[0].transpose(0, 1), cos[0], sin[0])
+    return q.transpose(0, 1).unsqueeze(0), k.transpose(0, 1).unsqueeze(0)
+
+
+@on_gpu
+def _turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Of q and k (tokens, heads, width), by cos and sin (tokens, width)."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return q * cos + _quarter(q) * sin, k * cos + _quarter(k) * sin
+
+
+@on_gpu
+def _turned_back(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """The transpose of `_turned`: gradients of what was turned, by those of what came of it."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return q * cos - _quarter(q * sin), k * cos - _quarter(k * sin)
+
+
+def _quarter(x: Tensor) -> Tensor:
+    """A quarter of a turn: (first, second) half of each head to (-second, first)."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
