@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.training.test_loss import PAD
 from tests.training.test_packing import gradients
 from workbench.errors import WorkbenchError
 from workbench.jobs.events import Notice, Rehearsed, Step
-from workbench.training import attention, checks, compiled, compiling, fast_lora, model
+from workbench.training import attention, checks, compiled, compiling, fast_lora, model, pointwise
 from workbench.training.batches import Batch, Layout, Row, collate
 from workbench.training.loss import TrainedTokenLoss, causal_model, hidden_states
 from workbench.training.optimizers import make_optimizer, step_if_finite
@@ -96,7 +97,7 @@ def test_the_faster_layers_compute_what_the_plain_ones_compute(
     batch, measure = in_one(rows, packed=True), TrainedTokenLoss(adapted).train()
     plain = measure(batch)
     theirs = gradients(adapted, plain.sum() / 50)
-    assert compiling.problem(GPU) == ""
+    assert compiling.problem(GPU) == "" and pointwise.problem(GPU) == ""
     assert fast_lora.speed_up(adapted) >= 14
     assert compiled.speed_up(adapted) == 7, "5 norms, 2 gated units"
     ours = measure(batch)
@@ -104,6 +105,33 @@ def test_the_faster_layers_compute_what_the_plain_ones_compute(
     torch.testing.assert_close(ours, plain, **close)
     for name, gradient in gradients(adapted, ours.sum() / 50).items():
         torch.testing.assert_close(gradient, theirs[name], **close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernels_compute_what_their_formulas_compute(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator).to(dtype)
+
+    gate, up, above = (noise(301, 1000) for _ in range(3))
+    weight, cos, sin = noise(1000), noise(301, 96), noise(301, 96)
+    heads = noise(5, 301, 96).transpose(0, 1)
+    cases: list[tuple[Any, ...]] = [
+        (pointwise.silu_times, gate, up),
+        (pointwise.silu_times_back, above, gate, up),
+        (pointwise.rms_norm, gate, weight, 1e-5),
+        (pointwise.rms_norm_back, above, gate, weight, 1e-5),
+        (pointwise.turned, heads, cos, sin),
+        (partial(pointwise.turned, back=True), heads, cos, sin),
+    ]
+    close = FLOAT if dtype == torch.float32 else BF16
+    for function, *given in cases:
+        there = [g.to(GPU, copy=True) if isinstance(g, torch.Tensor) else g for g in given]
+        ours, plain = function(*there), function(*given)
+        pairs = zip(ours, plain, strict=True) if isinstance(ours, tuple) else [(ours, plain)]
+        for result, expected in pairs:
+            torch.testing.assert_close(result.cpu(), expected, **close)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def _by_segment(
     if not dropout and _fits_varlen(query, value):
         longest = max(lengths)
         out: Tensor = _flash(
-            *(x[0].transpose(0, 1) for x in (query, key, value)),
+            *(x.squeeze(0).transpose(0, 1) for x in (query, key, value)),
             *(starts, starts, longest, longest),
             *(0.0, window is None, False),
             scale=scaling,

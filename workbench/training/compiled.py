@@ -25,7 +25,7 @@ def speed_up(model: nn.Module) -> int:
     many modules."""
     done = 0
     for module in model.modules():
-        done += fast_norm.compile_one(module, of_any_shape) or fast_mlp.speed_up(module)
+        done += fast_norm.speed_up_on_gpu(module, of_any_shape) or fast_mlp.speed_up(module)
         _compile_rotation(type(module).__module__)
     return done
 

@@ -35,7 +35,7 @@ def on_gpu(function: Function) -> Function:
 
     @functools.wraps(function)
     def run(first: Tensor, *others: Any) -> Any:
-        if not first.is_cuda or problem(first.device):
+        if not first.is_cuda or torch.compiler.is_compiling() or problem(first.device):
             return function(first, *others)
         tokens = first.shape[0]
         for tensor in (first, *others):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workbench.training import fast_norm
+from workbench.training import fast_norm, pointwise
 from workbench.training.compiling import on_gpu
 from workbench.training.fast_lora import Group
 from workbench.training.products import Products
@@ -42,7 +42,7 @@ def _forward(self: Any, x: Tensor) -> Tensor:
         whole: Tensor = apply(x, of_inputs, of_output, *learnt, *others)
         return whole
     gate = self.gate_proj(x)
-    product = _gated(gate.flatten(0, -2), self.up_proj(x).flatten(0, -2)).view_as(gate)
+    product = _with_gradients(gate.flatten(0, -2), self.up_proj(x).flatten(0, -2)).view_as(gate)
     out: Tensor = self.down_proj(product)
     return out
 
@@ -60,7 +60,7 @@ class _GatedUnit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, inputs: Products, output: Products, *learnt: Tensor) -> Tensor:
         (gate, up), inner = inputs.forward(x.reshape(-1, x.shape[-1]))
-        (out,), inner_of_output = output.forward(_gated(gate, up))
+        (out,), inner_of_output = output.forward(pointwise.silu_times(gate, up))
         kept, ctx.again = fast_norm.as_made(x)
         ctx.save_for_backward(kept, gate, up, inner, inner_of_output)
         ctx.inputs, ctx.output = inputs, output
@@ -73,7 +73,7 @@ class _GatedUnit(torch.autograd.Function):
         output: Products = ctx.output
         last = [gradients[0].reshape(gate.shape[0], -1)]
         through = output.between(last)
-        product, *above = _back(output.below(last, through), gate, up)
+        product, *above = pointwise.silu_times_back(output.below(last, through), gate, up)
         of_output = output.of_learnt(product, inner_of_output, last, through)
         del product
         through = inputs.between(above)
@@ -87,16 +87,5 @@ class _GatedUnit(torch.autograd.Function):
 
 
 @on_gpu
-def _gated(gate: Tensor, up: Tensor) -> Tensor:
+def _with_gradients(gate: Tensor, up: Tensor) -> Tensor:
     return nn.functional.silu(gate) * up
-
-
-@on_gpu
-def _back(above: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """silu(gate) * up, and the gradients of both by `above`, that of the product; in float32
-    between."""
-    x, dtype = gate.float(), gate.dtype
-    share = torch.sigmoid(x)
-    silu, of = x * share, above.float()
-    slope = share * (1 + x * (1 - share))
-    return (silu * up).to(dtype), (of * up * slope).to(dtype), (of * silu).to(dtype)

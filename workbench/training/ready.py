@@ -20,6 +20,7 @@ from workbench.training import (
     compiled,
     compiling,
     fast_lora,
+    pointwise,
     rehearsal,
     sharding,
 )
@@ -159,8 +160,8 @@ def _compile(model: Trained) -> None:
 
 
 def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None:
-    if why := compiling.problem(device):
-        text = f"Steps are slower than they could be: torch.compile doesn't work here: {why}"
+    if why := compiling.problem(device) or pointwise.problem(device):
+        text = f"Steps are slower than they could be: Triton doesn't work here: {why}"
         log.write(Notice(text, "warning"))
         return
     log.write(Progress("compiling norms and activations", 0, 1))

@@ -14,7 +14,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from workbench.training.compiling import of_any_shape, on_gpu
+from workbench.training import pointwise
+from workbench.training.compiling import of_any_shape
 
 Rotate = Callable[..., tuple[Tensor, Tensor]]
 
@@ -26,7 +27,7 @@ def faster(rotate: Rotate) -> Rotate:
 
     @functools.wraps(rotate)
     def run(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *others: Any, **named: Any) -> Any:
-        if not q.is_cuda:
+        if not q.is_cuda or torch.compiler.is_compiling():
             return rotate(q, k, cos, sin, *others, **named)
         if usual and not others and not named and q.shape[0] == 1:
             return cast(Any, _Rotation.apply)(q, k, cos, sin)
@@ -58,35 +59,20 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(cos, sin)
-        return _both(_turned, q, k, cos, sin)
+        return _both(q, k, cos, sin)
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
         cos, sin = ctx.saved_tensors
         q, k = above
-        return *_both(_turned_back, q, k, cos, sin), None, None
+        return *_both(q, k, cos, sin, back=True), None, None
 
 
-def _both(turn: Rotate, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    q, k = turn(q[0].transpose(0, 1), k[0].transpose(0, 1), cos[0], sin[0])
-    return q.transpose(0, 1).unsqueeze(0), k.transpose(0, 1).unsqueeze(0)
-
-
-@on_gpu
-def _turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Of q and k (tokens, heads, width), by cos and sin (tokens, width)."""
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    return q * cos + _quarter(q) * sin, k * cos + _quarter(k) * sin
-
-
-@on_gpu
-def _turned_back(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """The transpose of `_turned`: gradients of what was turned, by those of what came of it."""
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    return q * cos - _quarter(q * sin), k * cos - _quarter(k * sin)
-
-
-def _quarter(x: Tensor) -> Tensor:
-    """A quarter of a turn: (first, second) half of each head to (-second, first)."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((-second, first), dim=-1)
+def _both(
+    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False
+) -> tuple[Tensor, Tensor]:
+    q, k = (
+        pointwise.turned(x.squeeze(0).transpose(0, 1), cos[0], sin[0], back=back).transpose(0, 1)
+        for x in (q, k)
+    )
+    return q.unsqueeze(0), k.unsqueeze(0)

@@ -1,0 +1,102 @@
+"""The pointwise parts of a decoder layer and their gradients, without autograd.
+
+Plain formulas, and kernels that compute the same on a GPU (`triton_kernels`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+Three = tuple[Tensor, Tensor, Tensor]
+
+
+def silu_times(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, each (tokens, width)."""
+    if gate.is_cuda:
+        return cast(Tensor, _kernels().silu_times(gate, up))
+    return nn.functional.silu(gate) * up
+
+
+def silu_times_back(above: Tensor, gate: Tensor, up: Tensor) -> Three:
+    """silu(gate) * up, and the gradients of both by its own, `above`, whose memory may be used."""
+    if gate.is_cuda:
+        return cast(Three, _kernels().silu_times_back(above, gate, up))
+    x, dtype = gate.float(), gate.dtype
+    share, of = torch.sigmoid(x), above.float()
+    silu, slope = x * share, share * (1 + x * (1 - share))
+    return (silu * up).to(dtype), (of * up * slope).to(dtype), (of * silu).to(dtype)
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """x / rms(x) * weight over the last dimension, as Llama's norm rounds it."""
+    if x.is_cuda:
+        return cast(Tensor, _kernels().rms_norm(x, weight, epsilon))
+    whole = x.float()
+    inverse = (whole.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+    return weight * (whole * inverse).to(x.dtype)
+
+
+def rms_norm_back(above: Tensor, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """The gradient of x by that of `rms_norm`."""
+    if x.is_cuda:
+        return cast(Tensor, _kernels().rms_norm_back(above, x, weight, epsilon))
+    whole, scaled = x.float(), above.float() * weight.float()
+    inverse = (whole.square().mean(-1, keepdim=True) + epsilon).rsqrt()
+    along = (scaled * whole).mean(-1, keepdim=True) * inverse.square()
+    return ((scaled - whole * along) * inverse).to(x.dtype)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False) -> Tensor:
+    """x (tokens, heads, width) turned by its position, the first half of each head against the
+    second, by cos and sin (tokens, width): contiguous; `back`: by the transpose of that, which
+    gives the gradient of what was turned."""
+    if x.is_cuda:
+        x = x if x.stride(-1) == 1 else x.contiguous()
+        return cast(Tensor, _kernels().turned(x, cos.contiguous(), sin.contiguous(), back))
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return x * cos - _quarter(x * sin) if back else x * cos + _quarter(x) * sin
+
+
+def _quarter(x: Tensor) -> Tensor:
+    """A quarter of a turn: (first, second) half of each head to (-second, first)."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((-second, first), dim=-1)
+
+
+@functools.cache
+def problem(device: torch.device) -> str:
+    """Why the kernels can't be used on a GPU, empty where each gives what its formula gives."""
+    generator = torch.Generator().manual_seed(0)
+    x, y, z = (torch.randn(5, 6, 48, generator=generator) for _ in range(3))
+    weight = torch.rand(48, generator=generator)
+    cases: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = (
+        (silu_times, (x, y)),
+        (silu_times_back, (x, y, z)),
+        (rms_norm, (x, weight, 1e-6)),
+        (rms_norm_back, (x, y, weight, 1e-6)),
+        (turned, (x, y[:, 0], z[:, 0])),
+        (functools.partial(turned, back=True), (x, y[:, 0], z[:, 0])),
+    )
+    try:
+        for function, given in cases:
+            there = [g.to(device, copy=True) if isinstance(g, Tensor) else g for g in given]
+            ours, plain = function(*there), function(*given)
+            pairs = zip(ours, plain, strict=True) if isinstance(ours, tuple) else [(ours, plain)]
+            if not all(torch.allclose(a.cpu(), b, atol=1e-4) for a, b in pairs):
+                return f"{function} computes something else than its formula"
+    except Exception as error:
+        return " ".join(str(error).split())[:200]
+    return ""
+
+
+@functools.cache
+def _kernels() -> Any:
+    # Triton comes with torch for GPUs alone.
+    from workbench.training import triton_kernels
+
+    return triton_kernels
