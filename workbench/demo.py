@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.base_models import Say
 from workbench.config import loading, saving
 from workbench.data import stdlib_docs, versions
 from workbench.errors import WorkbenchError
@@ -30,6 +29,7 @@ from workbench.reporting import report
 from workbench.review import sessions
 from workbench.review.making import create_session, free_name
 from workbench.review.sources import Source
+from workbench.saying import Say
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 

@@ -13,8 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from workbench import base_models
-from workbench.base_models import Say
+from workbench import base_models, hub
 from workbench.data.raw import size
 from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
@@ -23,6 +22,7 @@ from workbench.jobs.events import Finished, Notice
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLog, Tell
 from workbench.jobs.runner import run_job
+from workbench.saying import Say
 from workbench.workspace import Workspace
 
 KIND = "model"
@@ -37,7 +37,8 @@ def start(workspace: Workspace, name: str) -> Path:
 
     Raises WorkbenchError when it is a hub's that doesn't answer.
     """
-    base_models.refuse_out_of_reach(name)
+    if name != base_models.DEFAULT:
+        hub.refuse_out_of_reach(name)
     return tasks.start(workspace, KIND, "workbench.fetching", {"base": name})
 
 

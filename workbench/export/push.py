@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench import base_models
+from workbench import hub
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
 from workbench.jobs import tasks
@@ -145,7 +145,7 @@ def ask_hub(repository: str) -> OnHub:
 
 def refuse_without_hub() -> None:
     """Raises WorkbenchError when the hub doesn't answer, or may not be asked."""
-    if not base_models.hub_in_reach():
+    if not hub.in_reach():
         raise WorkbenchError(
             "The hub is out of reach, so nothing was published.",
             "Copy the folder to where there is a network and push it there. HF_HUB_OFFLINE=1 "

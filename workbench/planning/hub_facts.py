@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from workbench import base_models
 from workbench.config.base_facts import (
     LENGTH,
     LONGEST_HEADER,
@@ -25,6 +24,7 @@ from workbench.config.base_facts import (
 )
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, write_json
+from workbench.hub import refuse_out_of_reach
 from workbench.text import visible
 from workbench.workspace import Workspace
 
@@ -66,7 +66,7 @@ def fetch(workspace: Workspace, name: str, say: Say) -> BaseFacts:
     Raises WorkbenchError when the hub is out of reach or silent, when it has no such model or
     wants a permission, and for a model without weights in safetensors.
     """
-    base_models.refuse_out_of_reach(name)
+    refuse_out_of_reach(name)
     say(f"Reading what {name} is from the hub: its config.json and the headers of its weights.")
     hub = _Hub(name)
     try:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
-from workbench.base_models import Say
 from workbench.config import loading
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
@@ -17,6 +16,7 @@ from workbench.jobs import tasks
 from workbench.jobs.state import describe
 from workbench.planning import range_test
 from workbench.planning.range_test import Suggestion
+from workbench.saying import Say
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
-from workbench.base_models import Say
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import GOING_ON, UNREADABLE, describe
 from workbench.queue import entries, standing
 from workbench.queue.entries import Entry
 from workbench.queue.standing import OVER, RUNNING, WAITING
+from workbench.saying import Say
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 

@@ -16,7 +16,6 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-from workbench.base_models import Say
 from workbench.errors import WorkbenchError
 from workbench.hardware.nvml import Nvml
 from workbench.jobs.state import NOT_STARTED, describe
@@ -24,6 +23,7 @@ from workbench.queue import attendance, entries, machine, shutdown, standing
 from workbench.queue.choice import Machine, Turn, choose
 from workbench.queue.entries import Entry
 from workbench.queue.standing import BROKEN, OVER, RUNNING, WAITING, Standing
+from workbench.saying import Say
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 

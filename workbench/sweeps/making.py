@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from workbench.base_models import Say
 from workbench.config.combinations import Combination, combinations, words
 from workbench.config.sweep import Swept
 from workbench.errors import WorkbenchError
@@ -16,6 +15,7 @@ from workbench.jobs.state import GOING_ON, describe
 from workbench.jobs.waiting import wait
 from workbench.queue import changes, entries
 from workbench.queue.entries import Entry
+from workbench.saying import Say
 from workbench.sweeps import store
 from workbench.sweeps.store import Record
 from workbench.tracking import runs

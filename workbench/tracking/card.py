@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from workbench import base_models
+from workbench import base_models, default_model
 from workbench.config import loading
 from workbench.config.lora import Lora
 from workbench.config.schema import RunConfig
@@ -98,7 +98,7 @@ def _front(made: dict[str, Any], config: RunConfig, *, whole: bool) -> Iterator[
         if not _is_whole(config):
             yield f"base_model_relation: {'finetune' if whole else 'adapter'}"
     if made["base"]["name"] == base_models.DEFAULT:
-        yield f"license: {base_models.DEFAULT_LICENCE.lower()}"
+        yield f"license: {default_model.LICENCE.lower()}"
     yield "pipeline_tag: text-generation"
     if not _is_whole(config):
         yield "tags: [lora]"
@@ -115,7 +115,7 @@ def _head(made: dict[str, Any], config: RunConfig, *, merged: bool) -> Iterator[
     yield f"- Base: {_title(base)}" + _at(base)
     if base["name"] == base_models.DEFAULT:
         yield "  The weights were unpacked from a 4-bit GGUF file (Q4_1), so they are near"
-        yield f"  {base_models.DEFAULT_HUB_NAME}'s and not the same."
+        yield f"  {default_model.HUB_NAME}'s and not the same."
     for name, digest in base.get("files", {}).items():
         if name.endswith(".safetensors"):
             yield f"  - {name}: SHA-256 {digest}"
@@ -282,13 +282,13 @@ def base_name(base: dict[str, Any]) -> str:
 def _title(base: dict[str, Any]) -> str:
     """The base's name; of a local folder the last part, since the rest tells nobody a thing."""
     if base["name"] == base_models.DEFAULT:
-        return base_models.DEFAULT_TITLE
+        return default_model.TITLE
     return base["name"] if base.get("revision") else user_path(base["name"]).name
 
 
 def _hub_name(base: dict[str, Any]) -> str | None:
     if base["name"] == base_models.DEFAULT:
-        return base_models.DEFAULT_HUB_NAME
+        return default_model.HUB_NAME
     return base["name"] if base.get("revision") else None
 
 
@@ -298,6 +298,6 @@ def _at(base: dict[str, Any]) -> str:
 
 def _licence(base: dict[str, Any]) -> str:
     if base["name"] == base_models.DEFAULT:
-        return base_models.DEFAULT_LICENCE
+        return default_model.LICENCE
     where = "its page on the hub" if base.get("revision") else "its folder"
     return f"not known to workbench; see {where}"

@@ -11,7 +11,6 @@ import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 
-from workbench.base_models import Say
 from workbench.config.loading import ConfigError, ConfigProblem
 from workbench.config.schema import RunConfig
 from workbench.data import mixing, versions
@@ -22,6 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.jobs.client import command
 from workbench.jobs.waiting import wait
+from workbench.saying import Say
 from workbench.workspace import Workspace
 
 _PATH = "data.mixture"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
-from workbench.base_models import Say
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.versions import Version
@@ -14,6 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import user_path
 from workbench.jobs import launcher
 from workbench.redaction import HIDDEN, redacted
+from workbench.saying import Say
 from workbench.tracking import inputs, manifest, runs, verifying
 from workbench.tracking.finding import folders
 from workbench.workspace import Workspace

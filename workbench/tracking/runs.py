@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models, settings
-from workbench.base_models import Say
 from workbench.config import loading, processes
 from workbench.config.schema import RunConfig
 from workbench.data import versions
@@ -24,6 +23,7 @@ from workbench.files import (
 from workbench.jobs import launch, launcher
 from workbench.jobs.client import command as command
 from workbench.jobs.state import GOING_ON, describe
+from workbench.saying import Say
 from workbench.tracking import manifest
 from workbench.tracking.finding import LATEST as LATEST
 from workbench.tracking.finding import LOG as LOG

@@ -209,9 +209,9 @@ def _adapter(folder: Path, base: str) -> str:
         return ""
     # By the last part: the folders before it are another machine's, perhaps.
     if base == _DEFAULT:
-        from workbench.base_models import DEFAULT_FOLDER
+        from workbench.default_model import FOLDER
 
-        base = DEFAULT_FOLDER
+        base = FOLDER
     if Path(told).name == Path(base).name:
         return ""
     return f"Its adapter is of another base: {told}, and the run is of {base}."

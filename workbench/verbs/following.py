@@ -26,7 +26,7 @@ from workbench.verbs.common import say
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
-    from workbench.base_models import Say
+    from workbench.saying import Say
 
 _EVERY = 5.0
 """Seconds between two lines while nothing but progress happens."""

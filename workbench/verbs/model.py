@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from workbench import base_models, fetching
+from workbench import base_models, default_model, fetching
 from workbench.files import read_json
 from workbench.text import visible
 from workbench.verbs.common import group, leaf
@@ -48,7 +48,7 @@ def _describe(args: argparse.Namespace) -> dict[str, Any]:
         "vocabulary": config.get("vocab_size"),
         "longest_context": config.get("max_position_embeddings"),
         "weight_bytes": size,
-        "licence": base_models.DEFAULT_LICENCE if args.base == base_models.DEFAULT else None,
+        "licence": default_model.LICENCE if args.base == base_models.DEFAULT else None,
     }
 
 
