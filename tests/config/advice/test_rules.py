@@ -2,13 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.advice.cases import CASES, CPU, USUAL, Case
+from tests.config.advice import (
+    cases_adapter,
+    cases_evaluation,
+    cases_machine,
+    cases_rows,
+    cases_training,
+)
+from tests.config.advice.case import CPU, USUAL, Case
 from tests.config.advice.made import LARGE, dataset, gpu, known
 from workbench.config import advice, loading
 from workbench.config.advice import Advice
 from workbench.config.circumstances import Circumstances
 from workbench.config.schema import RunConfig
 
+OF_TOPICS = (cases_rows, cases_training, cases_adapter, cases_evaluation, cases_machine)
+CASES = [case for topic in OF_TOPICS for case in topic.CASES]
 IDS = [f"{case.name}: {case.speaks or 'default'}" for case in CASES]
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from workbench.config import loading
-from workbench.config.advice import adapter, evaluation, memory, numbers, rates, rows
+from workbench.config.advice import adapter, evaluation, memory, numbers, rates, rows, steps
 from workbench.config.advice.case import Case
 from workbench.config.advice.rule import SEVERITIES, Advice, Rule, Severity, Topic
 from workbench.config.circumstances import Circumstances
@@ -34,6 +34,7 @@ __all__ = [
 TOPICS: tuple[Topic, ...] = (
     rows.TOPIC,
     rates.TOPIC,
+    steps.TOPIC,
     adapter.TOPIC,
     evaluation.TOPIC,
     memory.TOPIC,
