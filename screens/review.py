@@ -29,7 +29,8 @@ from workbench.review import habits, making, sessions
 from workbench.review.attention import Attention
 from workbench.review.forms import Form
 from workbench.review.report import Report
-from workbench.review.sessions import Comparison, Decision, Listed, Session
+from workbench.review.session import Comparison, Decision, Session
+from workbench.review.sessions import Listed
 from workbench.review.sources import Source
 from workbench.review.wording import pace_line, progress_line
 from workbench.text import visible

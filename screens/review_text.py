@@ -9,7 +9,8 @@ from rich.text import Text
 from textual.widgets.option_list import Option
 
 from workbench.review.report import Report
-from workbench.review.sessions import Decision, Listed
+from workbench.review.session import Decision
+from workbench.review.sessions import Listed
 from workbench.review.wording import progress_line, report_lines
 from workbench.text import visible
 

@@ -19,7 +19,7 @@ from workbench.jobs import processes
 from workbench.jobs.state import start_ticks
 from workbench.review.items import Item
 from workbench.review.making import create
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 
@@ -85,7 +85,7 @@ def numbers(count: int) -> list[str]:
 _JUDGE = """
 import sys
 from pathlib import Path
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 session = Session(Path(sys.argv[1]))
 while (one := session.next("ann")) is not None:
     session.judge("ann", one, ("left", "right", "tie")[one.index % 3])

@@ -7,7 +7,7 @@ import pytest
 
 from workbench.review import making
 from workbench.review.items import Item
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.workspace import Workspace
 
 Make = Callable[..., Session]

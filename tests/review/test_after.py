@@ -15,7 +15,7 @@ import pytest
 from workbench.errors import WorkbenchError
 from workbench.review import comparing, database, exporting, making, reporting, sessions
 from workbench.review.items import Item
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.workspace import Workspace
 
 Make = Callable[..., Session]

@@ -9,7 +9,7 @@ from workbench.errors import WorkbenchError
 from workbench.review import forms, making
 from workbench.review.forms import Form
 from workbench.review.items import Item
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.workspace import Workspace
 
 RUBRIC = """\

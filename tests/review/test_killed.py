@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 
 _KILLS = 5
 _JUDGE = """\
 import sys
 from pathlib import Path
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 session = Session(Path(sys.argv[1]))
 while (shown := session.next("ann")) is not None:
     session.judge("ann", shown, "tie", note=shown.item)

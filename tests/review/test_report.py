@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 
 Make = Callable[..., Session]
 

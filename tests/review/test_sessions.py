@@ -16,7 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.review import database, habits, making, sessions
 from workbench.review.items import Item, conversation_text, read_evaluation
 from workbench.review.making import Sharing
-from workbench.review.sessions import Comparison, Session
+from workbench.review.session import Comparison, Session
 from workbench.workspace import Workspace
 
 Make = Callable[..., Session]
@@ -191,7 +191,7 @@ def test_a_judgement_outlives_a_process_that_is_killed(make: Make) -> None:
     session = make()
     script = (
         "import os, signal, sys; from pathlib import Path;"
-        "from workbench.review.sessions import Session;"
+        "from workbench.review.session import Session;"
         "session = Session(Path(sys.argv[1]));"
         "session.judge('ann', session.next('ann'), 'left', note='kept');"
         "os.kill(os.getpid(), signal.SIGKILL)"
@@ -205,7 +205,7 @@ def test_several_processes_write_at_once_and_no_judgement_is_lost(make: Make) ->
     session = make(15)
     script = (
         "import sys; from pathlib import Path;"
-        "from workbench.review.sessions import Session;"
+        "from workbench.review.session import Session;"
         "session = Session(Path(sys.argv[1]));\n"
         "while (c := session.next(sys.argv[2])) is not None:\n"
         "    session.judge(sys.argv[2], c, 'left')\n"

@@ -15,7 +15,7 @@ from screens.review_panes import Outputs, Pane
 from workbench.review import forms, making, sessions
 from workbench.review.forms import Criterion, Form
 from workbench.review.items import Item
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.review.sources import Source
 from workbench.workspace import Workspace
 

@@ -13,7 +13,7 @@ from screens.review import ReviewScreen
 from screens.review_panes import Outputs, Pane
 from workbench.review import making
 from workbench.review.items import Item
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.workspace import Workspace
 
 ME = "ann"

@@ -23,7 +23,7 @@ from workbench.jobs.log import read_all
 from workbench.jobs.state import HOST_LOG
 from workbench.redaction import redact, redacted
 from workbench.review import sessions
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.tracking import figures, finding, manifest, soundness, summary
 from workbench.tracking.summary import RunSummary
 from workbench.tracking.view import RunView

@@ -10,7 +10,7 @@ from typing import Any
 
 from workbench.review import judgements
 from workbench.review.judgements import Judgement
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.statistics.bootstrap import Estimate, clustered_mean
 
 LENGTH = "length (characters)"

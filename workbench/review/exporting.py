@@ -13,7 +13,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, writing
 from workbench.review import comparing
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 
 FORMS = ("csv", "jsonl", "pairs")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from workbench.review import database, judgements
 from workbench.review.report import Progress
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.review.wording import left_line, pace_line, progress_line
 from workbench.statistics.proportions import Rate, rate
 

@@ -18,7 +18,8 @@ from workbench.files import explain_os_error
 from workbench.review import assignment, database, studies
 from workbench.review.forms import PAIRS, PAIRWISE, Form
 from workbench.review.items import Item
-from workbench.review.sessions import Session, default_annotator, path_of, storable
+from workbench.review.session import Session, storable
+from workbench.review.sessions import default_annotator, path_of
 from workbench.review.sources import Source, gather
 from workbench.workspace import Workspace, check_name
 

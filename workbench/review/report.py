@@ -14,7 +14,7 @@ from workbench.statistics.proportions import Rate, rate
 from workbench.statistics.tally import Tally
 
 if TYPE_CHECKING:
-    from workbench.review.sessions import Session
+    from workbench.review.session import Session
 
 
 @dataclass(frozen=True, slots=True)

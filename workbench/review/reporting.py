@@ -13,7 +13,7 @@ from workbench.review.assessments import Assessment
 from workbench.review.comparing import Ranked
 from workbench.review.limits import limits
 from workbench.review.report import Report
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.review.studies import Study
 from workbench.review.wording import report_lines
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import WorkbenchError
 from workbench.files import user_path, write_text
 from workbench.review import sessions, studies
-from workbench.review.sessions import Session
+from workbench.review.session import Session
 from workbench.review.wording import report_lines
 from workbench.text import visible
 from workbench.verbs.common import leaf, width

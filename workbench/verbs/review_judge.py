@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import WorkbenchError
 from workbench.review import sessions, studies
-from workbench.review.sessions import Comparison, Session
+from workbench.review.session import Comparison, Session
 from workbench.review.wording import progress_line
 from workbench.text import visible
 from workbench.verbs.common import OpenApp, add_app_options, leaf, open_app, table
