@@ -18,7 +18,7 @@ from screens.widgets.in_order import Line
 from screens.widgets.row_table import Column as TableColumn
 from screens.widgets.row_table import RowTable
 from workbench.text import visible
-from workbench.tracking import columns
+from workbench.tracking import column_names
 from workbench.tracking.columns import Column
 
 _FEW = 16
@@ -156,7 +156,7 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
 
     def action_usual(self) -> None:
         """Show the columns that a list has at first."""
-        self._names = list(columns.USUAL)
+        self._names = list(column_names.USUAL)
         self._narrow()
 
     def _follow(self, name: str) -> None:
@@ -166,4 +166,5 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
 
     def action_leave(self) -> None:
         same = self._names == self._before
-        self.dismiss(None if same else [] if self._names == list(columns.USUAL) else self._names)
+        usual = self._names == list(column_names.USUAL)
+        self.dismiss(None if same else [] if usual else self._names)

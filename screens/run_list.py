@@ -23,7 +23,7 @@ from screens.widgets.row_table import RowTable
 from workbench import settings
 from workbench.errors import WorkbenchError
 from workbench.text import visible
-from workbench.tracking import columns, run_query
+from workbench.tracking import column_names, run_query
 from workbench.tracking.columns import Column
 from workbench.tracking.listing import Line, Listing
 
@@ -206,7 +206,7 @@ class RunListScreen(NotingScreen):
             if complete:
                 self.app.call_from_thread(self._refuse, error, wanted)
             return
-        here = columns.chosen(self._saved, lines)
+        here = column_names.chosen(self._saved, lines)
         hidden = 0 if wanted.archived else sum(line.summary.archived for line in lines)
         if not worker.is_cancelled:
             self.post_message(Selected(lines, wanted, shown, here, hidden))
@@ -284,7 +284,7 @@ class RunListScreen(NotingScreen):
         now = self.wanted.sort
         ways = [Choice(_AS_THEY_ARE, "the newest first")]
         shown = {column.name: column for column in self._columns}
-        for column in (*shown.values(), *columns.available(self.lines)):
+        for column in (*shown.values(), *column_names.available(self.lines)):
             how = "enter turns it round" if column.name == now.removeprefix("-") else column.about
             if column.name not in {way.name for way in ways}:
                 ways.append(Choice(column.name, how))
@@ -301,7 +301,7 @@ class RunListScreen(NotingScreen):
     def action_columns(self) -> None:
         """Choose and order the columns."""
         names = [column.name for column in self._columns]
-        find = lambda: columns.available(self.lines)  # noqa: E731
+        find = lambda: column_names.available(self.lines)  # noqa: E731
         self.app.push_screen(ColumnsScreen(names, find), self._take_columns)
 
     def _take_columns(self, names: list[str] | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests import many_runs
 from tests.conftest import Cli
 from workbench.errors import WorkbenchError
-from workbench.tracking import columns, notes, run_query
+from workbench.tracking import column_names, notes, run_query
 from workbench.tracking.listing import Line, Listing
 from workbench.workspace import Workspace
 
@@ -139,7 +139,7 @@ def test_runs_are_sorted_by_any_column_and_those_without_a_value_are_last(
 
 def test_columns_are_asked_for_by_the_names_that_people_use(lines: list[Line]) -> None:
     asked = "run, lora.r, Validation Loss, rougeL, base.rougeL, target_modules, lr"
-    found = columns.parse(asked, lines)
+    found = column_names.parse(asked, lines)
     assert [column.name for column in found] == [
         "run",
         "lora.rank",

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from workbench.errors import WorkbenchError
 from workbench.jobs.state import ENDED, GOING_ON
-from workbench.tracking import columns
+from workbench.tracking import column_names, columns
 from workbench.tracking.columns import Column
 from workbench.tracking.listing import Line
 
@@ -71,7 +71,7 @@ def parse(text: str, lines: Sequence[Line]) -> Query:
             continue
         found = _TERM.match(text, place)
         if found:
-            column = columns.find(found["name"], lines)
+            column = column_names.find(found["name"], lines)
             archived |= column.name == "archived"
             fits = _term(found, column)
         else:
@@ -95,7 +95,7 @@ def select(
     """The runs that a query finds, in their order or by a column (`-loss`: the highest first).
 
     `archived`: only those that are put away, or are not; None: all. A query that names it says
-    it itself. Raises WorkbenchError as `parse` and `columns.find` do.
+    it itself. Raises WorkbenchError as `parse` and `column_names.find` do.
     """
     query = parse(where, lines)
     if query.archived:
@@ -106,7 +106,7 @@ def select(
         if (archived is None or line.summary.archived == archived) and query.fits(line)
     ]
     if sort:
-        column = columns.find(sort.removeprefix("-"), lines)
+        column = column_names.find(sort.removeprefix("-"), lines)
         found = columns.order(found, column, descending=sort.startswith("-"))
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 from workbench import settings
 from workbench.errors import WorkbenchError
 from workbench.text import visible
-from workbench.tracking import columns, finding, notes, run_query, soundness
+from workbench.tracking import column_names, finding, notes, run_query, soundness
 from workbench.tracking.columns import Column
 from workbench.tracking.listing import Line, Listing
 from workbench.verbs.common import add_workspace, leaf, table
@@ -87,12 +87,14 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
 def _list(args: argparse.Namespace) -> Any:
     lines, found = _found(args)
     if not args.json:
+        if args.columns:
+            return column_names.parse(args.columns, lines), found
         own = settings.read().runs_columns
-        shown = columns.parse(args.columns, lines) if args.columns else columns.chosen(own, lines)
-        return shown if args.columns or own else _told(shown, found), found
+        shown = column_names.chosen(own, lines)
+        return shown if own else _told(shown, found), found
     if not args.columns:
         return [line.to_json() for line in found]
-    asked = columns.parse(args.columns, lines)
+    asked = column_names.parse(args.columns, lines)
     return [{"run": line.id} | {c.name: c.value(line) for c in asked} for line in found]
 
 
@@ -142,13 +144,13 @@ def _columns(args: argparse.Namespace) -> dict[str, Any]:
         raise WorkbenchError("Either columns are named, or the usual ones are wanted.")
     lines = _look(args)
     if args.names:
-        settings.save_columns([column.name for column in columns.parse(args.names, lines)])
+        settings.save_columns([column.name for column in column_names.parse(args.names, lines)])
     elif args.usual:
         settings.save_columns([])
     own = settings.read().runs_columns
-    chosen = columns.chosen(own, lines)
+    chosen = column_names.chosen(own, lines)
     names = [column.name for column in chosen]
-    known = {column.name: column for column in (*chosen, *columns.available(lines))}
+    known = {column.name: column for column in (*chosen, *column_names.available(lines))}
     return {
         "chosen": names,
         "saved": bool(own),
