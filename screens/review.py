@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,11 +17,11 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, OptionList, Static
 
-from screens.review_keys import ACTIONS, KEYS
+from screens.review_keys import ACTIONS, KEYS, is_live
 from screens.review_making import ask_what
 from screens.review_note import NotedScreen
 from screens.review_panes import Outputs, Pane, question
-from screens.review_text import EMPTY, mark, option, report_text
+from screens.review_text import EMPTY, option, progress_text, recent_text, report_text
 from screens.widgets.confirm import Confirm
 from workbench.errors import WorkbenchError
 from workbench.review import habits, making, sessions
@@ -32,7 +31,6 @@ from workbench.review.report import Report
 from workbench.review.session import Comparison, Decision, Session
 from workbench.review.sessions import Listed
 from workbench.review.sources import Source
-from workbench.review.wording import pace_line, progress_line
 from workbench.text import visible
 
 
@@ -60,6 +58,7 @@ class ReviewScreen(NotedScreen):
         self._annotator = annotator or sessions.default_annotator()
         self._session: Session | None = None
         self._comparison: Comparison | None = None
+        self._view = "empty"
         self._adjudicating = False
         self._painted = False
         self._ratings: dict[str, int] = {}
@@ -71,7 +70,7 @@ class ReviewScreen(NotedScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="progress", markup=False)
-        with ContentSwitcher(initial="empty"):
+        with ContentSwitcher(initial=self._view):
             yield Static(EMPTY, id="empty", markup=False)
             yield OptionList(id="sessions", markup=False)
             with Vertical(id="judging"):
@@ -114,41 +113,9 @@ class ReviewScreen(NotedScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self._writing and action in ACTIONS - {"back"}:
             return False
-        if action in ("judge", "rate", "reject"):
-            return self._is_asked(action, parameters)
-        if action in ("note", "reference", "flag", "habits") and self._view != "judging":
+        if not is_live(action, parameters, self._view, self._session):
             return False
-        if action == "differences":
-            return self._view == "judging" and self._pairs
-        if action == "create":
-            return self._view in ("sessions", "empty")
-        if action in ("lock", "adjudicate"):
-            return self._view == "report"
-        if action == "outputs":
-            return (
-                self._view == "report"
-                and self._session is not None
-                and self._session.locked is not None
-            )
-        if action in ("undo", "report", "back"):
-            return self._session is not None
         return super().check_action(action, parameters)
-
-    def _is_asked(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """Whether the key is an answer to what the session asks."""
-        if self._view != "judging" or self._session is None:
-            return False
-        form = self._session.form
-        if action == "rate":
-            return form.kind == "rubric"
-        if action == "reject":
-            reasons = range(len(form.reasons))
-            return form.kind == "accept" and parameters[0] in reasons
-        return parameters[0] in (*form.choices, "skip")
-
-    @property
-    def _pairs(self) -> bool:
-        return self._session is not None and self._session.form.pairs
 
     def action_judge(self, choice: str) -> None:
         """Write the verdict, then show the next task."""
@@ -338,10 +305,6 @@ class ReviewScreen(NotedScreen):
     def _open_selected(self, event: OptionList.OptionSelected) -> None:
         self.open_session(event.option.id or "")
 
-    @property
-    def _view(self) -> str:
-        return self.query_one(ContentSwitcher).current or ""
-
     @contextmanager
     def _explaining(self) -> Iterator[None]:
         try:
@@ -420,27 +383,18 @@ class ReviewScreen(NotedScreen):
         a narrow screen."""
         if self._session is None:
             return
-        progress = asdict(self._session.progress(self._annotator))
-        parts = (
-            first,
-            self._session.name,
-            progress_line(progress),
-            place,
-            f"as {self._annotator}",
-            pace_line(progress),
-        )
+        progress = self._session.progress(self._annotator)
         self.query_one("#progress", Static).update(
-            visible("  ·  ".join(part for part in parts if part))
+            progress_text(self._session.name, progress, place, first)
         )
-        last = [f"{each.index} {mark(each)}" for each in self._recent()]
-        self.query_one("#recent", Static).update("last:  " + "   ".join(last or ["nothing yet"]))
+        self.query_one("#recent", Static).update(recent_text(self._recent()))
         self._show_habits()
 
     def _recent(self) -> list[Decision]:
         return self._session.recent(self._annotator) if self._session else []
 
     def _switch(self, view: str, focus: Widget) -> None:
-        self.query_one(ContentSwitcher).current = view
+        self._view = self.query_one(ContentSwitcher).current = view
         for shown_in_session in ("#progress", "#recent"):
             self.query_one(shown_in_session).display = self._session is not None
         if view != "judging" or not self._noting:

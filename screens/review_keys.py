@@ -1,10 +1,11 @@
-"""The keys of the Review screen."""
+"""The keys of the Review screen, and when each does something."""
 
 from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from workbench.review.forms import SCALE
+from workbench.review.forms import SCALE, Form
+from workbench.review.session import Session
 
 _BETTER = Binding.Group("Better ", compact=True)
 _RATE = Binding.Group("Rate ", compact=True)
@@ -49,3 +50,35 @@ KEYS: list[BindingType] = [
     Binding("g,home", "scroll(-1e9)", "Top", show=False, id="review.top"),
     Binding("G,end", "scroll(1e9)", "Bottom", show=False, id="review.bottom"),
 ]
+
+
+def is_live(
+    action: str, parameters: tuple[object, ...], view: str, session: Session | None
+) -> bool:
+    """Whether an action does something in this view of the screen."""
+    judging, reporting = view == "judging", view == "report"
+    match action:
+        case "judge" | "rate" | "reject":
+            return judging and session is not None and _answers(session.form, action, parameters)
+        case "note" | "reference" | "flag" | "habits":
+            return judging
+        case "differences":
+            return judging and session is not None and session.form.pairs
+        case "create":
+            return view in ("sessions", "empty")
+        case "lock" | "adjudicate":
+            return reporting
+        case "outputs":
+            return reporting and session is not None and session.locked is not None
+        case "undo" | "report" | "back":
+            return session is not None
+    return True
+
+
+def _answers(form: Form, action: str, parameters: tuple[object, ...]) -> bool:
+    """Whether the key is an answer to what the session asks."""
+    if action == "rate":
+        return form.kind == "rubric"
+    if action == "reject":
+        return form.kind == "accept" and parameters[0] in range(len(form.reasons))
+    return parameters[0] in (*form.choices, "skip")

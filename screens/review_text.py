@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.text import Text
 from textual.widgets.option_list import Option
 
-from workbench.review.report import Report
+from workbench.review.report import Progress, Report
 from workbench.review.session import Decision
 from workbench.review.sessions import Listed
-from workbench.review.wording import progress_line, report_lines
+from workbench.review.wording import pace_line, progress_line, report_lines
 from workbench.text import visible
 
 EMPTY = """\
@@ -55,7 +56,22 @@ def report_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def mark(decision: Decision) -> str:
+def progress_text(name: str, progress: Progress, place: str, first: str) -> str:
+    """How far the annotator is in the session `name`, and which task is shown. `first` stays in
+    view on a narrow screen."""
+    told = asdict(progress)
+    who = f"as {progress.annotator}"
+    parts = (first, name, progress_line(told), place, who, pace_line(told))
+    return visible("  ·  ".join(part for part in parts if part))
+
+
+def recent_text(decisions: Sequence[Decision]) -> str:
+    """The last verdicts, the newest first."""
+    last = [f"{each.index} {_mark(each)}" for each in decisions]
+    return "last:  " + "   ".join(last or ["nothing yet"])
+
+
+def _mark(decision: Decision) -> str:
     """A verdict in a few signs."""
     rated = "".join(map(str, decision.ratings.values()))
     return (rated or _MARKS[decision.choice]) + "!" * decision.flag
