@@ -30,7 +30,7 @@ from typing import Any
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import throughput
+from benchmarks import contenders
 from benchmarks.memory import LARGE, make
 
 Spec = dict[str, Any]
@@ -121,7 +121,7 @@ def _work(spec: Spec) -> Spec:
         for _ in range((spec["steps"] + 1) * ROWS + 2)
     ]
     settings, at_once = dict(spec["settings"]), spec["at_once"]
-    if spec["name"].startswith(throughput.OURS):
+    if spec["name"].startswith(contenders.OURS):
         if settings.pop("eager", False):
             from workbench.training import compiling
 
@@ -146,7 +146,7 @@ def _work(spec: Spec) -> Spec:
                 bnb_4bit_use_double_quant=True,
                 bnb_4bit_compute_dtype=torch.bfloat16,
             )
-    return throughput.work(spec, rows[2:], rows[:2])
+    return contenders.work(spec, rows[2:], rows[:2])
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def _print_table(found: dict[str, list[Spec]]) -> None:
     """The median of each contender's rounds, and workbench's over it."""
     for name, results in found.items():
         size, method, _ = name.split(" ", 2)
-        ours = found.get(f"{size} {method} {throughput.OURS}", results)
+        ours = found.get(f"{size} {method} {contenders.OURS}", results)
         cells = []
         for key, scale in (("speed", 1.0), ("peak", 2**30)):
             values = [result[key] / scale for result in results]

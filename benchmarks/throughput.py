@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -23,16 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-Spec = dict[str, Any]
-Result = dict[str, Any]
+from benchmarks.contenders import OURS, ROWS, Result, Spec, tokens_in, work
 
-OURS = "workbench"
 PLAIN: Spec = {"use_cpu": True, "gradient_checkpointing": False}
 ONE: Spec = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 8}
 FOUR: Spec = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
@@ -54,9 +50,6 @@ CONTENDERS: dict[str, Spec] = {
     "TRL packing": {**PLAIN, **PACKED},
     "TRL packing float32": {**PLAIN, **PACKED, "bf16": False},
 }
-ROWS = 8
-"""Rows a step: TRL's own default."""
-RATE = 2e-4
 
 
 def main() -> None:
@@ -92,7 +85,7 @@ def _compare(args: argparse.Namespace, folder: Path) -> None:
     rows = _encode(args.model, args.data, (args.steps + 1) * ROWS + 16)
     held_out, train = rows[:16], rows[16:]
     (folder / "rows.json").write_text(json.dumps({"train": train, "held_out": held_out}))
-    print(f"{args.steps} steps of {ROWS} rows, {_tokens(train[ROWS:]):,} tokens timed")
+    print(f"{args.steps} steps of {ROWS} rows, {tokens_in(train[ROWS:]):,} tokens timed")
     found: dict[str, list[Result]] = {name: [] for name in args.only}
     for number in range(args.rounds):
         # Whoever is first meets a cooler machine.
@@ -145,196 +138,10 @@ def _encode(model: Path, data: Path, count: int) -> list[Spec]:
     return [{"ids": row.ids.tolist(), "trained": row.trained.tolist()} for row in rows]
 
 
-def _tokens(rows: Sequence[Spec]) -> int:
-    return sum(len(row["ids"]) for row in rows)
-
-
 def _work(spec: Spec) -> Result:
     """In a contender's own process."""
     rows = json.loads(Path(spec["rows"]).read_text())
     return work(spec, rows["train"], rows["held_out"])
-
-
-def work(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
-    """Train as a contender does: tokens and seconds of the timed steps, the losses of all, the
-    peak of memory in bytes, and the loss on rows held out."""
-    contender = _workbench if spec["name"].startswith(OURS) else _trl
-    return contender(spec, train, held_out)
-
-
-def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
-    import torch
-
-    from workbench.config.schema import RunConfig
-    from workbench.jobs.control import Control
-    from workbench.jobs.events import Step
-    from workbench.jobs.log import LogWriter, read_all
-    from workbench.training import model
-    from workbench.training.batches import Row
-    from workbench.training.loop import Loop
-    from workbench.training.ranks import ALONE
-    from workbench.training.ready import make_ready
-    from workbench.training.validation import Samples
-
-    config = RunConfig.model_validate(
-        {
-            "model": {"base": spec["model"], **spec["settings"]},
-            "training": {
-                "batch_size": ROWS,
-                "accumulation": 1,
-                **spec.get("training", {}),
-                "max_steps": spec["steps"] + 1,
-                "learning_rate": RATE,
-                "schedule": "constant",
-                "warmup_ratio": 0.0,
-            },
-        }
-    )
-    model.quieten()
-    device = model.pick_device()
-    trained = model.load_to_train(Path(spec["model"]), config, device)
-    rows = [
-        Row(
-            torch.tensor(r["ids"], dtype=torch.int32), torch.tensor(r["trained"]), sum(r["trained"])
-        )
-        for r in train
-    ]
-    folder = Path(tempfile.mkdtemp(dir=spec["folder"]))
-    options: Spec = {"log": LogWriter(folder / "train.jsonl"), "ranks": ALONE}
-    ready = make_ready(config, trained, rows, [], pad_id=0, device=device, **options)
-    samples: Any = Samples([], None, config.evaluation)  # type: ignore[arg-type]
-    options |= {"folder": folder, "control": Control()}
-    loop = Loop(config, ready, rows, [], samples=samples, empty_prompt=(), **options)
-    # In the order that TRL takes them.
-    loop.schedule._order = (0, list(range(len(rows))))
-    _forget_peak()
-    with spec.get("around", nullcontext)():
-        loop.run()
-    steps = [r.event for r in read_all(folder / "train.jsonl") if isinstance(r.event, Step)]
-    return {
-        "tokens": sum(step.tokens for step in steps[1:]),
-        "seconds": sum(step.seconds for step in steps[1:]),
-        "losses": [step.loss for step in steps],
-        "peak": _peak(),
-        "held_out": _loss_on(trained, held_out),
-    }
-
-
-def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    times: list[float] = []
-    losses: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            times.append(_now())
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            times.append(_now())
-
-        def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
-            losses.extend([logs["loss"]] if logs and "loss" in logs else [])
-
-    settings = spec["settings"]
-    packed = bool(settings.get("packing"))
-    # Packed rows are as long as one of our steps is, so that a step has about as many tokens.
-    longest = math.ceil(_tokens(train) / len(train) * ROWS) if packed else 2048
-    labelled = [
-        {
-            "input_ids": row["ids"],
-            "labels": [id if t else -100 for id, t in zip(row["ids"], row["trained"], strict=True)],
-        }
-        for row in train
-    ]
-    config = SFTConfig(
-        output_dir=tempfile.mkdtemp(dir=spec["folder"]),
-        max_steps=spec["steps"] + 1,
-        learning_rate=RATE,
-        lr_scheduler_type="constant",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        save_strategy="no",
-        train_sampling_strategy="sequential",
-        max_length=longest,
-        disable_tqdm=True,
-        **settings,
-    )
-    base = AutoModelForCausalLM.from_pretrained(
-        spec["model"], **spec.get("load", {"dtype": torch.float32})
-    )
-    trainer = SFTTrainer(
-        model=base,
-        args=config,
-        train_dataset=Dataset.from_list(labelled),
-        processing_class=AutoTokenizer.from_pretrained(spec.get("tokenizer", spec["model"])),
-        peft_config=LoraConfig(
-            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
-        callbacks=[Clock()],
-    )
-    lengths = [len(row["input_ids"]) for row in trainer.train_dataset]
-    _forget_peak()
-    trainer.train()
-    seconds = [end - begin for begin, end in zip(times[::2], times[1::2], strict=True)]
-    a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    return {
-        "tokens": sum(lengths[a_step : a_step * (spec["steps"] + 1)]),
-        "seconds": sum(seconds[1:]),
-        "losses": losses,
-        "peak": _peak(),
-        "held_out": _loss_on(trainer.model, held_out),
-    }
-
-
-def _loss_on(trained: Any, rows: list[Spec]) -> float:
-    """Mean loss of a trained token, by the model's own logits, a row at a time."""
-    import torch
-
-    total = count = 0.0
-    trained.eval()
-    with torch.no_grad():
-        for row in rows:
-            ids = torch.tensor([row["ids"]], device=trained.device)
-            learnt = torch.tensor([row["trained"]], device=trained.device)
-            labels = torch.where(learnt, ids, -100)
-            tokens = int((labels[:, 1:] != -100).sum())
-            total += float(trained(input_ids=ids, labels=labels).loss) * tokens
-            count += tokens
-    return total / count
-
-
-def _now() -> float:
-    """Once a GPU has done all that it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def _forget_peak() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-        return
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Bytes: of a GPU what torch has allocated at most, else what the process has had resident."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 def _print_table(found: dict[str, list[Result]]) -> None:
@@ -368,7 +175,7 @@ def _print_share(model: Path, rows: Sequence[Spec], found: dict[str, list[Result
     shapes = [(width, width)] * 2 + [(width, key_value)] * 2 + [(width, inner)] * 3
     frozen = layers * sum(a * b for a, b in shapes)
     adapter = layers * sum(16 * (a + b) for a, b in shapes)
-    trained = sum(sum(row["trained"]) for row in rows) / _tokens(rows)
+    trained = sum(sum(row["trained"]) for row in rows) / tokens_in(rows)
     operations = 4 * frozen + 6 * adapter + 4 * trained * config["vocab_size"] * width
     for name in (name for name in found if name.startswith(OURS)):
         dtype = torch.float32 if "float32" in name else _own_dtype(model)

@@ -8,7 +8,6 @@ running job whose own supervisor was killed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -27,10 +26,10 @@ from workbench.jobs.ending import Ending, own_words, tell_ending
 from workbench.jobs.events import Notice, Sampled
 from workbench.jobs.launch import read_job
 from workbench.jobs.log import LogWriter
+from workbench.jobs.orders import Orders
 from workbench.jobs.own_command import OwnCommand
 from workbench.jobs.process import CONTROL, Child, ControlLine, JobProcess, TakenOver
 from workbench.jobs.restarts import Restarts, given_up
-from workbench.jobs.runner import DUMP_STACKS
 from workbench.jobs.socket import Server, socket_path
 from workbench.jobs.state import HOST_LOG, STATE, JobState, beat, start_ticks
 from workbench.jobs.watchdog import Verdict, Watchdog
@@ -39,12 +38,6 @@ from workbench.trackers.tensorboard import Mirror
 SAMPLE_EVERY = 2.0
 POLL_EVERY = 0.25
 """Seconds between two looks at the log: at most four ticks a second to a client."""
-KILL_AFTER = 20.0
-"""Seconds that a job asked to stop at once has before it is killed."""
-_DEAF = (
-    "The job can't be reached, or has taken no commands for a long time; what ends it all the "
-    "same is `workbench stop --now`."
-)
 _STACKS_TAKE = 2.0
 """Seconds that a stalled job has to write its stacks before it is ended."""
 _TRY_AGAIN = 1.0
@@ -72,12 +65,7 @@ class Supervisor:
             process.refuse_if_running(folder, before)
         self._log_path = folder / self._plan.log
         self._restarts = Restarts(self._plan.care)
-        self._stop_now_at: float | None = None
-        self._stalled_at: float | None = None
         self._stalled_how = ""
-        self._kill_at: float | None = None
-        self._preempted = False
-        self._give_up = False
         self._sample: dict[str, Any] | None = None
         self._pids: set[int] = set()
         self._environment = dict(os.environ)
@@ -86,6 +74,9 @@ class Supervisor:
         self._server = Server(socket_path(folder), self._commands.answer)
         try:
             self._control = ControlLine(self._server.path.with_suffix(CONTROL))
+            self._orders = Orders(
+                folder, self._control, self._restarts, self._keep_again, self._tell
+            )
             self._watchdog = Watchdog(self._log_path, time.monotonic(), self._plan.care.stall_after)
             self._alarming = Alarming(
                 folder,
@@ -176,11 +167,11 @@ class Supervisor:
             self._guard()
             ending = self._ending()
             wait = self._restarts.next(ending, self._watchdog.step)
-            if wait is None or self._asked_to_end():
+            if wait is None or self._orders.end:
                 break
             if not self._start_again(ending, wait):
-                if self._asked_to_end():
-                    ending = given_up(ending, preempted=self._preempted)
+                if self._orders.end:
+                    ending = given_up(ending, preempted=self._orders.preempted)
                 break
         # Before the ending is told: whoever reads it may start the job again at once.
         self._server.stop_listening()
@@ -195,9 +186,6 @@ class Supervisor:
         command.start(ending.told(self.folder))
         self._alarming.wait()
         command.wait()
-
-    def _asked_to_end(self) -> bool:
-        return self._preempted or self._give_up or self._stop_now_at is not None
 
     def _guard(self) -> None:
         """Look after the job until its process has ended."""
@@ -220,7 +208,7 @@ class Supervisor:
         # What it wrote last, such as its last validation. No job that has ended is stalled.
         self._watchdog.look(time.monotonic())
         if self._alarming.looked(self._watchdog.news, Verdict()):
-            self._write_alarms()
+            self._note(alarms=self._alarming.standing())
         # Ranks and helpers of a process that was killed.
         process.kill_all(self.folder)
 
@@ -237,7 +225,7 @@ class Supervisor:
         if self._mirror is not None:
             self._mirror.sampled(sample)
         if self._alarming.sampled(sample):
-            self._write_alarms()
+            self._note(alarms=self._alarming.standing())
         for text in self._sampler.news:
             self._tell(text, "warning")
         with contextlib.suppress(WorkbenchError, OSError):
@@ -258,117 +246,60 @@ class Supervisor:
 
     def _watch(self, now: float) -> None:
         """Note how the job does, and do what is to be done of it."""
-        if self._kill_at is not None and now > self._kill_at:
-            process.kill_all(self.folder)
-            self._kill_at = None
+        self._orders.kill_if_due(now)
         verdict = self._watchdog.look(now)
         if self._alarming.looked(self._watchdog.news, verdict):
-            self._write_alarms()
+            self._note(alarms=self._alarming.standing())
         if verdict.word == self._state.condition:
             return
-        self._condition(verdict.word, verdict.text)
+        self._note(condition=verdict.word, condition_text=verdict.text)
         if verdict.word == "stalled":
             if self._plan.care.on_stall in ("dump", "stop"):
-                self._dump_stacks()
+                self._orders.dump_stacks()
             if self._plan.care.on_stall == "stop":
                 self._stalled_how = verdict.text
-                self._kill_at = now + _STACKS_TAKE
+                self._orders.kill_in(_STACKS_TAKE)
 
-    def _write_alarms(self) -> None:
-        self._state = replace(self._state, alarms=self._alarming.standing())
+    def _note(self, **changes: Any) -> None:
+        """Have the state say it; on a full disk it doesn't."""
+        self._state = replace(self._state, **changes)
         with contextlib.suppress(WorkbenchError):
             self._state.write(self.folder)
 
-    def _condition(self, word: str, text: str) -> None:
-        self._state = replace(self._state, condition=word, condition_text=text)
-        with contextlib.suppress(WorkbenchError):
-            self._state.write(self.folder)
+    def _keep_again(self, wanted: bool) -> None:
+        if wanted != self._state.again:
+            self._note(again=wanted)
 
     def _act(self, command: str, message_id: str, value: int | None) -> str:
         """Do a command; why nothing comes of it, or nothing."""
         if self._state.condition == "restarting":
             if command not in ("stop", "stop_now"):
                 return "It has failed and waits to be started again: it takes no command but stop."
-            self._give_up = True
+            self._orders.stop = True
             return ""
         if self._job.ended():
             return "The job has ended."
-        if command == "dump_stacks":
-            return "" if self._dump_stacks() else "No process of it can write its stacks yet."
-        if command in ("restart", "restart_now"):
-            return self._restart(message_id, at_once=command == "restart_now")
-        if command in ("stop", "stop_now"):
-            self._want_again(False)
-        if command == "stop_now":
-            if self._stop_now_at is None:
-                self._stop_now_at = time.monotonic()
-                self._end_at_once()
-            return ""
-        self._give_up |= command == "stop"
-        passed = self._pass_on(command, message_id, value)
-        return "" if passed else _DEAF
-
-    def _end_at_once(self) -> None:
-        self._kill_at = time.monotonic() + KILL_AFTER
-        process.end_at_once(self.folder)
-
-    def _restart(self, message_id: str, *, at_once: bool) -> str:
-        """End the job and start it again, with a checkpoint unless that is not waited for."""
-        if self._preempted or self._stop_now_at is not None:
-            return "It is being ended already."
-        self._restarts.ask(at_once=at_once)
-        self._want_again(True)
-        if at_once:
-            self._end_at_once()
-        elif not self._pass_on("stop", message_id):
-            self._want_again(False)
-            return _DEAF.replace("stop --now", "restart --now")
-        # What was asked for last counts: a stop before this no longer does.
-        self._give_up = False
-        return ""
-
-    def _want_again(self, wanted: bool) -> None:
-        """Note whether the job is to be started again: also for a supervisor that takes over."""
-        if not wanted:
-            self._restarts.forget()
-        if wanted != self._state.again:
-            self._state = replace(self._state, again=wanted)
-            with contextlib.suppress(WorkbenchError):
-                self._state.write(self.folder)
-
-    def _pass_on(self, command: str, message_id: str, value: int | None = None) -> bool:
-        body = {"id": message_id, "command": command, "value": value}
-        return self._control.send(json.dumps(body).encode() + b"\n")
+        return self._orders.take(command, message_id, value)
 
     def _on_sigterm(self, *_: object) -> None:
-        """The node is wanted: the job saves a checkpoint, and is not started again."""
-        self._preempted = True
-        process.preempt(self.folder, self._job.pid)
+        """The node is wanted: the job is not started again."""
+        self._orders.preempt(self._job.pid)
 
     def _on_sigint(self, *_: object) -> None:
         """A person's `stop`; the second one `stop --now`."""
-        self._act("stop_now" if self._give_up else "stop", "SIGINT", None)
-
-    def _dump_stacks(self) -> bool:
-        """Have each process that can write the stacks of its threads; whether any can."""
-        able = [p for p in processes.of_job(self.folder) if processes.catches(p, DUMP_STACKS)]
-        processes.send(able, DUMP_STACKS)
-        if able:
-            who = "1 process writes its" if len(able) == 1 else f"{len(able)} processes write their"
-            self._tell(f"{who} stacks to {self.folder / 'stacks'}.")
-        return bool(able)
+        self._act("stop_now" if self._orders.stop else "stop", "SIGINT", None)
 
     def _ending(self) -> Ending:
         return tell_ending(
             self.folder,
             self._plan.log,
             exit_code=self._job.exit_code,
-            stopped_by_person=self._stop_now_at is not None,
+            stopped_by_person=self._orders.stop_now,
             killed_for_memory=self._memory_kills.explain(self._pids, self._sample),
             first_event=self._state.first_event,
             stalled=self._stalled_how,
             # One that had no handler yet, while it loaded its libraries, dies of it.
-            preempted=self._preempted or self._job.exit_code == -signal.SIGTERM,
+            preempted=self._orders.preempted or self._job.exit_code == -signal.SIGTERM,
             stderr_from=self._stderr_from,
         )
 
@@ -376,16 +307,16 @@ class Supervisor:
         """Wait and start the job again; not when a person, or the node, wants its end."""
         text, level = self._restarts.announce(ending, wait)
         self._tell(text, level)
-        self._condition("restarting", text)
+        self._note(condition="restarting", condition_text=text)
         until = time.monotonic() + wait
-        while (left := until - time.monotonic()) > 0 and not self._asked_to_end():
+        while (left := until - time.monotonic()) > 0 and not self._orders.end:
             with contextlib.suppress(OSError):
                 beat(self.folder)
             self._server.serve(min(left, SAMPLE_EVERY / 2))
-        if self._asked_to_end():
+        if self._orders.end:
             return False
-        self._restarts.forget()
-        self._stalled_how, self._kill_at, self._pids = "", None, set()
+        self._orders.begin_again()
+        self._stalled_how, self._pids = "", set()
         try:
             self._start()
         except (WorkbenchError, OSError) as error:
