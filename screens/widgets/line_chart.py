@@ -103,7 +103,7 @@ class LineChart(Widget):
         self._bare = False
         self._follows = True
         """The right edge is the newest point."""
-        self._picture = Picture([], None, 0, 0)
+        self._picture = Picture([], None, 0)
         self._strips: list[Strip] = []
 
     # What is shown

@@ -79,8 +79,21 @@ def test_a_legend_of_long_names_is_cut_in_the_names_not_at_its_end() -> None:
     head = picture(Chart("loss", lines), 80, 8)[0]
     assert len(head) < 80 and head.startswith("loss  a this run 1.23")
     assert head.count("1.23") == 3 and "-0006 1.23" in head and "ation 1.23" in head
-    # Where there is no room at all the end is cut as ever.
     assert len(picture(Chart("loss", lines), 30, 8)[0]) < 30
+
+
+def test_a_legend_that_one_row_has_no_room_for_goes_on_below_and_counts_what_is_left_out() -> None:
+    names = [f"overfitting-default-{n:04}" for n in range(7)]
+    lines = [Series(name, Line.of([(0, 1.0), (9, 1.2345)])) for name in names]
+    tall = picture(Chart("loss", lines), 80, 24)
+    assert tall[0].startswith("loss  a ") and tall[1].startswith("  ")
+    assert "".join(tall[:3]).count("1.23") == 7 and "│" in tall[3]
+    assert all(f"-{n:04} 1.23" in "".join(tall[:3]) for n in range(7))
+    low = picture(Chart("loss", lines), 80, 6)
+    assert low[0].count("1.23") == 3 and low[0].endswith("  +4") and "│" in low[1]
+    # What the lines read moves nothing: the rows are kept.
+    read = picture(Chart("loss", lines), 80, 24, cursor=3)
+    assert [n for n, row in enumerate(read) if "│" in row] == list(range(3, 23))
 
 
 def test_one_peak_among_a_hundred_thousand_points_is_drawn() -> None:

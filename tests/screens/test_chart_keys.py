@@ -225,7 +225,7 @@ async def test_another_run_is_laid_over_and_taken_away(curves: Workspace) -> Non
         await pilot.press("o")
         await until(pilot, lambda: "enter lays it over" in more(pilot))
         await pilot.press("enter")
-        await until(pilot, lambda: "b oth…-0002 " in large(pilot))
+        await until(pilot, lambda: "-0002 " in large(pilot))
         assert "a this run 3" in large(pilot)
         await pilot.press("o")
         await until(pilot, lambda: "enter takes it away" in more(pilot))

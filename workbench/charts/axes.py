@@ -85,7 +85,7 @@ def marks_row(marks: Sequence[Mark], scale: Scale) -> Row:
     ]
 
 
-def legend_of(marks: Sequence[Mark], window: tuple[float, float]) -> str:
+def letters_of(marks: Sequence[Mark], window: tuple[float, float]) -> str:
     """`! alarm  c checkpoint`: the letters that are in view, the gravest first."""
     kinds = {mark.kind for mark in marks if window[0] <= mark.x <= window[1]}
     return "  ".join(f"{LETTERS[kind]} {kind}" for kind in GRAVEST if kind in kinds)

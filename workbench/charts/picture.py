@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from workbench.charts import axes, smoothing
+from workbench.charts import axes, legend, smoothing
 from workbench.charts.columns import Columns, reduce
 from workbench.charts.cursor import reading_at
+from workbench.charts.legend import Entry, Legend
 from workbench.charts.raster import Canvas, Piece, Row, trace
 from workbench.charts.scale import Scale, round_down, spread
 from workbench.charts.series import Chart, Series, View
@@ -18,10 +19,8 @@ from workbench.text import visible
 
 _CELLS_A_MARK = 4
 """Marks closer than this hide the line beneath them."""
-_CELLS_A_VALUE = 14
-"""Of a legend, with its character and what is between."""
-_SHORTEST, _END = 9, 5
-"""Cells that are left of a long name in a legend, and those of its end."""
+_PART = 4
+"""The legend has at most this part of the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,6 @@ class Picture:
     """Where values are in the plot; None where there is nothing to draw."""
     margin: int
     """Cells left of the plot."""
-    top: int
-    """Rows above it."""
 
 
 @dataclass(slots=True)
@@ -64,27 +61,33 @@ def draw(
     """The chart in at most `width` by `height` cells. `bare` leaves out all but the plot, its y
     axis and, while there is a `cursor` (a place on the x axis), the title with what it reads."""
     if width < 1 or height < 1:
-        return Picture([], None, 0, 0)
+        return Picture([], None, 0)
     margin = axes.margin(width)
+    # A chart may stand right of it without a margin.
+    room = max(1, width - 1)
     top = 1 if height >= 2 and (not bare or cursor is not None) else 0
+    if top and not bare:
+        top = legend.rows_of(chart, view, room, max(1, height // _PART))
     across = max(1, width - margin)
     window = _window(chart, view)
     curves = [] if window is None else _curves(chart, view, window, across, symbols)
     bounds = _bounds(chart, view, curves)
     if window is None or bounds is None:
         return _empty(chart, view, curves, width, height, symbols, top)
-    legend = axes.legend_of(chart.marks, window) if not bare else ""
+    letters = axes.letters_of(chart.marks, window) if not bare else ""
     cell = (window[1] - window[0]) / across
-    title = _title(chart, view, curves, cursor, cell, symbols, max(1, width - 1))
-    beside = _usual_width(chart, view) + width_of(legend) + 3 <= width
+    beside = legend.usual_width(chart, view) + width_of(letters) + 3 <= width
     below = 0 if bare or height < 3 else 1
     marks = 1 if below and chart.marks and height >= 6 else 0
-    told = 1 if marks and legend and not beside and height >= 10 else 0
+    told = 1 if marks and letters and not beside and height >= 10 else 0
     plot = height - top - below - marks - told
     scale = Scale(*window, *bounds, across, plot, view.log)
-    # A chart may stand right of it without a margin.
-    room = max(1, width - 1)
-    rows = [_cut(title, room, symbols, legend if marks and beside else "")] if top else []
+    rows: list[Row] = []
+    if top:
+        rows = legend.draw(_legend(chart, view, curves, cursor, cell), room, top, symbols)
+        rows += [[] for _ in range(top - len(rows))]
+        if marks and beside:
+            rows[0] = _with_end(rows[0], letters, room)
     lines = _plot(chart, curves, scale, symbols, cursor)
     labels = axes.y_labels(scale, chart.y, margin, symbols)
     rows += [
@@ -93,10 +96,10 @@ def draw(
     if marks:
         rows.append([Piece(" " * margin), *axes.marks_row(chart.marks, scale)])
     if told:
-        rows.append([Piece(cut(" " * margin + legend, width, symbols.more), "", "dim")])
+        rows.append([Piece(cut(" " * margin + letters, width, symbols.more), "", "dim")])
     if below:
         rows.append([Piece(axes.x_row(scale, chart.x, margin, symbols), "", "dim")])
-    return Picture(rows, scale, margin, top)
+    return Picture(rows, scale, margin)
 
 
 def plot(
@@ -255,58 +258,28 @@ def _put_level(canvas: Canvas, y: float, label: str, scale: Scale) -> None:
             canvas.put(row, cell, character, ink)
 
 
-def _title(
-    chart: Chart,
-    view: View,
-    curves: Sequence[_Curve],
-    cursor: float | None,
-    cell: float,
-    symbols: Symbols,
-    room: int,
-) -> Row:
-    """Title, legend with values, and how the picture was made. A cell is `cell` wide on the x
-    axis; there are `room` cells."""
-    pieces = [Piece(visible(chart.title, one_line=True), "", "bold")] if chart.title else []
-    if cursor is not None:
-        pieces.append(Piece(f"  at {chart.x.name} {chart.x.read(cursor)}"))
-    names = [visible(curve.series.name, one_line=True) for curve in curves]
-    values = [_value(chart, curve, cursor, cell) for curve in curves]
-    taken = sum(width_of(piece.text) for piece in pieces)
-    taken += sum(5 + width_of(said) for said in values)
-    names = _shortened(names, room - taken, symbols)
-    for curve, name, said in zip(curves, names, values, strict=True):
-        pieces.append(Piece(f"  {curve.character} {name} {said}", curve.series.colour))
+def _legend(
+    chart: Chart, view: View, curves: Sequence[_Curve], cursor: float | None, cell: float
+) -> Legend:
+    """A cell is `cell` wide on the x axis."""
     notes = ["log"] if view.log else []
     if view.smoothing > 0:
         notes.append(f"smoothing {min(smoothing.HIGHEST, view.smoothing):g}")
     if hidden := sum(curve.columns.hidden for curve in curves):
         notes.append(f"{hidden:,} value{'s' if hidden > 1 else ''} ≤ 0 not shown")
-    if notes:
-        pieces.append(Piece("  " + "  ".join(notes), "", "dim"))
-    if pieces:
-        pieces[0] = pieces[0]._replace(text=pieces[0].text.removeprefix("  "))
-    return [piece._replace(text=symbols.fold(piece.text)) for piece in pieces]
-
-
-def _shortened(names: Sequence[str], room: int, symbols: Symbols) -> list[str]:
-    """Names in so many cells if that is possible: the longest are cut in the middle, for the ends
-    of their names tell runs apart."""
-    limit = max(map(width_of, names), default=0)
-    while limit > _SHORTEST and sum(min(limit, width_of(name)) for name in names) > room:
-        limit -= 1
-    front = limit - _END - 1
-    return [
-        name if width_of(name) <= limit else cut(name, front, "") + symbols.more + name[-_END:]
-        for name in names
-    ]
-
-
-def _usual_width(chart: Chart, view: View) -> int:
-    """Cells of the title, whatever its values are: so the plot stays where it is."""
-    width = width_of(visible(chart.title, one_line=True)) + 8 * view.log
-    width += 17 * (view.smoothing > 0)
-    return width + sum(
-        _CELLS_A_VALUE + width_of(visible(one.name, one_line=True)) for one in chart.series
+    return Legend(
+        visible(chart.title, one_line=True),
+        "" if cursor is None else f"{chart.x.name} {chart.x.read(cursor)}",
+        [
+            Entry(
+                curve.character,
+                visible(curve.series.name, one_line=True),
+                _value(chart, curve, cursor, cell),
+                curve.series.colour,
+            )
+            for curve in curves
+        ],
+        "  ".join(notes),
     )
 
 
@@ -323,19 +296,12 @@ def _value(chart: Chart, curve: _Curve, cursor: float | None, cell: float) -> st
     return f"{said} at {chart.x.read(reading.x)}" if away else said
 
 
-def _cut(pieces: Sequence[Piece], width: int, symbols: Symbols, beside: str = "") -> Row:
-    """A row of at most `width` cells, with `beside` at its right end if it fits."""
-    row: Row = []
-    left = width
-    for piece in pieces:
-        text = cut(piece.text, left, symbols.more)
-        left -= width_of(text)
-        row.append(piece._replace(text=text))
-        if text != piece.text or left <= 0:
-            break
-    if beside and width_of(beside) + 2 <= left:
-        row.append(Piece(" " * (left - width_of(beside)) + beside, "", "dim"))
-    return row
+def _with_end(row: Row, end: str, width: int) -> Row:
+    """A row with `end` at its right end, if that fits."""
+    left = width - sum(width_of(piece.text) for piece in row)
+    if not end or width_of(end) + 2 > left:
+        return row
+    return [*row, Piece(" " * (left - width_of(end)) + end, "", "dim")]
 
 
 def _join(first: Row, second: Row) -> Row:
@@ -353,8 +319,9 @@ def _empty(
     top: int,
 ) -> Picture:
     """The title, and why there is nothing else."""
-    title = _title(chart, view, curves, None, 0.0, symbols, width)
-    rows: list[Row] = [_cut(title, width, symbols)] if top and chart.title else []
+    rows: list[Row] = []
+    if top and chart.title:
+        rows = legend.draw(_legend(chart, view, curves, None, 0.0), width, top, symbols)
     rows += [[] for _ in range(max(0, (height - len(rows)) // 2 - 1))]
     if chart.extent is not None and not chart.series:
         why = "no value is a number"
@@ -366,4 +333,4 @@ def _empty(
         why = "no value above 0 in view" if view.log else "no value in view"
     said = cut(why, width, symbols.more)
     rows.append([Piece(said.center(width).rstrip(), "", "dim")])
-    return Picture(rows[:height], None, 0, top)
+    return Picture(rows[:height], None, 0)

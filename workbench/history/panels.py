@@ -202,18 +202,18 @@ def _overlaid(
     window: tuple[float, float] | None,
     others: Sequence[tuple[str, History]],
 ) -> list[Series]:
-    """Each run by a letter and a colour of its own, with the first line of the panel and, of the
-    loss, that of the validation."""
-    found: list[Series] = []
+    """Each run by a letter and a colour of its own, with the first line of the panel and, behind
+    those of all runs, that of the validation."""
+    first: list[Series] = []
+    more: list[Series] = []
     runs = [("this run", own)]
     runs += [(name, list(_series(other, panel, x, window, None))) for name, other in others]
     for letter, colour, (name, lines) in zip("abcdefgh", cycle(COLOURS), runs, strict=False):
-        for place, line in enumerate(lines):
-            if place and line.style != "marks":
-                continue
-            told = name if not place else f"{name} {line.name}"
-            found.append(replace(line, name=told, colour=colour, letter=letter))
-    return found
+        lines = [replace(line, colour=colour, letter=letter) for line in lines]
+        first += [replace(line, name=name) for line in lines[:1]]
+        # The letter is the run's: whose these are needs no name.
+        more += [line for line in lines[1:] if line.style == "marks"]
+    return [*first, *more]
 
 
 def _series(
