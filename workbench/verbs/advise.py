@@ -15,6 +15,7 @@ from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.verbs.common import add_settings, leaf, width
+from workbench.verbs.naming import add_config
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_advise,
         show=_show,
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file, or a name")
+    add_config(parser, required=False)
     add_settings(parser)
     parser.add_argument(
         "--fix",

@@ -10,6 +10,7 @@ from workbench.text import visible
 from workbench.tracking import finding
 from workbench.tracking.view import ago, duration
 from workbench.verbs.common import leaf
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 
@@ -21,13 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_alarms,
         show=_show,
     )
-    alarms.add_argument(
-        "reference",
-        nargs="?",
-        default=finding.LATEST,
-        metavar="RUN",
-        help="its id, the start of it, or `latest` (the default)",
-    )
+    add_run(alarms)
 
 
 def _alarms(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from workbench.data import card, data_card, versions
 from workbench.text import visible
 from workbench.verbs.common import leaf
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 
@@ -20,7 +21,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_card,
         show=_show,
     )
-    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(parser)
 
 
 def _card(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from workbench.text import visible
 from workbench.verbs import recipes
 from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 _SHOWN = 20
@@ -56,7 +57,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """What all of them take."""
-    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(parser)
     add_detach(parser)
 
 

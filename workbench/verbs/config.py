@@ -17,6 +17,7 @@ from workbench.text import visible
 from workbench.tracking import runs
 from workbench.verbs import advise, config_import, exposures, forecast, presets
 from workbench.verbs.common import add_settings, group, leaf, width
+from workbench.verbs.naming import add_config
 from workbench.verbs.tables import lay_out
 from workbench.workspace import Workspace, check_name
 
@@ -34,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     change = leaf(
         verbs, "set", help="change fields in a config's file", run=_set, show=_show_changed
     )
-    change.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
+    add_config(change)
     change.add_argument("settings", nargs="+", metavar="PATH=VALUE", help="such as lora.rank=8")
     schema = leaf(
         verbs, "schema", help="JSON Schema of a config, for editors", run=_schema, show=_show_schema
@@ -50,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     presets.add_parser(verbs)
     config_import.add_parser(verbs)
     for parser in (show, check):
-        parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
+        add_config(parser)
         add_settings(parser)
 
 

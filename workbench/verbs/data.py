@@ -27,6 +27,7 @@ from workbench.verbs import (
 )
 from workbench.verbs.common import group, leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 
@@ -59,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     check = leaf(
         verbs, "check", help="prove a version whole and free of leaks", run=_check, show=_show_check
     )
-    check.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(check)
     removed = leaf(
         verbs,
         "removed",
@@ -67,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_removed,
         show=_show_removed,
     )
-    removed.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(removed)
 
 
 def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

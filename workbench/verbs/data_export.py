@@ -12,6 +12,7 @@ from workbench.files import user_path
 from workbench.text import visible
 from workbench.verbs.common import leaf
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 
@@ -24,7 +25,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_export,
         show=show_result(_show),
     )
-    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(parser)
     parser.add_argument(
         "--out",
         required=True,

@@ -17,6 +17,7 @@ from workbench.text import visible
 from workbench.verbs import recipes
 from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 _WORDS = {"keep": "stays", "remove": "is to go", "edit": "is rewritten"}
@@ -31,7 +32,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_draft,
         show=show_result(_show),
     )
-    draft.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(draft)
     what = draft.add_mutually_exclusive_group()
     what.add_argument("--keep", nargs="+", type=int, metavar="N", help="rows that stay")
     what.add_argument("--remove", nargs="+", type=int, metavar="N", help="rows that are to go")

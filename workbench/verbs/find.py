@@ -10,6 +10,7 @@ from workbench.data import search, versions
 from workbench.data.table import Table
 from workbench.text import visible
 from workbench.verbs.common import leaf, say, table
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 _SHOWN = 20
@@ -19,7 +20,7 @@ _SHOWN = 20
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to `workbench data`."""
     find = leaf(verbs, "find", help="rows that fit a query", run=_find, show=_show)
-    find.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(find)
     find.add_argument(
         "query", metavar="QUERY", help="such as 'task:qa flag:email response>500 -split:train rain'"
     )

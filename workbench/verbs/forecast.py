@@ -18,6 +18,7 @@ from workbench.errors import WorkbenchError
 from workbench.text import size, visible
 from workbench.tracking.comparison import span
 from workbench.verbs.common import add_settings, leaf, say, table
+from workbench.verbs.naming import add_config
 from workbench.workspace import Workspace
 
 _WIDTH = 32
@@ -33,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_forecast,
         show=_show,
     )
-    parser.add_argument("config", metavar="CONFIG", help="a YAML file, or a name")
+    add_config(parser)
     parser.add_argument(
         "--offline", action="store_true", help="ask no hub about a base that isn't here"
     )

@@ -11,6 +11,7 @@ from workbench.tracking import runs
 from workbench.verbs.common import group, leaf
 from workbench.verbs.evaluate import add_models, count, show_scores
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_named_run
 from workbench.workspace import Workspace
 
 
@@ -70,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="results_*.json, or the folder that holds it, with its samples_*.jsonl beside it; "
         "base=FILE adapter=FILE for two that are held against each other",
     )
-    take.add_argument("reference", metavar="RUN", help="its id, the start of it, or `latest`")
+    add_named_run(take)
     take.add_argument("--name", default="", help="name of the evaluation (default: a number)")
 
 

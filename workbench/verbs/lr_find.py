@@ -26,6 +26,7 @@ from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import add_settings, leaf, say
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_config
 from workbench.workspace import Workspace
 
 _WIDTH, _HEIGHT, _MARGIN = 64, 12, 9
@@ -40,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_run,
         show=show_result(_show),
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file, or a name")
+    add_config(parser, required=False)
     add_settings(parser)
     parser.add_argument(
         "--from", dest="low", type=float, default=range_test.LOWEST, metavar="RATE",

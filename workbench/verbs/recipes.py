@@ -18,6 +18,7 @@ from workbench.text import visible
 from workbench.verbs import splitting
 from workbench.verbs.common import leaf, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -41,7 +42,7 @@ def add_parsers(verbs: Verbs) -> None:
     make.add_argument("--name", help="name of the dataset (default: the recipe's)")
     add_detach(make)
     recipe = leaf(verbs, "recipe", help="how a version was made, as YAML", run=_recipe, show=_print)
-    recipe.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(recipe)
     recipe.add_argument(
         "--whole",
         action="store_true",
@@ -90,7 +91,7 @@ def _revision(verbs: Verbs, name: str, help: str, revise: Revise) -> argparse.Ar
     parser = leaf(
         verbs, name, help=f"{help}, as another version", run=run, show=show_result(show_made)
     )
-    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(parser)
     add_detach(parser)
     return parser
 

@@ -12,6 +12,7 @@ from workbench.text import visible
 from workbench.verbs import import_options, recipes
 from workbench.verbs.common import leaf
 from workbench.verbs.following import add_detach, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.workspace import Workspace
 
 _SHOWN = 10
@@ -29,7 +30,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_repair,
         show=_show,
     )
-    parser.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(parser)
     import_options.add_kinds(parser, "only by these repairs")
     parser.add_argument(
         "--show", action="store_true", help="only show the rows before and after", dest="only_show"

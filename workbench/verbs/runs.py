@@ -22,6 +22,7 @@ from workbench.verbs import (
     runs_verify,
 )
 from workbench.verbs.common import group, leaf
+from workbench.verbs.naming import add_named_run
 from workbench.workspace import Workspace
 
 
@@ -46,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     note = leaf(
         verbs, "note", help="write a note on a run, with its time", run=_note, show=_show_notes
     )
-    note.add_argument("reference", metavar="RUN", help="its id, the start of it, or `latest`")
+    add_named_run(note)
     note.add_argument(
         "text", nargs="?", metavar="TEXT", help="`-` reads it from stdin; left out: all are shown"
     )
@@ -57,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_tag,
         show=_show_notes,
     )
-    tag.add_argument("reference", metavar="RUN", help="its id, the start of it, or `latest`")
+    add_named_run(tag)
     tag.add_argument(
         "tags", nargs=argparse.REMAINDER, metavar="+TAG -TAG", help="left out: its tags are shown"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf, say, table
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run=_examples,
         show=_show_examples,
     )
-    _add_run(examples)
+    add_run(examples)
     examples.add_argument("--step", type=int, required=True, metavar="N", help="from 1")
     hardest = leaf(
         verbs,
@@ -41,7 +42,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run=_hardest,
         show=_show_hardest,
     )
-    _add_run(hardest)
+    add_run(hardest)
     hardest.add_argument(
         "--never-learnt",
         action="store_true",
@@ -49,10 +50,6 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     hardest.add_argument("--limit", type=int, default=_LIMIT, metavar="N", help="default: 20")
     hardest.add_argument("--task", metavar="TASK", help="only rows of the task")
-
-
-def _add_run(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
 
 
 class _Rows:

@@ -15,6 +15,7 @@ from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf, say, width
 from workbench.verbs.following import follow_run
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 _NEWEST = ""
@@ -34,7 +35,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_repeat,
         show=show,
     )
-    parser.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
+    add_run(parser)
     parser.add_argument(
         "--compare",
         nargs="?",

@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.tracking import finding
 from workbench.verbs.common import leaf, table, width
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 _NO_SAMPLES = (
@@ -33,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_samples,
         show=_show,
     )
-    told.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
+    add_run(told)
     told.add_argument(
         "--row",
         type=int,

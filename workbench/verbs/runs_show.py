@@ -13,6 +13,7 @@ from workbench.text import visible
 from workbench.tracking import finding, soundness
 from workbench.tracking.finding import ADAPTER, MODEL
 from workbench.verbs.common import leaf, width
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 _DIGITS = 16
@@ -50,7 +51,7 @@ _KNOWN = (
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to `workbench runs`."""
     show = leaf(verbs, "show", help="what produced a run", run=_run, show=_show)
-    show.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
+    add_run(show)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from workbench.tracking import finding
 from workbench.tracking.verified import AROUND, CHANGED, MISSING, SAME, UNRECORDED
 from workbench.verbs.common import leaf
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 _MARKS = {SAME: " ", CHANGED: "!", MISSING: "!", UNRECORDED: "?"}
@@ -28,7 +29,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         run=_verify,
         show=show_result(show),
     )
-    parser.add_argument("reference", nargs="?", default=finding.LATEST, metavar="RUN")
+    add_run(parser)
     parser.add_argument(
         "--strict",
         action="store_true",

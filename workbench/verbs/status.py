@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from workbench.jobs.state import NOT_STARTED, RESUMABLE
-from workbench.tracking import finding
 from workbench.verbs.common import leaf, width
+from workbench.verbs.naming import add_run
 from workbench.workspace import Workspace
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     status = leaf(subparsers, "status", help="where a run is", run=_status, show=_show)
-    status.add_argument(
-        "reference",
-        nargs="?",
-        default=finding.LATEST,
-        metavar="RUN",
-        help="its id, the start of it, or `latest` (the default)",
-    )
+    add_run(status)
     status.add_argument("--line", action="store_true", help="one line, for a status bar")
 
 

@@ -16,6 +16,7 @@ from workbench.tracking.notes import head
 from workbench.verbs import advise, exposures
 from workbench.verbs.common import OpenApp, add_app_options, add_settings, leaf, open_app, say
 from workbench.verbs.following import follow_gate, follow_run
+from workbench.verbs.naming import add_config, add_run
 from workbench.workspace import Workspace
 
 
@@ -27,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_train,
         show=_show_started,
     )
-    train.add_argument("config", nargs="?", metavar="CONFIG", help="a YAML file, or a name")
+    add_config(train, required=False)
     add_settings(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run from its checkpoint")
     train.add_argument("--wait", action="store_true", help="print progress until the run ends")
@@ -38,20 +39,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run=_attach,
         show=show_status,
     )
-    _run_argument(attach)
+    add_run(attach)
     add_app_options(attach)
     attach.add_argument("--plain", action="store_true", help="lines of text instead of the app")
     attach.add_argument("--compact", action="store_true", help="for a pane of a few lines")
-
-
-def _run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "reference",
-        nargs="?",
-        default=runs.LATEST,
-        metavar="RUN",
-        help="its id, the start of it, or `latest` (the default)",
-    )
 
 
 def _train(args: argparse.Namespace) -> dict[str, Any]:

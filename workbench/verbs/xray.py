@@ -11,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.text import visible
 from workbench.verbs.common import leaf, say, table
 from workbench.verbs.following import add_detach, do_job, show_result
+from workbench.verbs.naming import add_dataset
 from workbench.verbs.tables import lay_out
 from workbench.workspace import Workspace
 
@@ -43,7 +44,7 @@ def add_parsers(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         run=_verdict,
         show=show_result(_show_verdict),
     )
-    verdict.add_argument("reference", metavar="REF", help="NAME or NAME@VERSION")
+    add_dataset(verdict)
     verdict.add_argument("--model", default="default", metavar="BASE", help="whose tokens")
     _add_cutoff(verdict)
     verdict.add_argument(
