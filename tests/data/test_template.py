@@ -10,8 +10,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer
 
 from tests import tiny
+from tests.data.stretches import trained_stretches
 from workbench.data.example import Example, Message
-from workbench.data.template import ChatTemplate, Encoded, MaskError
+from workbench.data.template import ChatTemplate, MaskError
 from workbench.errors import WorkbenchError
 
 LLAMA_2 = (
@@ -103,17 +104,6 @@ def talk(*turns: str, system: str = "") -> Example:
     roles = ("user", "assistant") * len(turns)
     messages = [Message(role, text) for role, text in zip(roles, turns, strict=False)]
     return Example((*([Message("system", system)] if system else []), *messages))
-
-
-def trained_stretches(template: ChatTemplate, encoded: Encoded) -> list[str]:
-    """The text of each unbroken stretch of trained tokens."""
-    stretches: list[list[int]] = [[]]
-    for id, trained in zip(encoded.ids, encoded.trained, strict=True):
-        if trained:
-            stretches[-1].append(id)
-        elif stretches[-1]:
-            stretches.append([])
-    return [template.decode(ids, skip_special=False) for ids in stretches if ids]
 
 
 def assert_proved(template: ChatTemplate, example: Example, trained: list[str]) -> None:

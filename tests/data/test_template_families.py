@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.data.families import DEEPSEEK_R1, FAMILIES, TODAY, Family
+from tests.data.stretches import trained_stretches
 from workbench.data.example import Example, Message
-from workbench.data.template import ChatTemplate, Encoded, MaskError
+from workbench.data.template import ChatTemplate, MaskError
 
 RESPONSES = [
     "Hello, you",
@@ -40,17 +41,6 @@ def rows(family: Family) -> list[Example]:
     return [Example(tuple(Message(*turn) for turn in turns)) for turns in found]
 
 
-def learnt(template: ChatTemplate, encoded: Encoded) -> list[str]:
-    """The text of each unbroken stretch of trained tokens."""
-    stretches: list[list[int]] = [[]]
-    for id, trained in zip(encoded.ids, encoded.trained, strict=True):
-        if trained:
-            stretches[-1].append(id)
-        elif stretches[-1]:
-            stretches.append([])
-    return [template.decode(ids, skip_special=False) for ids in stretches if ids]
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_of_each_row_the_responses_and_their_ends_are_learnt(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
@@ -62,7 +52,7 @@ def test_of_each_row_the_responses_and_their_ends_are_learnt(name: str, tmp_path
             for m in example.messages
             if m.role == "assistant"
         ]
-        assert learnt(template, encoded) == wanted, example
+        assert trained_stretches(template, encoded) == wanted, example
         assert template.decode(encoded.ids, skip_special=False) == encoded.text
         # What stands before the last response is, to the token, what a model is asked.
         asked = template.prompt_of(example)
@@ -76,7 +66,7 @@ def test_an_empty_system_turn_teaches_the_same(name: str, tmp_path: Path) -> Non
     template = family.load(tmp_path)
     turns = (Message("user", "Hi"), Message("assistant", "Yes"))
     encoded = template.encode(Example((Message("system", ""), *turns)))
-    assert learnt(template, encoded) == [f"{family.lead}Yes{family.end}"]
+    assert trained_stretches(template, encoded) == [f"{family.lead}Yes{family.end}"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -113,7 +103,7 @@ def test_a_thought_is_learnt_with_its_response(name: str, tmp_path: Path) -> Non
     template = FAMILIES[name].load(tmp_path)
     example = talk(("user", "Is it?"), ("assistant", THOUGHT))
     encoded = template.encode(example)
-    assert learnt(template, encoded) == [f"{THOUGHT}<|im_end|>"]
+    assert trained_stretches(template, encoded) == [f"{THOUGHT}<|im_end|>"]
     asked = template.prompt_of(example)
     assert encoded.ids[: len(asked)] == asked
     assert template.decode(asked, skip_special=False).endswith("<|im_start|>assistant\n")

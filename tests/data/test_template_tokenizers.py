@@ -9,8 +9,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from tests import tiny
+from tests.data.stretches import trained_stretches
 from workbench.data.example import Example, Message
-from workbench.data.template import ChatTemplate, Encoded, MaskError
+from workbench.data.template import ChatTemplate, MaskError
 
 PHI = (
     "{% for message in messages %}"
@@ -41,17 +42,6 @@ SENTENCE_PIECE_DECODER = decoders.Sequence(
 def talk(*turns: str) -> Example:
     roles = ("user", "assistant") * len(turns)
     return Example(tuple(Message(role, text) for role, text in zip(roles, turns, strict=False)))
-
-
-def trained_text(template: ChatTemplate, encoded: Encoded) -> list[str]:
-    """The text of each unbroken stretch of trained tokens."""
-    stretches: list[list[int]] = [[]]
-    for id, trained in zip(encoded.ids, encoded.trained, strict=True):
-        if trained:
-            stretches[-1].append(id)
-        elif stretches[-1]:
-            stretches.append([])
-    return [template.decode(ids, skip_special=False) for ids in stretches if ids]
 
 
 def sentence_piece(folder: Path, template: str, *, legacy: bool) -> ChatTemplate:
@@ -88,7 +78,7 @@ def test_a_tokenizer_of_the_sentencepiece_family_can_be_masked(
     template = sentence_piece(tmp_path, style, legacy=legacy)
     for turns in (("hi", "yes"), ("hi", "yes hi", "so", "é yes"), ("hi?", "日本\n\n x🎉")):
         encoded = template.encode(talk(*turns))
-        found = [text.lstrip(" ") for text in trained_text(template, encoded)]
+        found = [text.lstrip(" ") for text in trained_stretches(template, encoded)]
         assert found == [form.format(text) for text in turns[1::2]]
         prompt = template.prompt_ids(talk(*turns).messages[:1])
         assert encoded.ids[: len(prompt)] == prompt
@@ -106,7 +96,7 @@ def test_a_token_over_the_border_is_split_as_generation_splits_it(tmp_path: Path
     template = ChatTemplate.load(tmp_path)
     assert 300 in template.encode(talk("a\n\nb", "c")).ids
     encoded = template.encode(talk("Hi", "\nYes", "a\n\nb", "No"))
-    assert trained_text(template, encoded) == ["\nYes<|im_end|>", "No<|im_end|>"]
+    assert trained_stretches(template, encoded) == ["\nYes<|im_end|>", "No<|im_end|>"]
 
 
 def test_special_tokens_that_eat_white_space_can_be_masked(tmp_path: Path) -> None:
@@ -119,7 +109,7 @@ def test_special_tokens_that_eat_white_space_can_be_masked(tmp_path: Path) -> No
     tokenizer.save(str(path))
     template = ChatTemplate.load(tmp_path)
     encoded = template.encode(talk("Hi", "Yes\nso", "And?", "No"))
-    assert trained_text(template, encoded) == ["Yes\nso<|end|>", "No<|end|>"]
+    assert trained_stretches(template, encoded) == ["Yes\nso<|end|>", "No<|end|>"]
 
 
 def test_a_tokenizer_that_composes_characters_can_be_masked(tmp_path: Path) -> None:
@@ -131,7 +121,7 @@ def test_a_tokenizer_that_composes_characters_can_be_masked(tmp_path: Path) -> N
     tokenizer.save(str(path))
     template = ChatTemplate.load(tmp_path)
     encoded = template.encode(talk("e\u0301?", "cafe\u0301", "e\u0301", "u\u0308ber"))
-    assert trained_text(template, encoded) == ["café<|im_end|>", "über<|im_end|>"]
+    assert trained_stretches(template, encoded) == ["café<|im_end|>", "über<|im_end|>"]
 
 
 def test_a_character_that_the_tokenizer_does_not_know_is_named_as_the_reason(
@@ -154,7 +144,7 @@ def test_the_cut_and_padding_that_a_tokenizer_was_saved_with_are_undone(tmp_path
     tokenizer.enable_padding(length=64)
     tokenizer.save(str(path))
     template = ChatTemplate.load(tmp_path)
-    assert trained_text(template, template.encode(talk("Hi", "Y" * 100))) == [
+    assert trained_stretches(template, template.encode(talk("Hi", "Y" * 100))) == [
         "Y" * 100 + "<|im_end|>"
     ]
-    assert trained_text(template, template.encode(talk("Hi", "Y"))) == ["Y<|im_end|>"]
+    assert trained_stretches(template, template.encode(talk("Hi", "Y"))) == ["Y<|im_end|>"]

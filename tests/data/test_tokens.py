@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests import tiny
+from tests.data.forgetful import FRAME, row
 from workbench.data import tokens, versions
-from workbench.data.example import Example, Message
 from workbench.data.importing import Options, import_files
 from workbench.data.template import ChatTemplate
 from workbench.jobs import tasks
@@ -18,26 +17,6 @@ from workbench.workspace import Workspace
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 WriteRows = Callable[..., Path]
-
-FRAME = len("user\n") + len("\n") + len("assistant\n") + len("\n") + 4
-"""Tokens of a row besides prompt and response: bytes of the template, and its four markers."""
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A model folder as far as a tokenizer needs one: a token a byte."""
-    folder = tmp_path / "model"
-    # A template that loses what stands before a response that is `lost`.
-    template = "{% if messages[-1]['content'] == 'lost' %}x{% endif %}" + tiny.TEMPLATE
-    tiny.make_tokenizer(folder, template)
-    (folder / "config.json").write_text('{"model_type": "llama"}')
-    (folder / "model.safetensors").write_bytes(b"")
-    return folder
-
-
-def row(prompt: str, answer: str, task: str = "", split: str = "train") -> Example:
-    turns = (Message("user", prompt), Message("assistant", answer))
-    return Example(turns, task, split, f"{prompt[:5]}:1")
 
 
 @pytest.mark.parametrize(

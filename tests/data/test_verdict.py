@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from tests import tiny
+from tests.data.forgetful import FRAME, TEMPLATE, row
 from workbench import cli
 from workbench.config.schema import Acceptable
 from workbench.data import gate, measure_worker, verdict, verdict_findings, verdict_job, versions
@@ -22,25 +23,6 @@ from workbench.errors import WorkbenchError
 from workbench.jobs import tasks
 from workbench.jobs.control import Stopped
 from workbench.workspace import Workspace
-
-FRAME = len("user\n") + len("\n") + len("assistant\n") + len("\n") + 4
-"""Tokens of a row besides prompt and response: bytes of the template, and its four markers."""
-TEMPLATE = "{% if messages[-1]['content'] == 'lost' %}x{% endif %}" + tiny.TEMPLATE
-"""Loses what stands before a response that is `lost`."""
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    tiny.make_tokenizer(folder, TEMPLATE)
-    (folder / "config.json").write_text('{"model_type": "llama"}')
-    (folder / "model.safetensors").write_bytes(b"")
-    return folder
-
-
-def row(prompt: str, answer: str, task: str = "", split: str = "train") -> Example:
-    turns = (Message("user", prompt), Message("assistant", answer))
-    return Example(turns, task, split, f"{prompt[:5]}:1")
 
 
 def made(workspace: Workspace, *rows: Example) -> Version:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,17 @@ async def choose(pilot: Pilot[None], name: str) -> None:
     await pilot.press("enter")
 
 
+@asynccontextmanager
+async def found_by(workspace: Workspace, version: Version, name: str) -> AsyncIterator[Pilot[None]]:
+    """The Checks screen with what a check has found, chosen."""
+    look(workspace, version, name)
+    app = WorkbenchApp(workspace, dataset=version.reference)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        await open_checks(pilot)
+        await choose(pilot, name)
+        yield pilot
+
+
 async def test_a_check_looks_with_options_and_says_what_is_wrong_with_them(
     workspace: Workspace, version: Version
 ) -> None:
@@ -107,11 +119,7 @@ async def test_a_check_looks_with_options_and_says_what_is_wrong_with_them(
 async def test_what_was_found_is_decided_about_by_keys_and_kept_at_once(
     workspace: Workspace, version: Version
 ) -> None:
-    look(workspace, version, "personal-data")
-    app = WorkbenchApp(workspace, dataset=version.reference)
-    async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await open_checks(pilot)
-        await choose(pilot, "personal-data")
+    async with found_by(workspace, version, "personal-data") as pilot:
         await until(pilot, lambda: "1 of 3 findings in 2 rows" in shown(pilot, "#state"))
         # What is found is shown, and executed by no terminal.
         assert "ann@example.com \\x1b[31m or call" in shown(pilot, "#text")
@@ -124,7 +132,7 @@ async def test_what_was_found_is_decided_about_by_keys_and_kept_at_once(
         decided = [(d.do, d.row, d.check) for d in Draft(version.folder).waiting]
         assert decided == [("keep", 1, "personal-data"), ("remove", 2, "personal-data")]
         await pilot.press("u", "space", "g", "n")
-        await until(pilot, lambda: app.screen.query_one(RowTable).cursor == 2)
+        await until(pilot, lambda: pilot.app.screen.query_one(RowTable).cursor == 2)
         assert [d.row for d in Draft(version.folder).waiting] == [1]
         await pilot.press("x", "W")
         await until(pilot, lambda: "Rows left out: 1" in shown(pilot, "#question"))
@@ -159,11 +167,7 @@ async def test_personal_data_gives_way_to_placeholders(
 async def test_the_threshold_moves_over_the_pairs_at_its_border(
     workspace: Workspace, version: Version
 ) -> None:
-    look(workspace, version, "near-duplicates")
-    app = WorkbenchApp(workspace, dataset=version.reference)
-    async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await open_checks(pilot)
-        await choose(pilot, "near-duplicates")
+    async with found_by(workspace, version, "near-duplicates") as pilot:
         await until(pilot, lambda: "[0.70: 2 go]" in shown(pilot, "#state"))
         assert "0.75: 1" in shown(pilot, "#state") and "0.60: 2" in shown(pilot, "#state")
         (first, *others) = table(pilot)[1:]
@@ -299,11 +303,7 @@ async def test_a_finding_far_down_a_large_file_is_shown_and_decided_about(
     options = Options(validation_share=0)
     version = import_files(workspace, [write_rows(*rows)], "large", options)
     assert version.data_path.stat().st_size > 1 << 20
-    look(workspace, version, "personal-data")
-    app = WorkbenchApp(workspace, dataset=version.reference)
-    async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await open_checks(pilot)
-        await choose(pilot, "personal-data")
+    async with found_by(workspace, version, "personal-data") as pilot:
         await until(pilot, lambda: "ann@example.com" in shown(pilot, "#text"))
         await pilot.press("x")
         await until(pilot, lambda: "goes" in table(pilot)[1])

@@ -227,13 +227,7 @@ def ends(path: Path, size: int = 1 << 16, *, always: Collection[type[Event]] = (
 
     A summary's worth: a log of a hundred thousand steps is searched in some 10 ms.
     """
-    try:
-        content = path.read_bytes()
-    except PermissionError:
-        raise
-    except OSError:
-        return []
-    lines = _lines_at_ends(content, size, always)
+    lines = _lines_at_ends(_content(path), size, always)
     return [record for line in lines if (record := _decode(line)) is not None]
 
 
@@ -243,12 +237,7 @@ def outline(path: Path, kinds: Collection[type[Event]], last: type[Event]) -> li
 
     The others are not decoded: a log of a hundred steps is searched in 0.2 ms.
     """
-    try:
-        content = path.read_bytes()
-    except PermissionError:
-        raise
-    except OSError:
-        return []
+    content = _content(path)
     whole = content.rfind(b"\n") + 1
     bounds = [(whole, _AT_THE_END)]
     found: set[int] = set()
@@ -273,6 +262,16 @@ def outline(path: Path, kinds: Collection[type[Event]], last: type[Event]) -> li
     )
     records = (record for line in lines if (record := _decode(line)) is not None)
     return [record for record in records if type(record.event) in wanted]
+
+
+def _content(path: Path) -> bytes:
+    """All of a log; nothing where there is none."""
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        raise
+    except OSError:
+        return b""
 
 
 _AT_THE_END, _BEFORE = 3, 20
