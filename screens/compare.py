@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +17,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from screens.base import WorkbenchScreen
+from screens.own_verb import OwnVerb
+from workbench.errors import WorkbenchError
 from workbench.evaluation.telling import Told
 from workbench.text import visible
 from workbench.tracking import comparing, comparing_text
@@ -83,7 +81,7 @@ class CompareScreen(WorkbenchScreen):
         self._whole = False
         self._problem = ""
         self._filter = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._verb: OwnVerb | None = None
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="state", markup=False)
@@ -139,30 +137,19 @@ class CompareScreen(WorkbenchScreen):
         """What is quick at once; the rest in a process, which may import what takes long."""
         body = comparing.plain(runs)
         self.post_message(Compared(body, whole=False))
-        names = [run.name for run in runs]
-        where = ["--json", "--workspace", str(self.workspace.root)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", "runs", "compare", *where, "--", *names],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._process = process
-        told, _ = process.communicate()
-        if self._process is not process:
-            return  # it was ended: others are compared by now
+        self._verb = verb = OwnVerb(self.workspace, "runs", "compare", runs=runs)
+        problem = ""
         try:
-            found = json.loads(told)
-            problem = "" if process.returncode == 0 else f"{found['error']} {found['hint']}"
-        except (LookupError, TypeError, ValueError):
-            found, problem = {}, "The process that compares rows has died."
-        self.post_message(Compared(body if problem else found, whole=True, problem=problem))
+            body = verb.result()
+        except WorkbenchError as error:
+            problem = f"{error.message} {error.hint}"
+        if self._verb is verb:  # else it was ended: others are compared by now
+            self.post_message(Compared(body, whole=True, problem=problem))
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            with suppress(OSError):
-                process.kill()
+        verb, self._verb = self._verb, None
+        if verb is not None:
+            verb.end()
 
     @on(Compared)
     def _take(self, message: Compared) -> None:

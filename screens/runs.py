@@ -10,7 +10,9 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from screens.own_verb import OwnVerb
 from screens.run_list import RunListScreen
+from screens.widgets.confirm import Confirm
 from screens.widgets.row_table import RowTable
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -25,7 +27,8 @@ _CONFIG = "config.yaml"
 class RunsScreen(RunListScreen):
     """A line a run, the newest first; enter watches one. `/` finds state:ended base:smol tag:good
     lora.r>=16 loss<1.5 dataset:NAME, any column compared so, words of the notes, #tag; -tag:good
-    all others. Space marks runs: d compares them, A puts them away."""
+    all others. Space marks runs: d compares them, r writes their report, A puts them away. R
+    repeats the one under the cursor, from its manifest."""
 
     NAME = "runs"
     FILTER = "runs: state:ended lora.r>=16 loss<1.5 tag:good -base:smol, words, #tag"
@@ -37,6 +40,8 @@ class RunsScreen(RunListScreen):
         Binding("O", "outputs", "Outputs", id="runs.outputs"),
         Binding("t", "talk", "Talk", id="runs.talk"),
         Binding("A", "archive", "Archive", show=False, id="runs.archive"),
+        Binding("r", "report", "Write report", show=False, id="runs.report"),
+        Binding("R", "repeat", "Repeat", show=False, id="runs.repeat"),
     ]
 
     @on(RowTable.Chosen)
@@ -145,6 +150,49 @@ class RunsScreen(RunListScreen):
             request.start(run, request.Request.of(config))
         except WorkbenchError as error:
             self.app.call_from_thread(self.complain, error)
+
+    def action_report(self) -> None:
+        """Write the report of the marked runs, as a page with charts and as Markdown."""
+        if runs := self.chosen:
+            what = runs[0].id if len(runs) == 1 else f"{len(runs)} runs"
+            self.notify(f"Writing the report of {visible(what)}.", markup=False)
+            self._report([line.folder for line in runs])
+
+    @work(thread=True, group="report", exit_on_error=False)
+    def _report(self, runs: list[Path]) -> None:
+        try:
+            paths = OwnVerb(self.workspace, "runs", "report", "--keep", runs=runs).result()["paths"]
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+        else:
+            said = visible(f"The report is {paths['html']}, and as Markdown beside it.")
+            self.app.call_from_thread(self.notify, said, markup=False)
+
+    def action_repeat(self) -> None:
+        """Train a run once more, with the same config, rows, base and seed; asks first."""
+        if (line := self.line) is None:
+            return
+        question = (
+            f"Repeat {line.id}? A new run begins at once, of the same config, rows, base model and "
+            "seed, once these are found to be what they were."
+        )
+
+        def agreed(yes: bool | None) -> None:
+            if yes:
+                self._repeat(line.folder)
+
+        self.app.push_screen(Confirm(visible(question)), agreed)
+
+    @work(thread=True, group="repeat", exit_on_error=False)
+    def _repeat(self, run: Path) -> None:
+        try:
+            begun = OwnVerb(self.workspace, "runs", "repeat", "--detach", runs=[run]).result()
+        except WorkbenchError as error:
+            self.app.call_from_thread(self.complain, error)
+        else:
+            said = f"{begun['repeat']} repeats {run.name}. Once it has ended: {begun['compare']}"
+            self.app.call_from_thread(self.notify, visible(said), markup=False)
+            self.app.call_from_thread(self.look)
 
     def show_about(self) -> None:
         line = self.line

@@ -67,6 +67,11 @@ class Workspace:
         return self.root / "reviews"
 
     @property
+    def reports(self) -> Path:
+        """Those of several runs; that of one is in its folder."""
+        return self.root / "reports"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 

@@ -16,6 +16,7 @@ from screens.using import UsingScreen
 from screens.widgets.pick import Pick
 from screens.widgets.row_table import RowTable
 from tests import many_runs
+from tests.jobs.conftest import end
 from tests.learning_runs import line, write_lines
 from tests.screens.conftest import fill_in, said, shown, until
 from workbench.data.importing import Options, import_files
@@ -130,6 +131,46 @@ async def test_marked_runs_are_compared_and_their_curves_laid_over_each_other(
         await until(pilot, lambda: monitor.run is not None)
         assert monitor.run is not None and monitor.run.name == "r30-0030"
         assert list(monitor.others) == ["r29-0029", "r28-0028"]
+
+
+async def test_the_report_of_the_marked_runs_is_written_and_said_to_be_where_it_is(
+    workspace: Workspace, runs: list[Path]
+) -> None:
+    app = WorkbenchApp(workspace, mode="runs")
+    async with app.run_test(size=(140, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "30 of 30 runs" in shown(pilot, "#state"))
+        await pilot.press("r")
+        await until(pilot, lambda: "The report is" in said(pilot))
+        assert "r30-0030" in (runs[-1] / "report.md").read_text()
+        await pilot.press("space", "space", "r")
+        together = workspace.root / "reports" / "r30-0030_r29-0029"
+        await until(pilot, lambda: str(together / "report.html") in said(pilot))
+        assert {path.name for path in together.iterdir()} == {"report.html", "report.md"}
+
+
+async def test_a_run_is_repeated_after_a_question(past: Workspace) -> None:
+    app = WorkbenchApp(past, mode="runs")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "1 of 1 runs" in shown(pilot, "#state"))
+        await pilot.press("R")
+        await until(pilot, lambda: "Repeat small-0001?" in shown(pilot, "#question"))
+        await pilot.press("n", "R", "y")
+        await until(pilot, lambda: "small-0002 repeats small-0001" in said(pilot))
+        assert "workbench runs repeat small-0001 --compare small-0002" in said(pilot)
+        await until(pilot, lambda: ids(pilot) == ["small-0002", "small-0001"])
+    end(past.runs / "small-0002")
+    assert not (past.runs / "small-0003").exists()
+
+
+async def test_a_repeat_without_its_rows_is_refused_in_words(
+    workspace: Workspace, runs: list[Path]
+) -> None:
+    app = WorkbenchApp(workspace, mode="runs")
+    async with app.run_test(size=(140, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "30 of 30 runs" in shown(pilot, "#state"))
+        await pilot.press("R", "y")
+        await until(pilot, lambda: "The dataset version" in said(pilot))
+        assert len(list(workspace.runs.iterdir())) == 30
 
 
 async def test_from_a_row_to_the_runs_that_learnt_it(workspace: Workspace, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from workbench.workspace import Workspace
 
 REPORT = "report.md"
 PAGE = "report.html"
+_LONGEST = 200
+"""Characters of a folder's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,18 @@ def of(workspace: Workspace, folders: Sequence[Path]) -> Report:
 
         page = comparison.blocks(workspace, runs)
     return Report([each.id for each in runs], missing, page)
+
+
+def place(workspace: Workspace, folders: Sequence[Path]) -> Path:
+    """Where the report of these runs is kept: of one in its own folder, of several in one that is
+    named after them."""
+    names = [folder.name for folder in folders]
+    if len(names) == 1:
+        return folders[0]
+    together = "_".join(names)
+    return workspace.reports / (
+        together if len(together) <= _LONGEST else f"{names[0]}_and_{len(names) - 1}_others"
+    )
 
 
 def write(workspace: Workspace, run: Path) -> Path:

@@ -31,6 +31,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--html", metavar="FILE", help="write a page with charts, one file that needs no network"
     )
     parser.add_argument("--markdown", metavar="FILE", help="write Markdown instead of printing it")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="write both into the run's folder; of several runs into reports/RUN_RUN",
+    )
 
 
 def _report(args: argparse.Namespace) -> dict[str, Any]:
@@ -41,10 +46,14 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
     folders = [finding.find(workspace, reference) for reference in args.references]
     made = report.of(workspace, folders)
     text = made.markdown
-    paths = {}
-    for kind, file in (("html", args.html), ("markdown", args.markdown)):
-        if file:
-            path = user_path(file)
+    kept = report.place(workspace, folders) if args.keep else None
+    paths: dict[str, str] = {}
+    for kind, file, name in (
+        ("html", args.html, report.PAGE),
+        ("markdown", args.markdown, report.REPORT),
+    ):
+        if file or kept:
+            path = user_path(file) if file else kept / name
             write_text(path, made.html if kind == "html" else text)
             paths[kind] = str(path)
     return {"runs": made.runs, "missing": made.missing, "text": text, "paths": paths}
