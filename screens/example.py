@@ -15,7 +15,7 @@ from workbench.data.browse import Looked
 from workbench.data.curate.findings import Finding, Other, Span, parts, parts_beside
 from workbench.data.example import Example
 from workbench.data.word_diff import Piece
-from workbench.text import visible
+from workbench.text import beginning, visible
 
 _LONGEST = 20_000
 _MOST_TURNS = 100
@@ -33,7 +33,7 @@ _BEFORE = 500
 def turns(looked: Looked) -> Text:
     """The turns of a row under their roles, or its text, or why it is none."""
     if looked.problem:
-        return Text(visible(f"{looked.problem}\n\n{_cut(looked.text)}"))
+        return Text(visible(f"{looked.problem}\n\n{beginning(looked.text, _LONGEST)}"))
     out = Text()
     for example in looked.examples:
         for role, text in _within(_texts(example), _LONGEST):
@@ -138,10 +138,5 @@ def _within(texts: Sequence[tuple[str, str]], room: int) -> Iterator[tuple[str, 
         if number == _MOST_TURNS or room <= 0:
             yield "…", f"and {len(texts) - number:,} turns more"
             return
-        yield role, _cut(text, room)
+        yield role, beginning(text, room)
         room -= len(text)
-
-
-def _cut(text: str, longest: int = _LONGEST) -> str:
-    more = len(text) - longest
-    return text if more <= 0 else f"{text[:longest]}\n… and {more:,} characters more"

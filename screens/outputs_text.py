@@ -5,12 +5,14 @@ from __future__ import annotations
 from rich.text import Text
 
 from screens.widgets.row_table import Column
+from screens.widgets.texts import answer_text
 from workbench.evaluation.outputs import Answered, Outputs, Said
 from workbench.evaluation.telling_outputs import flags, number
 from workbench.text import visible
 
 _SHOWN = 2_000
 """Characters of an output beside the table."""
+_REST = ": enter"
 _METRICS = 3
 """Metrics that stand over an output."""
 
@@ -61,7 +63,7 @@ def beside(outputs: Outputs, row: Answered, metric: str) -> Text:
     for letter, system in outputs.letters.items():
         if (said := row.said.get(system)) is not None:
             out.append_text(head(letter, system, said, metric)).append("\n")
-            out.append_text(_shown(said.text)).append("\n\n")
+            out.append_text(answer_text(said.text, _SHOWN, _REST)).append("\n\n")
     return out
 
 
@@ -93,12 +95,4 @@ def about(row: Answered, place: int, found: int, query: str) -> str:
 
 def _part(out: Text, title: str, text: str) -> None:
     out.append(visible(f"{title}\n", one_line=False), "bold cyan")
-    out.append_text(_shown(text)).append("\n\n")
-
-
-def _shown(text: str) -> Text:
-    if not text.strip():
-        return Text("(nothing)", "dim")
-    more = len(text) - _SHOWN
-    cut = f"\n… and {more:,} characters more: enter" if more > 0 else ""
-    return Text(visible(text[:_SHOWN]) + cut)
+    out.append_text(answer_text(text, _SHOWN, _REST)).append("\n\n")

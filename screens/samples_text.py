@@ -9,6 +9,7 @@ from rich.style import Style
 from rich.text import Text
 
 from screens import diff_text
+from screens.widgets.texts import answer_text
 from workbench.data.word_diff import Piece
 from workbench.degeneration.marks import Mark
 from workbench.text import visible
@@ -132,7 +133,7 @@ def drawn(
     text of the two."""
     text = output.answer if isinstance(output, Output) else output or ""
     if pieces is None:
-        return _plain(text)
+        return answer_text(text, _LONGEST)
     out = Text()
     room = _LONGEST
     for what, part in pieces:
@@ -146,11 +147,3 @@ def drawn(
 def under(title: str, text: Text) -> Text:
     """A text under its title, where it has one."""
     return Text(f"{title}\n", "bold").append_text(text) if title else text
-
-
-def _plain(text: str) -> Text:
-    if not text.strip():
-        return Text("(nothing)", "dim")
-    more = len(text) - _LONGEST
-    cut = f"\n… and {more:,} characters more" if more > 0 else ""
-    return Text(visible(text[:_LONGEST]) + cut)

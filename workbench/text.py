@@ -19,6 +19,13 @@ def visible(text: str, *, one_line: bool = False) -> str:
     )
 
 
+def beginning(text: str, longest: int, how: str = "") -> str:
+    """`text`, or so many characters of it and how many more there are; `how` says behind that
+    where the rest is."""
+    more = len(text) - longest
+    return text if more <= 0 else f"{text[:longest]}\n… and {more:,} characters more{how}"
+
+
 def size(amount: int) -> str:
     """Bytes for a person: `12.3 GiB`, `96 MiB`."""
     return f"{amount / 2**30:.1f} GiB" if amount >= 1 << 30 else f"{amount / 2**20:.0f} MiB"

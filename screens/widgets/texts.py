@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+
+from workbench.text import beginning, visible
 
 
 class Texts(VerticalScroll):
@@ -17,3 +20,11 @@ class Texts(VerticalScroll):
         Binding("home,g", "scroll_home", "Top", show=False, id="texts.top"),
         Binding("end,G", "scroll_end", "Bottom", show=False, id="texts.bottom"),
     ]
+
+
+def answer_text(text: str, longest: int, how: str = "") -> Text:
+    """What somebody or a model has said, or its beginning as `beginning` has it; and where it is
+    nothing, that."""
+    if not text.strip():
+        return Text("(nothing)", "dim")
+    return Text(visible(beginning(text, longest, how)))

@@ -92,6 +92,23 @@ def second(copied: Path) -> Callable[..., Path]:
     return make
 
 
+def test_reports_are_kept_beside_the_run_and_of_several_by_their_names(
+    copied: Path, workspace: Workspace, second: Callable[..., Path], cli: Cli
+) -> None:
+    other = second()
+    for runs, place in (
+        ([copied], copied),
+        ([copied, other, copied], workspace.reports / "small-0001_small-0002"),
+    ):
+        names = [run.name for run in runs]
+        done = cli("runs", "report", "--keep", "--workspace", workspace.root, *names)
+        assert done.returncode == 0, done.stderr
+        assert str(place / report.PAGE) in done.stdout
+        assert "small-0001" in (place / report.REPORT).read_text()
+    many = [workspace.runs / f"a-run-with-a-name-{n:04}" for n in range(20)]
+    assert report.place(workspace, many).name == "a-run-with-a-name-0000_and_19_others"
+
+
 def test_one_run_is_told_from_what_it_is_to_how_it_is_repeated(trained_run: Trained) -> None:
     text = trained_run.cli("runs", "report").stdout
     headings = [line for line in text.splitlines() if line.startswith(("# ", "## "))]

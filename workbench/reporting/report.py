@@ -58,7 +58,7 @@ def of(workspace: Workspace, folders: Sequence[Path]) -> Report:
 def place(workspace: Workspace, folders: Sequence[Path]) -> Path:
     """Where the report of these runs is kept: of one in its own folder, of several in one that is
     named after them."""
-    names = [folder.name for folder in folders]
+    names = list(dict.fromkeys(folder.name for folder in folders))
     if len(names) == 1:
         return folders[0]
     together = "_".join(names)

@@ -46,17 +46,20 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
     folders = [finding.find(workspace, reference) for reference in args.references]
     made = report.of(workspace, folders)
     text = made.markdown
-    kept = report.place(workspace, folders) if args.keep else None
-    paths: dict[str, str] = {}
-    for kind, file, name in (
-        ("html", args.html, report.PAGE),
-        ("markdown", args.markdown, report.REPORT),
-    ):
-        if file or kept:
-            path = user_path(file) if file else kept / name
-            write_text(path, made.html if kind == "html" else text)
-            paths[kind] = str(path)
-    return {"runs": made.runs, "missing": made.missing, "text": text, "paths": paths}
+    files = {"html": args.html, "markdown": args.markdown}
+    if args.keep:
+        folder = report.place(workspace, folders)
+        files["html"] = files["html"] or str(folder / report.PAGE)
+        files["markdown"] = files["markdown"] or str(folder / report.REPORT)
+    paths = {kind: user_path(file) for kind, file in files.items() if file}
+    for kind, path in paths.items():
+        write_text(path, made.html if kind == "html" else text)
+    return {
+        "runs": made.runs,
+        "missing": made.missing,
+        "text": text,
+        "paths": {kind: str(path) for kind, path in paths.items()},
+    }
 
 
 def _show(result: dict[str, Any]) -> None:
