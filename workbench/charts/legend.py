@@ -48,7 +48,7 @@ def usual_width(chart: Chart, view: View) -> int:
 
 def rows_of(chart: Chart, view: View, width: int, most: int) -> int:
     """Rows that are kept for it, at most `most`, whatever the values are."""
-    return min(most, len(_broken(_usual_cells(chart, view, _SHORTEST), width)))
+    return min(most, _count(_usual_cells(chart, view, _SHORTEST), width))
 
 
 def draw(legend: Legend, width: int, most: int, symbols: Symbols) -> list[Row]:
@@ -56,10 +56,18 @@ def draw(legend: Legend, width: int, most: int, symbols: Symbols) -> list[Row]:
     no room for some of the lines all the same, how many these are stands at the end."""
     head = [Piece(f"  {legend.title}", "", "bold")] if legend.title else []
     head += [Piece(f"  at {legend.at}")] if legend.at else []
-    shown = _shortened(legend.entries, head, width, most, symbols)
+    before = [width_of(piece.text) for piece in head]
+    limit = _longest(legend.entries, before, width, most)
+    shown = [
+        Piece(f"  {e.character} {_cut_within(e.name, limit, symbols)} {e.said}", e.colour)
+        for e in legend.entries
+    ]
+    cells = [width_of(piece.text) for piece in shown]
     tail: list[Piece] = []
     count = len(shown)
-    while count > 1 and not _fit([*head, *shown[:count], *tail], width, most):
+    while count > 1 and not _fit(
+        [*before, *cells[:count], *(len(piece.text) for piece in tail)], width, most
+    ):
         count -= 1
         tail = [Piece(f"  +{len(shown) - count}", "", "dim")]
     notes = [Piece(f"  {legend.notes}", "", "dim")] if legend.notes else []
@@ -76,43 +84,39 @@ def _usual_cells(chart: Chart, view: View, longest: int | None) -> list[int]:
     return [title, *(_CELLS_A_VALUE + name for name in names), notes]
 
 
-def _broken(cells: Sequence[int], width: int) -> list[int]:
-    """How many parts of so many cells stand in each row, one behind another."""
-    rows, left = [0], width
+def _count(cells: Sequence[int], width: int) -> int:
+    """Rows that parts of so many cells take, one behind another; none is broken."""
+    rows, left, alone = 1, width, True
     for part in cells:
-        if part > left and rows[-1]:
-            rows.append(0)
+        if part > left and not alone:
+            rows += 1
             left = width
-        rows[-1] += 1
         left -= part
+        alone = False
     return rows
 
 
-def _fit(pieces: Sequence[Piece], width: int, most: int) -> bool:
-    # The first one's indentation is taken away.
-    cells = [width_of(piece.text) for piece in pieces]
-    cells[0] -= 2
-    return len(_broken(cells, width)) <= most and max(cells) <= width
+def _fit(cells: Sequence[int], width: int, most: int) -> bool:
+    """Whether pieces of so many cells do. The first one's indentation is taken away."""
+    cells = [cells[0] - 2, *cells[1:]]
+    return max(cells) <= width and _count(cells, width) <= most
 
 
-def _shortened(
-    entries: Sequence[Entry], head: list[Piece], width: int, most: int, symbols: Symbols
-) -> list[Piece]:
-    """The lines so that they fit if that is possible: the longest names are cut in the middle, for
-    the ends of their names tell runs apart."""
-    longest = max((width_of(entry.name) for entry in entries), default=0)
-    pieces: list[Piece] = []
+def _longest(entries: Sequence[Entry], before: Sequence[int], width: int, most: int) -> int:
+    """Cells that a name may have so that all lines fit behind what is `before` them, if that is
+    possible."""
+    names = [width_of(entry.name) for entry in entries]
+    others = [4 + width_of(entry.character) + width_of(entry.said) for entry in entries]
+    limit = longest = max(names, default=0)
     for limit in range(longest, min(longest, _SHORTEST) - 1, -1):
-        pieces = [
-            Piece(f"  {e.character} {_cut_within(e.name, limit, symbols)} {e.said}", e.colour)
-            for e in entries
-        ]
-        if not pieces or _fit([*head, *pieces], width, most):
+        parts = [other + min(name, limit) for name, other in zip(names, others, strict=True)]
+        if not parts or _fit([*before, *parts], width, most):
             break
-    return pieces
+    return limit
 
 
 def _cut_within(name: str, limit: int, symbols: Symbols) -> str:
+    """The longest names are cut in the middle, for the ends of their names tell runs apart."""
     if width_of(name) <= limit:
         return name
     return cut(name, limit - _END - 1, "") + symbols.more + name[-_END:]
