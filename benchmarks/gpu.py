@@ -7,7 +7,8 @@ by it. A contender is a process of its own.
 
     python benchmarks/gpu.py --tokenizer DIR [--only PATTERN] [--rounds 2] [--profile]
 
-TRL is no dependency: `pip install trl==1.16.0 liger-kernel` first.
+TRL is no dependency: `pip install trl==1.16.0 liger-kernel` first. unsloth takes part if `--only`
+names it or `--unsloth SITE` says where it is: `unsloth_contender.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import fnmatch
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,7 @@ from typing import Any
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import contenders
+from benchmarks import contenders, unsloth_contender
 from benchmarks.memory import LARGE, make
 
 Spec = dict[str, Any]
@@ -59,6 +61,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=["*"], help="as '8B LoRA TRL*'")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--unsloth", type=Path, metavar="SITE", help="take part; a site folder")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds of a contender")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help="of workbench's, by kernel")
     args = parser.parse_args()
@@ -67,36 +71,40 @@ def main() -> None:
         print(json.dumps(_make(spec) if "shape" in spec else _work(spec)))
         return
     found: dict[str, list[Spec]] = {}
+    contenders = [*OURS, *THEIRS]
+    if args.unsloth or any("unsloth" in pattern for pattern in args.only):
+        contenders += unsloth_contender.CONTENDERS
     # In memory: a model of 8B is read for each contender.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         for size, (shape, at_once) in MODELS.items():
             names = [
                 f"{size} {method} {name}"
                 for method in ("LoRA", "QLoRA")
-                for name in (*OURS, *THEIRS)
+                for name in contenders
                 if any(fnmatch.fnmatch(f"{size} {method} {name}", p) for p in args.only)
             ]
             if not names:
                 continue
             model = Path(folder) / size
-            _apart({"shape": shape, "folder": str(model)})
+            _apart({"shape": shape, "folder": str(model)}, args)
             for number in range(args.rounds):
                 for name in names if number % 2 == 0 else names[::-1]:
                     spec = _spec(name, model, at_once, args)
-                    _tell(name, _apart(spec), found)
+                    _tell(name, _apart(spec, args), found)
             shutil.rmtree(model, ignore_errors=True)
     _print_table(found)
 
 
 def _spec(name: str, model: Path, at_once: int, args: argparse.Namespace) -> Spec:
     _, method, contender = name.split(" ", 2)
-    settings = OURS.get(contender, THEIRS.get(contender))
+    settings = (OURS | THEIRS | unsloth_contender.CONTENDERS)[contender]
     spec: Spec = {
         "name": contender,
         "settings": settings,
         "model": str(model),
         "tokenizer": str(args.tokenizer),
         "steps": args.steps,
+        "length": LENGTH,
         "folder": str(model.parent),
         "quantised": method == "QLoRA",
         "at_once": at_once,
@@ -111,6 +119,8 @@ def _make(spec: Spec) -> Spec:
 
 
 def _work(spec: Spec) -> Spec:
+    if spec["name"].startswith(unsloth_contender.NAME):
+        import unsloth  # type: ignore[import-not-found]  # noqa: F401
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -137,6 +147,8 @@ def _work(spec: Spec) -> Spec:
             "gradient_accumulation_steps": ROWS // at_once,
         }
         spec["load"] = {"dtype": torch.bfloat16, "device_map": {"": 0}}
+        if spec["name"] in unsloth_contender.CONTENDERS:
+            return unsloth_contender.work(spec, rows[2:], rows[:2])
         if spec["quantised"]:
             from transformers import BitsAndBytesConfig
 
@@ -162,14 +174,31 @@ def _profiled() -> Iterator[None]:
     print("\n".join(line[:62] + line[-110:] for line in table.splitlines()), flush=True)
 
 
-def _apart(spec: Spec) -> Spec:
-    """What a process of its own finds; `error` where it fails."""
+def _apart(spec: Spec, args: argparse.Namespace) -> Spec:
+    """What a process of its own finds; `error` where it fails or takes too long."""
     began = time.perf_counter()
     command = [sys.executable, __file__, "--tokenizer", ".", "--worker", json.dumps(spec)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    *told, last = done.stdout.splitlines() or [""]
+    theirs = spec.get("name", "").startswith(unsloth_contender.NAME)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=unsloth_contender.environment(args.unsloth, Path(spec["folder"])) if theirs else None,
+        # With the compilers that it starts, which would hold the pipe open.
+        process_group=0,
+    )
+    try:
+        output, _ = process.communicate(timeout=args.limit)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        return {"error": f"took more than {args.limit:.0f} s"}
+    *told, last = output.splitlines() or [""]
+    # Not a line of a trainer's own, which is a dict of Python's.
     found: Spec = (
-        json.loads(last) if last.startswith("{") else {"error": f"ended {done.returncode}"}
+        json.loads(last) if last.startswith('{"') else {"error": f"ended {process.returncode}"}
     )
     print("\n".join(told), end="\n" if told else "", flush=True)
     return found | {"whole": time.perf_counter() - began}
