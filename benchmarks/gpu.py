@@ -71,16 +71,16 @@ def main() -> None:
         print(json.dumps(_make(spec) if "shape" in spec else _work(spec)))
         return
     found: dict[str, list[Spec]] = {}
-    contenders = [*OURS, *THEIRS]
+    candidates = [*OURS, *THEIRS]
     if args.unsloth or any("unsloth" in pattern for pattern in args.only):
-        contenders += unsloth_contender.CONTENDERS
+        candidates += unsloth_contender.CONTENDERS
     # In memory: a model of 8B is read for each contender.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         for size, (shape, at_once) in MODELS.items():
             names = [
                 f"{size} {method} {name}"
                 for method in ("LoRA", "QLoRA")
-                for name in contenders
+                for name in candidates
                 if any(fnmatch.fnmatch(f"{size} {method} {name}", p) for p in args.only)
             ]
             if not names:
