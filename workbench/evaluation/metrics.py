@@ -10,9 +10,14 @@ import json
 import math
 import re
 import string
+import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from workbench.errors import WorkbenchError
@@ -160,7 +165,32 @@ def _shared_words(prediction: str, reference: str) -> float:
 
 @cache
 def _rouge_scorer(kind: str, stemmed: bool) -> Any:
-    # Inside: rouge-score takes 0.5 s to import and brings numpy.
-    from rouge_score.rouge_scorer import RougeScorer
+    # Inside: rouge-score brings numpy.
+    with _bare("nltk", "nltk.stem"):
+        from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer([kind], use_stemmer=stemmed)
+
+
+@contextmanager
+def _bare(*packages: str) -> Iterator[None]:
+    """Modules of these packages are imported without what the packages import themselves.
+
+    rouge-score wants one stemmer of nltk, which has scipy, scikit-learn and pandas loaded where
+    they are installed: over a second. Whoever imports nltk afterwards gets the whole.
+    """
+    name = packages[0]
+    found = None if name in sys.modules else find_spec(name)
+    if found is None or found.origin is None:
+        yield
+        return
+    root = Path(found.origin).parent
+    for package in packages:
+        module = ModuleType(package)
+        module.__path__ = [str(root.joinpath(*package.split(".")[1:]))]
+        sys.modules[package] = module
+    try:
+        yield
+    finally:
+        for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
+            del sys.modules[loaded]
