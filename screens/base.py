@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from screens.widgets.in_order import Line
+from screens.widgets.keys import Keys
 from workbench import faults
 from workbench.errors import WorkbenchError
 from workbench.text import visible
@@ -61,7 +62,7 @@ class WorkbenchScreen(Screen[Any]):
         line = Line(id="filter", placeholder=placeholder)
         line.display = False
         yield line
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def compose_body(self) -> ComposeResult:
         """The screen's own widgets."""

@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from screens.editor import check_signs, edited_outside
+from screens.widgets.keys import Keys
 from workbench.data import editing
 from workbench.data.example import Example
 from workbench.errors import WorkbenchError
@@ -55,7 +56,7 @@ class EditScreen(ModalScreen[dict[str, Any] | None]):
                 id="yaml",
             )
             yield Static(id="problem", markup=False)
-            yield Footer(compact=True, show_command_palette=False)
+            yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(TextArea).focus()
