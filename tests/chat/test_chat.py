@@ -20,13 +20,18 @@ from workbench.evaluation.answers import Sampling
 from workbench.workspace import Workspace
 
 SHORT = Sampling(12)
+Loaded = tuple[Chat, Iterator[Told], Ready]
 
 
-@pytest.fixture
-def chat(trained_run: Trained) -> Iterator[Chat]:
-    made = Chat(trained_run.run)
-    yield made
-    made.end()
+@pytest.fixture(scope="module")
+def loaded(trained_run: Trained) -> Iterator[Loaded]:
+    """A process with both models, for all tests: what it tells, and what it told first."""
+    chat = Chat(trained_run.run)
+    told = chat.told()
+    first = next(told)
+    assert isinstance(first, Ready)
+    yield chat, told, first
+    chat.end()
 
 
 def until(told: Iterator[Told], kind: type) -> list[Told]:
@@ -39,11 +44,10 @@ def until(told: Iterator[Told], kind: type) -> list[Told]:
 
 
 def test_both_answer_from_one_load_as_they_speak_and_go_on_from_their_own_answers(
-    chat: Chat, trained_run: Trained
+    loaded: Loaded,
 ) -> None:
-    told = chat.told()
-    ready = next(told)
-    assert isinstance(ready, Ready) and ready.systems == ("base", "adapter")
+    chat, told, ready = loaded
+    assert ready.systems == ("base", "adapter")
     conversation = Conversation("Be brief.", [Exchange("Is 3 a number?")])
     chat.ask(conversation, ready.systems, SHORT)
     heard = until(told, Answered)
@@ -65,20 +69,18 @@ def test_both_answer_from_one_load_as_they_speak_and_go_on_from_their_own_answer
 
 
 def test_what_is_said_is_what_the_evaluation_of_the_run_was_told(
-    chat: Chat, trained_run: Trained
+    loaded: Loaded, trained_run: Trained
 ) -> None:
     """Greedy answers to the same prompt: those of `workbench eval` by batches."""
     first = json.loads((trained_run.evaluation / "outputs.jsonl").read_text().splitlines()[0])
-    told = chat.told()
-    next(told)
+    chat, told, _ = loaded
     chat.ask(Conversation("", [Exchange(first["prompt"])]), ["base", "adapter"], Sampling(24))
     said = {e.system: e.reply.text for e in until(told, Answered) if isinstance(e, Said)}
     assert said == first["outputs"]
 
 
-def test_an_answer_can_be_ended_and_a_turn_that_is_too_long_is_said_to_be(chat: Chat) -> None:
-    told = chat.told()
-    next(told)
+def test_an_answer_can_be_ended_and_a_turn_that_is_too_long_is_said_to_be(loaded: Loaded) -> None:
+    chat, told, _ = loaded
     drawn = Sampling(1900, temperature=1.0, seed=1)
     chat.ask(Conversation("", [Exchange("Say 5")]), ["base"], drawn)
     until(told, Said)
@@ -92,9 +94,8 @@ def test_an_answer_can_be_ended_and_a_turn_that_is_too_long_is_said_to_be(chat: 
     until(told, Answered)
 
 
-def test_numbers_that_are_drawn_are_the_seeds(chat: Chat, trained_run: Trained) -> None:
-    told = chat.told()
-    next(told)
+def test_numbers_that_are_drawn_are_the_seeds(loaded: Loaded, trained_run: Trained) -> None:
+    chat, told, _ = loaded
     drawn = Sampling(16, temperature=1.0, seed=3)
     chat.ask(Conversation("", [Exchange("Say 5")]), ["base"], drawn)
     first = [e.reply.text for e in until(told, Answered) if isinstance(e, Said)][-1]

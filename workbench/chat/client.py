@@ -19,8 +19,11 @@ from typing import Any
 
 from workbench.chat.conversation import Conversation, Reply
 from workbench.errors import WorkbenchError
+from workbench.evaluation import sources
 from workbench.evaluation.answers import Sampling
+from workbench.evaluation.request import Request
 from workbench.jobs.launch import OFFLINE
+from workbench.tracking import runs
 
 MAX_NEW_TOKENS = 512
 
@@ -84,6 +87,7 @@ class Chat:
             )
         except OSError as error:
             raise WorkbenchError(f"The model can't be talked to: {error}.") from error
+        self._run, self._others = run, tuple(others)
         self._asked = 0
 
     def ask(self, conversation: Conversation, systems: Sequence[str], sampling: Sampling) -> int:
@@ -117,6 +121,9 @@ class Chat:
 
         Raises WorkbenchError when the models can't be loaded, and when the process dies.
         """
+        # What isn't there is said at once, not when the process has imported torch.
+        config = runs.load_config(self._run).evaluation
+        sources.of(self._run, Request.of(config, runs=self._others))
         answers: Any = self._process.stdout
         for line in answers:
             body = json.loads(line)

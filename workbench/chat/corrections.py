@@ -17,25 +17,36 @@ NAME = "corrections"
 _KIND = "chat"
 
 
+def check(workspace: Workspace, name: str) -> Version | None:
+    """The newest version of the dataset `name`, which corrections may be added to; None without.
+
+    Raises WorkbenchError for a dataset that was made in another way: its recipe could not make it
+    again.
+    """
+    check_name(name, "dataset")
+    before = next((v for v in versions.list_versions(workspace) if v.name == name), None)
+    if before is None:
+        return None
+    if any(source.get("kind") != _KIND for source in versions.describe(before)["sources"]):
+        raise WorkbenchError(
+            f"The dataset {name} was not made of corrections: a row more would not be in its "
+            "recipe.",
+            f"Name another one, such as {NAME}, and mix the two: workbench data mix.",
+        )
+    return before
+
+
 def add(workspace: Workspace, name: str, example: Example, run: str) -> Version:
     """A version more of the dataset `name`, with this row as its last.
 
-    Raises WorkbenchError for a response that says nothing, and for a dataset that was made in
-    another way: its recipe could not make it again.
+    Raises WorkbenchError for a response that says nothing, and as `check` does.
     """
-    check_name(name, "dataset")
+    before = check(workspace, name)
     if not example.messages[-1].content.strip():
         raise WorkbenchError("The correction is empty.", "Write what it should have said.")
-    before = next((v for v in versions.list_versions(workspace) if v.name == name), None)
     sources, steps = [{"kind": _KIND, "run": run}], []
     if before is not None:
         about = versions.describe(before)
-        if any(source.get("kind") != _KIND for source in about["sources"]):
-            raise WorkbenchError(
-                f"The dataset {name} was not made of corrections: a row more would not be in its "
-                "recipe.",
-                f"Name another one, such as {NAME}, and mix the two: workbench data mix.",
-            )
         known = [source for source in about["sources"] if source not in sources]
         sources, steps = [*known, *sources], [Step(**step) for step in about["steps"]]
     rows = before.rows if before else 0

@@ -91,6 +91,9 @@ def _chat(args: argparse.Namespace) -> Any:
     conversation = Conversation(args.system)
     names = [source.name for source in sources.of(run, Request.of(config, runs=tuple(others)))]
     systems = _chosen(names, args.only)
+    if args.correct is not None:
+        # Before a model is loaded and talked to.
+        corrections.check(workspace, args.to)
     chat = Chat(run, others)
     try:
         told = chat.told()
