@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -60,6 +61,18 @@ def _group(test: str) -> str:
     """What a test, by its id, has in common with others: at least its file."""
     file = Path(test.partition("::")[0])
     return next((TOGETHER[n] for n in (file.name, file.parent.name) if n in TOGETHER), str(file))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected is there to stay: Python's collector needn't go through all
+    of torch, again and again, while tests are run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
