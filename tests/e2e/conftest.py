@@ -19,6 +19,7 @@ import pytest
 from tests.trained import let_it_be_sure
 from workbench.tracking import runs
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds that something may take to show on a screen of a busy machine."""
 
@@ -108,6 +109,12 @@ def terminals() -> Iterator[list[Terminal]]:
     yield opened
     for terminal in opened:
         terminal.hang_up()
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that only have to go on leave the processor to others."""
+    monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).with_name('unhurried')}:{ROOT}")
 
 
 @dataclass

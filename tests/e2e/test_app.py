@@ -19,7 +19,7 @@ from workbench.workspace import Workspace
 
 
 @pytest.fixture
-def trip(journey: Journey, tmp_path: Path) -> Iterator[Journey]:
+def trip(journey: Journey, tmp_path: Path, unhurried: None) -> Iterator[Journey]:
     """A copy of the journey's workspace, which the test may change; ends the runs left in it."""
     workspace = Workspace(Path(shutil.copytree(journey.workspace, tmp_path / "ws")))
     yield Journey(workspace.root, tmp_path, journey.base, journey.said)

@@ -35,6 +35,7 @@ def test_the_default_model_and_data_train_for_a_few_steps(cli: Cli, workspace: W
         "training.accumulation": 1,
         "training.max_steps": 4,
         "training.learning_rate": "1e-3",
+        "evaluation.sample_tokens": 8,
         "evaluation.max_new_tokens": 8,
     }
     flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]

@@ -51,7 +51,9 @@ def test_ctrl_c_ends_a_merge_and_an_evaluation_and_leaves_nothing_half_done(
     assert not target.parent.exists() or list(target.parent.iterdir()) == []
 
 
-def test_ctrl_c_leaves_a_training_running_and_says_so(journey: Journey, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_training_running_and_says_so(
+    journey: Journey, tmp_path: Path, unhurried: None
+) -> None:
     workspace = Path(shutil.copytree(journey.workspace, tmp_path / "ws"))
     trip = Journey(workspace, tmp_path, journey.base, journey.said)
     verb = ["train", "tiny", "--set", "training.max_steps=100000", "--wait"]

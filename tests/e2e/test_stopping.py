@@ -15,7 +15,7 @@ from workbench.workspace import Workspace
 
 
 @pytest.fixture
-def trip(journey: Journey, workspace: Workspace) -> Journey:
+def trip(journey: Journey, workspace: Workspace, unhurried: None) -> Journey:
     shutil.copytree(journey.workspace, workspace.root)
     return Journey(workspace.root, workspace.root.parent, journey.base, journey.said)
 

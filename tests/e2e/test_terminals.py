@@ -78,8 +78,10 @@ def test_a_terminal_that_nobody_reads_costs_nothing_and_goes_on_when_read(
 ) -> None:
     app = open_on(tmp_path / "ws")
     app.wait(READY)
+    app.press("2")
+    app.wait("not saved")
     app.leave_unread()
-    keys = itertools.cycle("3.......2.......")
+    keys = itertools.cycle("j...k...")
 
     def full() -> bool:
         # Now and then one: what comes in a burst is drawn once.

@@ -14,7 +14,7 @@ from tests.polling import eventually
 
 
 @pytest.fixture
-def running(journey: Journey) -> Iterator[str]:
+def running(journey: Journey, unhurried: None) -> Iterator[str]:
     """A run that goes on."""
     config = journey.workspace / "configs" / "tiny.yaml"
     run = journey.run("train", config, "--set", "training.max_steps=100000")["id"]
