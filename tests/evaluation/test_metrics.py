@@ -186,3 +186,13 @@ def test_importing_metrics_loads_no_heavy_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_rouge_comes_without_what_the_rest_of_nltk_imports() -> None:
+    probe = (
+        "import sys; from workbench.evaluation import metrics;"
+        "print(metrics.rouge_l('so it is', ['so it was']),"
+        "[m for m in ('nltk', 'scipy', 'sklearn', 'pandas') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.stdout.strip() == "0.6666666666666666 []", result.stderr
