@@ -14,7 +14,8 @@ from torch import nn
 from tests.training.harness import CPU, encode
 from tests.training.test_loss import PAD, a_row
 from tests.training.test_packing import assert_close, gradients, with_adapter
-from workbench.training import attention, checks, fast_lora, ready
+from workbench.errors import WorkbenchError
+from workbench.training import attention, checks, ready
 from workbench.training.batches import Layout, collate, common_beginning
 from workbench.training.loss import TrainedTokenLoss
 
@@ -121,10 +122,30 @@ def test_what_is_compiled_serves_every_batch(base: Path, graphs: list[Any], pack
     ]
     measure = TrainedTokenLoss(adapted).train()
     plain = [(sums := measure(batch), gradients(adapted, sums.sum())) for batch in batches]
-    fast_lora.speed_up(adapted, together=False)
-    ready._compile(adapted)
+    ready._compile_layers(adapted)
     for batch, (losses, theirs) in zip(batches, plain, strict=True):
         sums = measure(batch)
         torch.testing.assert_close(sums, losses, rtol=1e-5, atol=1e-5)
         assert_close(gradients(adapted, sums.sum()), theirs)
     assert 2 <= len(graphs) <= 8
+
+
+def test_wrong_gradients_of_what_is_compiled_are_found(
+    base: Path, graphs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = encode(base, 3)
+    adapted = with_adapter(base)
+    ready._compile_layers(adapted)
+    layout = Layout(1, max(map(len, rows)), PAD, packed=False)
+    checks.check_compiled(adapted, rows, layout)
+    real = torch.autograd.grad
+    grads: list[Any] = []
+
+    def halved_at_first(*given: Any) -> Any:
+        grads.append(real(*given))
+        return [gradient / 2 for gradient in grads[0]] if len(grads) == 1 else grads[-1]
+
+    monkeypatch.setattr("torch.autograd.grad", halved_at_first)
+    with pytest.raises(WorkbenchError, match=r"wrong gradients of this model: they are 50\.0% off"):
+        checks.check_compiled(adapted, rows, layout)
+    assert graphs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ _PIECE = 64
 """Tokens of a row that are computed."""
 _TOLERANCE = {torch.float32: 0.002}
 """Of the loss; the formats of half the size are some hundred times as coarse."""
+_COMPILED = {torch.float32: 0.005}
+"""Of a gradient; in torch 2.11 it was 0.6, where 1e-6 is right."""
 _STRAY = 1e-5
 """Of a row's loss: many times what the order of summing can change."""
 
@@ -101,6 +104,31 @@ def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
         reason = "an example would change its neighbour's loss"
     attention.use_own(causal)
     return reason
+
+
+def check_compiled(model: nn.Module, rows: Sequence[Row], layout: Layout) -> None:
+    """Hold the gradients of a model that torch.compile has compiled against its own.
+
+    Raises WorkbenchError when they differ by more than the number format explains, as they did in
+    torch 2.11 where a step of autograd's own was compiled: nobody is told, and the run learns less.
+    """
+    measure, row = TrainedTokenLoss(model).eval(), _longest(rows)
+    batch = collate([row], [0], replace(layout, beginning=()), next(model.parameters()).device)
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    ours = torch.autograd.grad(measure(batch).sum(), learnt)
+    with torch.compiler.set_stance("force_eager"):
+        plain = torch.autograd.grad(measure(batch).sum(), learnt)
+    apart, whole = (
+        torch.stack([gradient.float().norm() for gradient in gradients]).norm()
+        for gradients in ([a - b for a, b in zip(ours, plain, strict=True)], plain)
+    )
+    share = float(apart / whole)
+    if share > _COMPILED.get(next(model.parameters()).dtype, 0.1):
+        raise WorkbenchError(
+            f"torch.compile of torch {torch.__version__} takes wrong gradients of this model: "
+            f"they are {share:.1%} off.",
+            "Set training.compile to false, or install another torch.",
+        )
 
 
 def positions_depend_on_batch(model: nn.Module, longest: int) -> str:

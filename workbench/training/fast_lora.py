@@ -28,23 +28,22 @@ _ONE_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 """Names of layers that families give one and the same input."""
 
 
-def speed_up(model: nn.Module, *, together: bool = True, copied: bool = True) -> int:
+def speed_up(model: nn.Module, *, copied: bool = True) -> int:
     """Give the layers of `model` that can have it the faster forward; returns how many.
 
-    `together`: layers that are given one input are computed at once; torch.compile, which looks
-    into each, is better off without. `copied`: adapters are cast to the base's number format once
-    a forward of the whole model and not in each layer; sharded ones aren't there at that time.
+    `copied`: adapters are cast to the base's number format once a forward of the whole model and
+    not in each layer; sharded ones aren't there at that time.
     """
     copies, done = Copies(), 0
     for module in model.modules():
         adapted = {name: child for name, child in module.named_children() if _is_lora(child)}
-        for names in _ONE_INPUT if together else ():
+        for names in _ONE_INPUT:
             _compute_together([adapted.pop(name) for name in names if name in adapted], copies)
         for layer in adapted.values():
             _compute_together([layer], copies)
         done += sum(map(_is_lora, module.children()))
         done += fast_norm.speed_up(module)
-    if copied and together:
+    if copied:
         copies.keep(model)
     return done
 
@@ -70,11 +69,40 @@ def _lora_forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     group: Group = self.computed_with
     if (ready := group.take(self, x)) is not None:
         return ready
-    bare = not args and all(value is None for value in kwargs.values())
-    if bare and (out := group.compute(self, x)) is not None:
+    if _is_bare(args, kwargs) and (out := group.compute(self, x)) is not None:
         return out
     theirs: Tensor = type(self).forward(self, x, *args, **kwargs)
     return theirs
+
+
+def _is_bare(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return not args and all(value is None for value in kwargs.values())
+
+
+def for_compiler(model: nn.Module) -> int:
+    """Have the layers of `model` add their adapters in its own number format, by operations that
+    torch.compile knows; returns how many.
+
+    PEFT goes by float32 there and back. A step of autograd's own would do as well, were it not
+    that torch 2.11 takes wrong gradients of what it compiles of one, and says nothing.
+    """
+    done = 0
+    for layer in model.modules():
+        if type(layer) is LoraLinear and type(layer.base_layer) is nn.Linear:
+            own: Any = layer
+            own.forward = MethodType(_traced_forward, layer)
+            done += 1
+    return done
+
+
+def _traced_forward(self: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    adapter = _adapter(self, x) if _is_bare(args, kwargs) else None
+    if adapter is None:
+        theirs: Tensor = type(self).forward(self, x, *args, **kwargs)
+        return theirs
+    inner = nn.functional.linear(x, adapter.down.to(x.dtype)) * adapter.scale
+    own = nn.functional.linear(inner, adapter.up.to(x.dtype))
+    return nn.functional.linear(x, self.base_layer.weight, self.base_layer.bias) + own
 
 
 class Group:
@@ -111,12 +139,11 @@ class Group:
         if found is None:
             return None
         outs = cast(Any, _LoraProducts.apply)(x, *found)
-        if len(layers) > 1:
-            # Not for one alone: torch.compile would make a graph for each layer's own id.
-            results = {id(other): out for other, out in zip(layers, outs, strict=True)}
-            outs = [results.pop(id(layer))]
+        results = {id(other): out for other, out in zip(layers, outs, strict=True)}
+        own: Tensor = results.pop(id(layer))
+        if results:
             self._input, self._waiting = x, results
-        return cast(Tensor, outs[0])
+        return own
 
     def products(self, x: Tensor, layer: Any = None) -> tuple[Any, ...] | None:
         """Those of all its layers with `x`, or of one, and what is learnt: each one's A and B.
@@ -228,7 +255,7 @@ class _LoraProducts(torch.autograd.Function):
         kept, ctx.again = fast_norm.as_made(x)
         ctx.save_for_backward(kept, inner)
         ctx.products = products
-        return tuple(out.view(*x.shape[:-1], -1) for out in outs)
+        return tuple([out.view(*x.shape[:-1], -1) for out in outs])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -91,11 +91,16 @@ def make_ready(
     else:
         layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
-    fast_lora.speed_up(model, together=not training.compile, copied=not sharded)
     if training.compile:
-        _compile(model)
-    elif device.type == "cuda":
-        _compile_parts(model, device, log)
+        _compile_layers(model)
+        if training.rehearsal:
+            log.write(Progress("compiling decoder layers", 0, 1))
+            with advised(config, "training"):
+                checks.check_compiled(model, train, layouts[0])
+    else:
+        fast_lora.speed_up(model, copied=not sharded)
+        if device.type == "cuda":
+            _compile_parts(model, device, log)
     noise = None
     if training.neftune_alpha:
         noise = Neftune(causal_model(model), training.neftune_alpha)
@@ -154,7 +159,8 @@ def _pack(model: Trained, rows: Sequence[Row], pad_id: int, log: LogWriter, rank
     return not refused
 
 
-def _compile(model: Trained) -> None:
+def _compile_layers(model: Trained) -> None:
+    fast_lora.for_compiler(model)
     for layer in decoder_layers(causal_model(model)):
         layer.compile(dynamic=True)
 

@@ -45,7 +45,7 @@ CASES = [
         "warning",
         "of what is free, and the optimiser is adamw",
         "model.quantization=nf4 training.optimizer=paged_adamw_8bit",
-        on=known(gpu(5.75)),
+        on=known(gpu(5.5)),
     ),
     Case(
         "checkpointing-with-room-to-spare",
