@@ -224,8 +224,8 @@ class _Layer:
             self._expert_numbers * size if self._trained.experts else 0,
         )
         most += self._of_matrices()
-        # Gradients of the product in the middle and of both its factors, and the product itself.
-        return max(most, work.tokens * 4 * self._inner * size if self._unit_again else 0)
+        # The product in the middle, where its gradient was, and the gradients of both its factors.
+        return max(most, work.tokens * 3 * self._inner * size if self._unit_again else 0)
 
     def _of_attention_back(self, work: Work) -> int:
         """What a GPU's kernel for attention makes for its backward pass, beside the gradients."""
