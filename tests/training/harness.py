@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from workbench.config import deepspeed
 from workbench.config.schema import RunConfig
 from workbench.data.example import Example, Message
 from workbench.data.template import ChatTemplate
@@ -24,6 +26,9 @@ from workbench.training.ranks import ALONE, Ranks
 from workbench.training.ready import make_ready
 from workbench.training.validation import Samples
 
+needs_deepspeed = pytest.mark.skipif(
+    not deepspeed.installed(), reason="the package deepspeed isn't installed"
+)
 CPU = torch.device("cpu")
 LOG = "train.jsonl"
 
@@ -67,6 +72,20 @@ def configure(base: Path, accept: Sequence[str] = (), **sections: dict[str, Any]
     for name, values in sections.items():
         body[name] = {**body.get(name, {}), **values}
     return RunConfig.model_validate({**body, "accept": list(accept)})
+
+
+def ask_deepspeed(folder: Path, stage: int, **zero: Any) -> Path:
+    """A file of accelerate in `folder` that asks for ZeRO, and the one of DeepSpeed that it names:
+    every weight is spread by stage 3, however small."""
+    small = {"stage3_param_persistence_threshold": 0} if stage == 3 else {}
+    asked = {"zero_optimization": {"stage": stage, **small, **zero}, "train_batch_size": "auto"}
+    (folder / "ds.json").write_text(json.dumps(asked))
+    path = folder / "accelerate.yaml"
+    path.write_text(
+        "distributed_type: DEEPSPEED\nmixed_precision: 'no'\n"
+        "deepspeed_config: {deepspeed_config_file: ds.json, zero3_init_flag: true}\n"
+    )
+    return path
 
 
 class OnStep(LogWriter):

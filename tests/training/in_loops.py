@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -19,7 +20,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch.distributed.tensor import DTensor
 
 from tests.polling import eventually
 from tests.training.harness import Commands, build, configure, events
@@ -27,7 +27,7 @@ from tests.training.two_ranks import tell
 from workbench.jobs.control import Control
 from workbench.jobs.events import CheckpointSaved, Evaluated, Paused
 from workbench.training import loop as loop_module
-from workbench.training import residual, saving
+from workbench.training import residual, saving, sharding, zero
 from workbench.training.loop import Loop, Outcome
 from workbench.training.loss import row_losses
 from workbench.training.ranks import Ranks
@@ -191,8 +191,8 @@ def _validation_losses(loop: Loop, ranks: Ranks) -> list[float]:
 def _held(loop: Loop) -> float:
     """How much of what is trained is in this process."""
     trained = [p for p in loop.model.parameters() if p.requires_grad]
-    local = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
-    return sum(p.numel() for p in local) / sum(p.numel() for p in trained)
+    whole = (zero.shape(p) if zero.is_spread(p) else p.shape for p in trained)
+    return sum(sharding.held(p).numel() for p in trained) / sum(map(math.prod, whole))
 
 
 def _like_torch() -> torch.Generator:

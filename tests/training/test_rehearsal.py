@@ -22,7 +22,7 @@ from workbench.errors import WorkbenchError
 from workbench.jobs.events import Evaluated, Notice, Progress, Rehearsed, Step
 from workbench.training.batches import Batch, Layout, Schedule
 from workbench.training.loss import TrainedTokenLoss
-from workbench.training.rehearsal import batch_of, largest, rehearse
+from workbench.training.rehearsal import batch_of, largest, rehearse, step_of
 
 ROWS = 11
 
@@ -173,7 +173,8 @@ def test_no_page_is_made_for_an_optimiser_that_is_thrown_away(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     trained = [p for p in loop.model.parameters() if p.requires_grad]
-    rehearse(loop._measure, lambda: Paged(trained), [batch], None, lambda doing: nullcontext())
+    step = step_of(loop._measure, lambda: Paged(trained))
+    rehearse(loop._measure, step, [batch], None, lambda doing: nullcontext())
     assert len(taken) == steps
     assert all(p.grad is None for p in trained)
 

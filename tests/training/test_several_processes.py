@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 from tests.conftest import Cli
 from tests.jobs.test_supervisor import state_of
 from tests.polling import eventually
-from tests.training.harness import configure, curve, events
-from workbench.config import loading
+from tests.training.harness import ask_deepspeed, configure, curve, events, needs_deepspeed
+from workbench.config import loading, processes
 from workbench.data.importing import Options, import_files
 from workbench.errors import WorkbenchError
 from workbench.jobs import launcher
@@ -39,11 +39,14 @@ def rows(workspace: Workspace, write_rows: Callable[..., Path]) -> None:
     import_files(workspace, [write_rows(*some)], "sample", Options(validation_share=0.2))
 
 
+@pytest.mark.parametrize("spread", ["fsdp", pytest.param("deepspeed", marks=needs_deepspeed)])
 def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
-    workspace: Workspace, rows: None, base: Path, tmp_path: Path, cli: Cli
+    spread: str, workspace: Workspace, rows: None, base: Path, tmp_path: Path, cli: Cli
 ) -> None:
-    """Spread by FSDP2; the second rank is killed while the run is paused, with a checkpoint."""
-    job = {"processes": 2, "sharding": "fsdp"}
+    """Spread over both; the second rank is killed while the run is paused, with a checkpoint."""
+    job: dict[str, Any] = {"processes": 2, "sharding": "fsdp"}
+    if spread == "deepspeed":
+        job = {"processes": 2, "accelerate_config": str(ask_deepspeed(tmp_path, 3))}
     loading.save(configure(base, training={"max_steps": 30}, job=job), tmp_path / "two.yaml")
     result = cli("train", tmp_path / "two.yaml")
     assert result.returncode == 0 and "has started in 2 processes" in result.stderr
@@ -78,6 +81,7 @@ def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
     assert any("evaluation.samples" in notice.text for notice in events(folder, Notice))
     shown = [line.split() for line in cli("runs", "show").stdout.splitlines()]
     assert shown.count(["processes:", "2"]) == 2
+    assert not [*folder.rglob("*.pt"), *folder.rglob("*.bin")]
     # With nothing of ours.
     plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     adapted: Any = PeftModel.from_pretrained(plain, folder / "adapter")
@@ -101,6 +105,24 @@ def test_a_run_keeps_its_launchers_settings(
     assert kept == str(folder / launcher.CONFIG) and Path(kept).read_text() == MINE
 
 
+@needs_deepspeed
+def test_a_run_keeps_its_settings_of_deepspeed(
+    workspace: Workspace, rows: None, base: Path, tmp_path: Path
+) -> None:
+    """The file that accelerate's names, too; a copied run has its own beside it."""
+    mine = ask_deepspeed(tmp_path, 2, overlap_comm=False)
+    config = configure(base, job={"processes": 2, "accelerate_config": str(mine)})
+    folder = runs.create(workspace, config, command=None, say=lambda text: None)
+    asked = processes.of_deepspeed(config)
+    for path in (mine, tmp_path / "ds.json"):
+        path.unlink()
+    moved = folder.rename(tmp_path / "moved")
+    job = {"processes": 2, "accelerate_config": str(moved / launcher.CONFIG)}
+    kept = processes.of_deepspeed(configure(base, job=job))
+    assert kept == asked and kept is not None
+    assert kept["zero_optimization"]["overlap_comm"] is False
+
+
 def test_settings_of_accelerate_that_are_wrong_leave_no_run(
     workspace: Workspace, rows: None, base: Path, tmp_path: Path
 ) -> None:
@@ -110,19 +132,19 @@ def test_settings_of_accelerate_that_are_wrong_leave_no_run(
     assert list(workspace.runs.glob("*")) == []
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
 def test_one_process_is_started_without_a_launcher(
-    processes: int,
+    count: int,
     workspace: Workspace,
     rows: None,
     base: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = configure(base, job={"processes": processes})
+    config = configure(base, job={"processes": count})
     folder = runs.create(workspace, config, command=None, say=lambda text: None)
     monkeypatch.setattr("workbench.jobs.launch._start_supervisor", lambda folder: None)
     runs.start(folder)
-    module = "job" if processes == 1 else "prepare"
+    module = "job" if count == 1 else "prepare"
     assert read_job(folder).argv[1:] == ["-m", f"workbench.training.{module}", str(folder)]
 
 

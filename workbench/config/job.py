@@ -25,7 +25,8 @@ class Job(Section):
     )
     accelerate_config: str = field(
         "",
-        "A config file of accelerate for its launcher, in place of sharding; the run keeps a copy.",
+        "A config file of accelerate for its launcher, or for DeepSpeed, in place of sharding; the "
+        "run keeps a copy.",
         source="ours: no file is needed",
     )
     restarts: int = field(

@@ -71,7 +71,8 @@ def _costly(config: RunConfig) -> Iterator[str]:
     """What helps little, or changes what is learnt."""
     optimizer = config.training.optimizer
     smallest = "paged_lion_8bit" if "lion" in optimizer else "paged_adamw_8bit"
-    if optimizer != smallest and config.job.sharding == "none":
+    shared = config.job.sharding != "none" or config.job.accelerate_config
+    if optimizer != smallest and not shared:
         yield f"training.optimizer={smallest} (its state in 8 bits, moved out of the way)"
     shorter = config.data.max_length // 2
     if shorter >= 16:

@@ -7,10 +7,13 @@ read here without accelerate, whose import takes seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from workbench.config import deepspeed
 from workbench.config.problems import ConfigError, ConfigProblem
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
@@ -18,11 +21,9 @@ from workbench.errors import WorkbenchError
 from workbench.files import explain_os_error, user_path
 
 _KIND = "MULTI_GPU"
-"""What `distributed_type` is: accelerate's kind that starts ranks on one machine, with GPUs or
-without. FSDP is `job.sharding`, which workbench does by torch itself, the same on both."""
-_SHARDING = ("FSDP", "DEEPSPEED")
-"""DeepSpeed's engine takes the optimiser's step in each backward pass, and keeps a state that
-checkpoints here would be without."""
+"""What `distributed_type` is, but for DeepSpeed: accelerate's kind that starts ranks on one
+machine, with GPUs or without. FSDP is `job.sharding`, which workbench does by torch itself, the
+same on both."""
 _SHARDED_OPTIMIZERS = ("adamw",)
 """Those of bitsandbytes take no tensors that are spread over processes."""
 
@@ -51,8 +52,47 @@ def check(config: RunConfig) -> None:
         accelerate_config(config)
 
 
-def accelerate_config(config: RunConfig) -> str:
-    """The text of the config file of accelerate that a config names.
+@dataclass(frozen=True, slots=True)
+class AccelerateConfig:
+    """A config file of accelerate that can be used."""
+
+    path: Path
+    text: str
+    body: dict[str, Any]
+    deepspeed: dict[str, Any] | None
+    """What it asks of DeepSpeed, as `deepspeed.settings` has it; None where it doesn't."""
+
+    def copies(self, name: str) -> dict[str, str]:
+        """What a run keeps of it, so that its own may change: the text of each file, by the file's
+        name; `name` is this one's."""
+        if self.deepspeed is None or not (file := deepspeed.named_file(self.body)):
+            return {name: self.text}
+        own = yaml.safe_dump(deepspeed.with_file(self.body, deepspeed.SETTINGS), sort_keys=False)
+        told = deepspeed.file_of(file, self.path.parent).read_text(encoding="utf-8")
+        return {name: own, deepspeed.SETTINGS: told}
+
+
+def of_deepspeed(config: RunConfig) -> dict[str, Any] | None:
+    """What a config asks of DeepSpeed, as `deepspeed.settings` has it; None where it doesn't.
+
+    Raises WorkbenchError as `accelerate_config` does.
+    """
+    return accelerate_config(config).deepspeed if config.job.accelerate_config else None
+
+
+def spreads_weights(config: RunConfig) -> bool:
+    """Whether each process has a share of every weight, and the model goes through all of them.
+
+    Raises WorkbenchError as `accelerate_config` does.
+    """
+    if config.job.sharding == "fsdp":
+        return config.job.processes > 1
+    found = of_deepspeed(config)
+    return found is not None and deepspeed.spreads_weights(found)
+
+
+def accelerate_config(config: RunConfig) -> AccelerateConfig:
+    """The config file of accelerate that a config names.
 
     Raises WorkbenchError when it can't be read or asks for what can't be done here.
     """
@@ -72,10 +112,14 @@ def accelerate_config(config: RunConfig) -> str:
             f"{where} holds no settings of accelerate.", "`accelerate config` writes such a file."
         )
     problems = list(_accelerate_problems(body, config.job.processes))
+    found = None
+    if body.get("distributed_type") == deepspeed.KIND:
+        found = deepspeed.settings(body, path.parent)
+        problems += deepspeed.problems(body, found, config)
     if problems:
-        text = "\n".join(f"  {name}: {problem}" for name, problem in problems)
-        raise WorkbenchError(f"{where} can't be used:\n{text}")
-    return text
+        listed = "\n".join(f"  {name}: {problem}" for name, problem in problems)
+        raise WorkbenchError(f"{where} can't be used:\n{listed}")
+    return AccelerateConfig(path, text, body, found)
 
 
 def _conflicts(config: RunConfig) -> Iterator[tuple[str, str]]:
@@ -107,10 +151,10 @@ def _accelerate_problems(body: dict[str, Any], processes: int) -> Iterator[tuple
     kind = body.get("distributed_type")
     if body.get("compute_environment", "LOCAL_MACHINE") != "LOCAL_MACHINE":
         yield "compute_environment", "workbench runs on this machine: LOCAL_MACHINE."
-    if kind in _SHARDING:
+    if kind == "FSDP":
         yield "distributed_type", f"not {kind}: set job.sharding to fsdp in place of this file."
-    elif kind != _KIND:
-        yield "distributed_type", f"it is {_KIND}, not {kind}."
+    elif kind not in (_KIND, deepspeed.KIND):
+        yield "distributed_type", f"it is {_KIND} or {deepspeed.KIND}, not {kind}."
     if body.get("num_machines", 1) != 1:
         yield "num_machines", "workbench starts processes on this machine alone: 1."
     wanted = body.get("num_processes", processes)

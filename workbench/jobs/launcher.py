@@ -40,6 +40,9 @@ def become(folder: Path, module: str, processes: int, control: Control) -> NoRet
     Every log that Python has opened is closed by it. Raises WorkbenchError when the launcher's
     settings can't be written, OSError when it can't be started.
     """
+    # For DeepSpeed accelerate tells its ranks nothing of it.
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     command = _command(folder, module, processes)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -52,13 +55,12 @@ def _command(folder: Path, module: str, processes: int) -> list[str]:
     if not config.exists():
         # Without one accelerate takes up whatever is in the person's cache folder.
         write_text(config, PLAIN)
-    threads = max(1, len(os.sched_getaffinity(0)) // processes)
     # Port 0 is a free one: two runs on a machine must not meet.
     options = {
         "--config_file": str(config),
         "--num_processes": str(processes),
         "--main_process_port": "0",
-        "--num_cpu_threads_per_process": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        "--num_cpu_threads_per_process": os.environ["OMP_NUM_THREADS"],
     }
     flags = [part for option in options.items() for part in option]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", *flags]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import base_models
-from workbench.config import loading
+from workbench.config import loading, processes
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object, write_json
@@ -62,12 +62,14 @@ def start(workspace: Workspace, request: Request, say: Say) -> Path:
     range_test.rates(request.low, request.high, request.steps)
     config = request.config
     runs.check_inputs(workspace, config)
-    if config.job.sharding != "none" and config.job.processes > 1:
+    if processes.spreads_weights(config):
+        by = "job.sharding" if config.job.sharding != "none" else "job.accelerate_config"
+        without = "job.sharding=none" if by == "job.sharding" else "job.accelerate_config="
         raise WorkbenchError(
-            "The test is done by one process, and job.sharding spreads the model over "
+            f"The test is done by one process, and {by} spreads the model over "
             f"{config.job.processes}.",
-            "Try --set job.sharding=none; a smaller training.micro_batch or 4-bit weights may "
-            "make it fit.",
+            f"Try --set {without}; a smaller training.micro_batch or 4-bit weights may make it "
+            "fit.",
         )
     workspace.ensure()
     base = config.model.base

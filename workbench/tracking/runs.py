@@ -75,7 +75,9 @@ def create(
         folder = workspace.runs / run_id
         with building_folder(folder) as building:
             if pinned.job.accelerate_config:
-                write_text(building / launcher.CONFIG, processes.accelerate_config(pinned))
+                asked = processes.accelerate_config(pinned)
+                for name, text in asked.copies(launcher.CONFIG).items():
+                    write_text(building / name, text)
                 pinned = _with_own_launcher(pinned, folder)
             loading.save(pinned, building / CONFIG)
             if sweep is not None:

@@ -26,6 +26,7 @@ from workbench.training.best import Best
 from workbench.training.optimizers import load_state
 from workbench.training.ranks import ALONE, Ranks
 from workbench.training.saving import Trained
+from workbench.training.zero import Zero
 
 _TRAINER = "trainer.json"
 """Written last: a checkpoint has it once it is whole."""
@@ -42,6 +43,8 @@ class Parts:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     ranks: Ranks = ALONE
+    zero: Zero | None = None
+    """DeepSpeed's engine, where it has the optimiser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,10 @@ def save(folder: Path, place: Place, parts: Parts) -> Path:
     Every rank calls it, for each has a part of it; the first one writes.
     """
     target = folder / f"step-{place.step}"
-    state = sharding.optimizer_state(parts.optimizer, keep=parts.ranks.first)
+    if parts.zero is not None:
+        state = parts.zero.whole_state(keep=parts.ranks.first)
+    else:
+        state = sharding.optimizer_state(parts.optimizer, keep=parts.ranks.first)
     trained = saving.trained_tensors(parts.model, keep=parts.ranks.first)
     random = _of_all_ranks(random_state(), parts.ranks)
     if not parts.ranks.first:
@@ -185,8 +191,12 @@ def restore(checkpoint: Path, parts: Parts) -> Place:
     state = _join_state(
         {n: t for n, t in tensors.items() if not n.startswith("random.")}, trainer["state"]
     )
+    whole = {"state": state, "param_groups": trainer["groups"]}
     with _fitting(checkpoint):
-        load_state(parts.optimizer, {"state": state, "param_groups": trainer["groups"]})
+        if parts.zero is not None:
+            parts.zero.load_whole_state(whole)
+        else:
+            load_state(parts.optimizer, whole)
     if own[_RANDOM] is not None:
         set_random_state({name: values for name, values in own.items() if values is not None})
     parts.scheduler.load_state_dict(trainer["scheduler"])
@@ -207,6 +217,8 @@ def restore_weights(checkpoint: Path, parts: Parts) -> dict[str, torch.Tensor]:
     with _fitting(checkpoint):
         tensors: dict[str, torch.Tensor] = load_file(checkpoint / "optimizer.safetensors")
         saving.load_part(parts.model, checkpoint)
+    if parts.zero is not None:
+        parts.zero.took_up_weights()
     return tensors
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from workbench.config import processes
 from workbench.config.activations import Work
 from workbench.config.base_facts import BaseFacts
 from workbench.config.circumstances import (
@@ -53,7 +54,7 @@ class Foreteller:
         """By the base's files; None where they don't give it, or where each rank has a share of
         the model."""
         config = self._config
-        if config.job.sharding != "none" and config.job.processes > 1:
+        if processes.spreads_weights(config):
             return None
         try:
             facts = BaseFacts.of(self._base)

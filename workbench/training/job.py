@@ -16,6 +16,7 @@ import torch
 from peft import PeftModel
 
 from workbench import base_models
+from workbench.config import processes
 from workbench.config.schema import RunConfig
 from workbench.data import versions
 from workbench.data.example import Example, Message
@@ -86,7 +87,7 @@ def train(folder: Path, log: LogWriter, control: Control) -> Finished:
         ready,
         train_rows,
         validation_rows,
-        samples=_samples(folder, config, template, ready, log, ranks),
+        samples=_samples(folder, config, template, log, ranks),
         empty_prompt=unprompted.empty_prompt(template),
         folder=folder,
         log=log,
@@ -133,15 +134,14 @@ def _loading_device(config: RunConfig, device: torch.device) -> torch.device:
 
     A 4-bit one isn't, and its constants would stay where it was quantised.
     """
-    whole = config.job.sharding == "none" or config.model.quantization != "none"
-    return device if whole else torch.device("cpu")
+    spread = processes.spreads_weights(config) and config.model.quantization == "none"
+    return torch.device("cpu") if spread else device
 
 
 def _samples(
     folder: Path,
     config: RunConfig,
     template: ChatTemplate,
-    ready: Ready,
     log: LogWriter,
     ranks: Ranks,
 ) -> Samples:
@@ -155,8 +155,11 @@ def _samples(
     wanted = ranks.first and version.splits.get("validation")
     evaluation = config.evaluation
     count, own = (evaluation.samples, evaluation.sample_prompts) if wanted else (0, [])
-    if (count or own) and ready.sharded:
-        text = "No rows are answered while it trains (evaluation.samples): job.sharding is fsdp."
+    if (count or own) and processes.spreads_weights(config):
+        text = (
+            "No rows are answered while it trains (evaluation.samples): the model is spread over "
+            "the processes."
+        )
         log.write(Notice(text))
         count, own = 0, []
     asking = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,19 +14,19 @@ import torch
 from workbench.config.schema import RunConfig
 from workbench.files import folder_size, write_json
 from workbench.jobs.control import Control, Stopped
-from workbench.jobs.events import CheckpointSaved, CommandHandled, Notice, Paused, Progress, WentOn
+from workbench.jobs.events import CheckpointSaved, Notice, Paused, Progress, WentOn
 from workbench.jobs.failure import NonFiniteLoss
 from workbench.jobs.log import LogWriter
 from workbench.jobs.progress import ProgressLines
-from workbench.training import checkpoint, sharding, unprompted
-from workbench.training.accelerators import plain_accelerator
+from workbench.training import checkpoint, stepping, unprompted
+from workbench.training.asked import Asked
 from workbench.training.batches import Batch, Row, Schedule, collate, lengths_of
 from workbench.training.best import Best
 from workbench.training.examples import ExampleLog
 from workbench.training.figures import Figures, StepInFlight, StepLog
 from workbench.training.loss import OnRows, causal_model, row_losses
 from workbench.training.memory import advised
-from workbench.training.optimizers import make_scheduler, step_if_finite
+from workbench.training.optimizers import make_scheduler
 from workbench.training.proof import Proof
 from workbench.training.ranks import Ranks, in_words, share
 from workbench.training.ready import Ready
@@ -42,17 +42,6 @@ class Outcome:
     """The end was asked for; after a first step there is a checkpoint to resume from."""
     preempted: bool = False
     """By SIGTERM, not by a person."""
-
-
-@dataclass
-class _Asked:
-    """What was asked for and is not done yet."""
-
-    stop: bool = False
-    preempt: bool = False
-    save: bool = False
-    evaluate: bool = False
-    pause: bool = False
 
 
 class Loop:
@@ -87,7 +76,7 @@ class Loop:
         self._log = log
         self._control = control
         self._ranks = ranks
-        self._asked = _Asked()
+        self._asked = Asked()
         self._evaluated: int | None = None
         """The last step that there is a validation loss of."""
         self._saved: int | None = None
@@ -103,15 +92,10 @@ class Loop:
             skip_limit=config.training.skip_limit,
         )
         self._measure = ready.measure
-        self._accelerator = plain_accelerator()
-        optimizer = ready.make_optimizer()
+        self._stepper = stepping.make(ready)
+        optimizer = self._stepper.optimizer
         self._scheduler = make_scheduler(optimizer, config.training, self.schedule.total_steps)
-        self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks)
-        self._optimizer = optimizer
-        self._model = ready.measure
-        if not ready.sharded:
-            self._model, self._optimizer = self._accelerator.prepare(ready.measure, self._optimizer)
-        self._parameters = [p for p in ready.model.parameters() if p.requires_grad]
+        self._parts = checkpoint.Parts(ready.model, optimizer, self._scheduler, ranks, ready.zero)
 
     def resume(self) -> int:
         """Take up the newest whole checkpoint; returns its step, 0 when there is none."""
@@ -235,41 +219,38 @@ class Loop:
     def _train_step(self, step: int) -> StepInFlight | None:
         """One optimiser step; None when SIGTERM came in it, and nothing has changed.
 
-        Nothing here waits for the device.
+        Nothing here waits for the device, but in DeepSpeed.
         """
-        figures = Figures(self._accelerator.device)
+        stepper = self._stepper
+        figures = Figures(stepper.device)
         places = self.schedule.rows_of(step)
         rows = [self._train[i] for i in places]
         # Every trained token of the step weighs the same, whichever batch and rank it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
         weight = 1 / max(1, trained_tokens)
-        if not self._model.training:
+        if not self._measure.training:
             # It goes through all modules: 15 ms for a model of 24 layers.
-            self._model.train()
-        loss = torch.zeros((), device=self._accelerator.device)
+            self._measure.train()
+        loss = torch.zeros((), device=stepper.device)
         row_sums: list[torch.Tensor] = []
         learnt: list[int] = []
         began_with = checkpoint.random_state()
         for batch, last in self._micro_batches(rows):
             if self._control.preempted and self._ranks.count == 1:
-                self._optimizer.zero_grad()
+                stepper.give_up()
                 checkpoint.set_random_state(began_with)
                 return None
-            with self._adding_up(last):
-                sums = self._model(batch)
+            with stepper.adding_up(last):
+                sums = stepper.model(batch)
                 # Of several ranks the mean is taken, where the sum is meant.
-                self._accelerator.backward(sums.sum() * (weight * self._ranks.count))
+                stepper.backward(sums.sum() * (weight * self._ranks.count))
             loss += sums.detach().sum() * weight
             row_sums.append(sums.detach()[: len(batch.rows)])
             learnt += (places[i] for i in batch.rows)
-        wait_for_sum = self._ranks.sum(loss)
-        norm = self._clip()
-        wait_for_sum()
         learning_rate = float(self._scheduler.get_last_lr()[0])
-        step_if_finite(self._optimizer, torch.isfinite(loss) & torch.isfinite(norm))
+        norm = stepper.step(loss, self._ranks.sum(loss))
         self._scheduler.step()
-        self._optimizer.zero_grad()
-        figures.send(loss, norm.detach(), row_sums)
+        figures.send(loss, norm, row_sums)
         tokens = sum(len(row) for row in rows)
         return StepInFlight(step + 1, figures, learning_rate, tokens, trained_tokens, learnt)
 
@@ -282,47 +263,12 @@ class Loop:
         mine = share(tokens, ranks.count)[ranks.number]
         for place in mine:
             group = [] if place is None else groups[place]
-            batch = collate(rows, group, layout, self._accelerator.device)
+            batch = collate(rows, group, layout, self._stepper.device)
             yield batch, place == mine[-1]
-
-    def _adding_up(self, last: bool) -> AbstractContextManager[object]:
-        """Gradients of several ranks are added up once a step, with its last micro-batch."""
-        if self._ready.sharded:
-            sharding.add_up(self._measure, now=last)
-            return nullcontext()
-        return nullcontext() if last else self._accelerator.no_sync(self._model)
-
-    def _clip(self) -> torch.Tensor:
-        """Scale the gradients down to the config's norm; returns the norm before, shape ()."""
-        limit = self.config.training.max_gradient_norm or math.inf
-        if self._ready.sharded:
-            return sharding.clip_gradients(self._parameters, limit)
-        norm: torch.Tensor = self._accelerator.clip_grad_norm_(self._parameters, limit)
-        return norm
 
     def _listen(self) -> None:
         """Note what was asked for since the last look, of any rank."""
-        asked, interval = self._asked, 0
-        for command in self._control.poll():
-            self._log.write(CommandHandled(command.id, command.command, command.value))
-            match command.command:
-                case "stop":
-                    asked.stop = True
-                case "preempt":
-                    asked.stop = asked.preempt = True
-                case "save_now":
-                    asked.save = True
-                case "evaluate_now":
-                    asked.evaluate = True
-                case "pause" | "resume":
-                    asked.pause = command.command == "pause"
-                case "set_interval" if command.value:
-                    interval = command.value
-        # The first alone hears of a pause and of its end.
-        paused = asked.pause and self._ranks.first
-        flags: list[int] = [asked.stop, asked.preempt, asked.save, asked.evaluate, paused]
-        *flags, interval = self._ranks.agree([*flags, interval])
-        asked.stop, asked.preempt, asked.save, asked.evaluate, asked.pause = map(bool, flags)
+        interval = self._asked.listen(self._control, self._log, self._ranks)
         self._steps.every = interval or self._steps.every
 
     def _evaluate(self, step: int) -> bool:

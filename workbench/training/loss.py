@@ -34,12 +34,16 @@ OnRows = Callable[[int], None]
 class TrainedTokenLoss(nn.Module):
     """A causal language model and the negative log-likelihood of its trained tokens."""
 
-    def __init__(self, model: nn.Module, noise: Neftune | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, noise: Neftune | None = None, *, at_once: bool = False
+    ) -> None:
         """`model` is a PreTrainedModel or a PeftModel around one; `noise` is what its embeddings
-        get in training."""
+        get in training. `at_once`: its head is called once in each pass, however many tokens are
+        trained, and all of their logits exist at once."""
         super().__init__()
         self.model = model
         self._noise = noise
+        self._at_once = at_once
 
     def forward(self, batch: Batch) -> Tensor:
         """Per-row sums of the loss in nats, shape (rows,), float32; (1,) for a batch of none."""
@@ -47,7 +51,8 @@ class TrainedTokenLoss(nn.Module):
         row, before = batch.places
         with self._noisy(batch):
             hidden = hidden_states(causal, batch)[row, before]
-        losses = _token_losses(causal, hidden, batch.labels)
+        losses_of = _chunk_losses if self._at_once else _token_losses
+        losses = losses_of(causal, hidden, batch.labels)
         sums = torch.zeros(max(1, len(batch.rows)), dtype=torch.float32, device=losses.device)
         return sums.index_add(0, batch.owners, losses)
 

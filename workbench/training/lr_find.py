@@ -92,6 +92,7 @@ def of_the_test(config: RunConfig, steps: int) -> RunConfig:
             "training.warmup_steps": 0,
             "training.compile": False,
             "job.processes": 1,
+            "job.accelerate_config": "",
         },
     )
 

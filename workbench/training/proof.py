@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from workbench.errors import WorkbenchError
+from workbench.training import sharding
 
 Fingerprint = dict[str, int]
 """By tensor."""
@@ -103,7 +103,8 @@ def _frozen(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _sums(tensors: Iterable[tuple[str, Tensor]]) -> Fingerprint:
-    sums = {name: _sum(tensor.detach()) for name, tensor in tensors}
+    # Of what is spread over ranks, what this one has of it.
+    sums = {name: _sum(sharding.held(tensor)) for name, tensor in tensors}
     by_device: dict[torch.device, list[str]] = {}
     for name, total in sums.items():
         by_device.setdefault(total.device, []).append(name)
@@ -117,9 +118,6 @@ def _sums(tensors: Iterable[tuple[str, Tensor]]) -> Fingerprint:
 
 
 def _sum(tensor: Tensor) -> Tensor:
-    if isinstance(tensor, DTensor):
-        # What this rank has of it.
-        tensor = tensor.to_local()
     numbers = tensor.reshape(-1).view(_WHOLE[tensor.element_size()])
     # Piece by piece: torch widens what it adds up to 64 bits first, and a head of 128,000 by
     # 4,096 would be 4 GB. Wraps around at 64 bits, which a sum may.

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from workbench.config import deepspeed, processes
 from workbench.config.activations import Work
 from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
@@ -24,7 +25,7 @@ from workbench.training import (
     rehearsal,
     sharding,
 )
-from workbench.training.batches import Batch, Layout, Row, common_beginning, lengths_of
+from workbench.training.batches import Batch, Layout, Row, collate, common_beginning, lengths_of
 from workbench.training.decoder import decoder_layers
 from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.memory import advised
@@ -33,6 +34,7 @@ from workbench.training.neftune import Neftune
 from workbench.training.optimizers import make_optimizer, parameter_groups
 from workbench.training.ranks import Ranks
 from workbench.training.saving import Trained
+from workbench.training.zero import Zero
 
 Foretell = Callable[[Work], Forecast | None]
 """What a rehearsal of these batches should take at most; None where nobody can tell."""
@@ -48,10 +50,13 @@ class Ready:
     layout: Layout
     validation_layout: Layout
     sharded: bool
+    """By FSDP2."""
     parameters: tuple[int, int]
     """Trained ones and all; a 4-bit weight that is spread no longer says what it stands for."""
     rehearsed: Rehearsed | None = None
     """What the rehearsal took; None where there was none."""
+    zero: Zero | None = None
+    """DeepSpeed's engine, where that is asked for; it has an optimiser."""
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """A new one, over what is trained."""
@@ -91,28 +96,36 @@ def make_ready(
     else:
         layouts = _layouts(config, model, train, validation, pad_id, log, ranks)
     sharded = config.job.sharding == "fsdp" and ranks.count > 1
+    asked = processes.of_deepspeed(config)
+    # By DeepSpeed each module fetches its own weights, and all ranks have to call the same ones.
+    by_module = asked is not None and deepspeed.spreads_weights(asked)
     if training.compile:
         _compile_layers(model)
         if training.rehearsal:
             log.write(Progress("compiling decoder layers", 0, 1))
             with advised(config, "training"):
                 checks.check_compiled(model, train, layouts[0])
-    else:
+    elif not by_module:
         fast_lora.speed_up(model, copied=not sharded)
         if device.type == "cuda":
             _compile_parts(model, device, log)
     noise = None
     if training.neftune_alpha:
         noise = Neftune(causal_model(model), training.neftune_alpha)
-    measure = TrainedTokenLoss(model, noise)
+    measure = TrainedTokenLoss(model, noise, at_once=by_module)
     parameters = count_parameters(model)
     if sharded:
         sharding.shard(measure, causal_model(model), device, ranks.count)
+    ready = Ready(config, model, measure, *layouts, sharded, parameters)
+    if asked is not None:
+        settings = deepspeed.engine(asked, config)
+        nothing = collate((), [], ready.layout, device)
+        engine = Zero(measure, ready.make_optimizer(), settings, device, nothing)
+        ready = replace(ready, zero=engine)
     if not ranks.first:
         # What is trained began with the seed's own numbers, on all ranks with the same; dropout
         # and noise are to be each one's own.
         torch.manual_seed(training.seed + ranks.number)
-    ready = Ready(config, model, measure, *layouts, sharded, parameters)
     if training.micro_batch == "auto" and not apart:
         ready = _with_fitting_batch(ready, train, device, log, ranks, found)
     if training.rehearsal:
@@ -248,11 +261,12 @@ def _go_through(
     held_out = None
     if len(validation):
         (held_out,) = largest(validation, ready.validation_layout, StepSize(len(validation), 0))
+    step = rehearsal.step_of(ready.measure, ready.make_optimizer)
     state = checkpoint.random_state()
     try:
         return rehearsal.rehearse(
             ready.measure,
-            ready.make_optimizer,
+            step if ready.zero is None else ready.zero.rehearse,
             largest(train, ready.layout, _step_of(ready)),
             held_out,
             partial(advised, ready.config),

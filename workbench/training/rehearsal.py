@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -26,6 +27,8 @@ from workbench.training.batches import Batch, Layout, Row, collate
 from workbench.training.optimizers import is_paged
 
 MakeOptimizer = Callable[[], torch.optim.Optimizer]
+Step = Callable[[Batch], None]
+"""Takes a batch forward and back, and leaves nothing behind."""
 Advised = Callable[[Doing], AbstractContextManager[None]]
 """Tells of a lack of memory with what would help."""
 _MARGIN = 0.9
@@ -125,13 +128,13 @@ class _MostRows:
 
 def rehearse(
     measure: nn.Module,
-    make_optimizer: MakeOptimizer,
+    step: Step,
     train: Sequence[Batch],
     validation: Batch | None,
     advised: Advised,
 ) -> Result:
-    """Take the largest training batches, the one with most tokens first, forward and back and
-    through the optimiser, and the largest validation batch forward.
+    """Take the largest training batches, the one with most tokens first, through `step`, and the
+    largest validation batch forward.
 
     `measure` is a TrainedTokenLoss. Each of the two goes on inside `advised`, and raises as that
     does when memory runs out.
@@ -141,7 +144,7 @@ def rehearse(
     began = time.perf_counter()
     with advised("training"):
         for batch in train:
-            _step(measure, make_optimizer, batch)
+            step(batch)
     if validation is not None:
         measure.eval()
         with advised("evaluating"), torch.no_grad():
@@ -159,9 +162,13 @@ def rehearse(
     return Result(rows, tokens, memory.peak(device), seconds, work)
 
 
-def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:
+def step_of(measure: nn.Module, make_optimizer: MakeOptimizer) -> Step:
     """As the second step of a run: what the optimiser keeps is there, and gradients are, while
     the batch goes forward and back."""
+    return partial(_step, measure, make_optimizer)
+
+
+def _step(measure: nn.Module, make_optimizer: MakeOptimizer, batch: Batch) -> None:
     measure.train()
     trained = [p for p in measure.parameters() if p.requires_grad]
     try:

@@ -77,7 +77,7 @@ def begin_with(adapted: PeftModel, saved: Tensors) -> None:
     for name, layer in _layers(adapted):
         weight = layer.get_base_layer().weight
         base = sharding.whole(weight).float() + _product(layer, name, own)
-        weight.data.copy_(sharding.like(weight, base - _product(layer, name, moved)))
+        sharding.put(weight, base - _product(layer, name, moved))
     _keep(adapted, moved)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from peft import PeftConfig, PeftModel
 from peft.utils.constants import SAFETENSORS_WEIGHTS_NAME
-from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils.save_and_load import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -77,18 +77,18 @@ def load_part(model: Trained, checkpoint: Path) -> None:
     own = _tensors(model) if isinstance(model, PeftModel) else dict(model.named_parameters())
     if differing := sorted(tensors.keys() ^ own.keys()):
         raise ValueError(f"only one of them has {differing[0]}")
-    tensors = {name: sharding.like(own[name], tensor) for name, tensor in tensors.items()}
-    if not isinstance(model, PeftModel):
-        model.load_state_dict(tensors, strict=False)
-        return
-    if residual.beginning(model):
+    if isinstance(model, PeftModel) and residual.beginning(model):
         residual.begin_with(model, load_file(checkpoint / ADAPTER / _BEGINNING))
-    set_peft_model_state_dict(model, tensors)
+    for name, tensor in tensors.items():
+        sharding.put(own[name], tensor)
 
 
 def _tensors(model: PeftModel) -> Tensors:
-    # Said in so many words: PEFT would ask a hub whether the vocabulary is still the base's.
-    tensors: Tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    # The parameters themselves: one that is spread says so. And said in so many words: PEFT would
+    # ask a hub whether the vocabulary is still the base's.
+    tensors: Tensors = get_peft_model_state_dict(
+        model, model.state_dict(keep_vars=True), save_embedding_layers=False
+    )
     return tensors
 
 

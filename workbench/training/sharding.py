@@ -5,7 +5,7 @@ becomes one of FSDP), and then wraps the optimiser's parameters after the fact; 
 on both, so that what is tested without a GPU is what runs with them.
 
 A weight that is spread is a DTensor. Everything here that returns or takes whole tensors is a
-collective: every rank calls it, at the same place.
+collective: every rank calls it, at the same place. It takes those that DeepSpeed has spread, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
+from workbench.training import zero
 from workbench.training.decoder import decoder_layers
 
 
@@ -58,6 +59,8 @@ def add_up(measure: nn.Module, now: bool) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor without its gradient history, put together where it is spread."""
+    if zero.is_spread(tensor):
+        return zero.whole(tensor)
     tensor = tensor.detach()
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
@@ -69,8 +72,21 @@ def whole_tensors(named: Iterable[tuple[str, Tensor]], *, keep: bool) -> dict[st
     for name, tensor in named:
         full = whole(tensor)
         if keep:
-            found[name] = full.cpu() if isinstance(tensor, DTensor) else full
+            found[name] = full.cpu() if is_spread(tensor) else full
     return found
+
+
+def is_spread(tensor: Tensor) -> bool:
+    """Whether this rank holds a share of it alone."""
+    return isinstance(tensor, DTensor) or zero.is_spread(tensor)
+
+
+def held(tensor: Tensor) -> Tensor:
+    """What this rank has of a tensor, without its gradient history."""
+    if zero.is_spread(tensor):
+        return zero.held(tensor)
+    tensor = tensor.detach()
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def clip_gradients(parameters: list[nn.Parameter], limit: float) -> Tensor:
@@ -94,7 +110,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, body: dict[str, Any])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {
         index: {
-            name: like(parameters[index], value) if _is_spread(name, value) else value
+            name: _like(parameters[index], value) if _is_of_weight(name, value) else value
             for name, value in values.items()
         }
         for index, values in body["state"].items()
@@ -112,12 +128,26 @@ def _whole_by_name(values: dict[str, Any], *, keep: bool) -> dict[str, Any]:
     return found
 
 
-def _is_spread(name: str, value: Any) -> bool:
+def _is_of_weight(name: str, value: Any) -> bool:
     """Whether a value of an optimiser's state is as its parameter: all but the count of steps."""
     return isinstance(value, Tensor) and name != "step"
 
 
-def like(parameter: Tensor, value: Tensor) -> Tensor:
+def put(parameter: Tensor, value: Tensor) -> None:
+    """Have a parameter be `value`, whole, of which each rank has all.
+
+    Raises ValueError when it is of another shape.
+    """
+    shape = zero.shape(parameter) if zero.is_spread(parameter) else parameter.shape
+    if value.shape != shape:
+        raise ValueError(f"a weight of {tuple(shape)} is of {tuple(value.shape)} there")
+    if zero.is_spread(parameter):
+        zero.put(parameter, value)
+    else:
+        parameter.detach().copy_(_like(parameter, value))
+
+
+def _like(parameter: Tensor, value: Tensor) -> Tensor:
     """This rank's share of a whole tensor, spread as `parameter` is; all of it where that is."""
     value = value.to(parameter.device, parameter.dtype)
     if not isinstance(parameter, DTensor):

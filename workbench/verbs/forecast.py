@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, cast
 
-from workbench.config import loading
+from workbench.config import loading, processes
 from workbench.config.circumstances import Circumstances
 from workbench.config.duration import forecast_time
 from workbench.config.effective import effective
@@ -88,10 +88,17 @@ def _memory(config: RunConfig, facts: Circumstances) -> dict[str, Any]:
     return {
         **foretell(config).to_json(),
         "processes": config.job.processes,
-        "spread": config.job.sharding if config.job.processes > 1 else "none",
+        "spread": _spread(config),
         "fits": fits,
         "savings": [asdict(saving) for saving in savings(config, foretell)],
     }
+
+
+def _spread(config: RunConfig) -> str:
+    """What spreads the model over several processes; `none` where nothing does."""
+    if not processes.spreads_weights(config):
+        return "none"
+    return "fsdp" if config.job.sharding == "fsdp" else "deepspeed"
 
 
 def _rows(config: RunConfig, facts: Circumstances) -> str:
@@ -137,7 +144,7 @@ def _show_machine(result: dict[str, Any]) -> None:
     if result["processes"] > 1:
         print(f"That is what each of {result['processes']} processes takes.")
     if result["spread"] != "none":
-        print("The model is spread over them (job.sharding): each takes less, which isn't counted.")
+        print("The model is spread over them: each takes less, which isn't counted.")
     if fits is None:
         print(f"Nobody tells what is free on {machine['name']}.")
         return

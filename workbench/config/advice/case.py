@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from workbench.config import effective
+from workbench.config import effective, processes
 from workbench.config.advice.foretelling import foretell
 from workbench.config.circumstances import TRAIN, VALIDATION, Circumstances, Machine
 from workbench.config.memory import Forecast
@@ -177,7 +177,10 @@ class Case:
     def free(self) -> int | None:
         """Bytes that one device has free; None where nobody tells, and for a model that is
         spread over several, of which the forecast says nothing."""
-        return None if self.config.job.sharding == "fsdp" else self.machine.free
+        spread = False
+        with suppress(WorkbenchError):  # a file of accelerate that can't be used is told elsewhere
+            spread = processes.spreads_weights(self.config)
+        return None if spread else self.machine.free
 
     @property
     def forecast(self) -> Forecast | None:

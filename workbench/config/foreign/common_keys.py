@@ -9,9 +9,10 @@ NO_TRACKER = Missing(
     "`workbench runs track` sends them to trackio, MLflow or W&B"
 )
 NO_HUB = Missing("nothing is pushed: `workbench export` writes the adapter or the merged model")
-NO_DEEPSPEED = Missing(
-    "DeepSpeed isn't had here: for one GPU leave it out; for several, job.processes with "
-    "job.sharding fsdp shares weights, gradients and optimiser state as ZeRO-3 does"
+DEEPSPEED = Missing(
+    "set job.accelerate_config to a file of accelerate with distributed_type: DEEPSPEED that names "
+    "it as deepspeed_config_file (docs/ranks.md), and job.processes; or leave it out: job.sharding "
+    "fsdp shares weights, gradients and optimiser state as ZeRO-3 does"
 )
 NO_REMOTE_CODE = Missing("code of a model or data set is never run; take a base without it")
 ATTENTION = Ours(
@@ -37,7 +38,7 @@ SOME_LAYERS = Missing(
 ADAM = "it is AdamW's usual one, which can't be set"
 
 SHARED: dict[str, Rule] = {
-    **each(NO_DEEPSPEED, "deepspeed"),
+    **each(DEEPSPEED, "deepspeed"),
     **each(NO_REMOTE_CODE, "trust_remote_code"),
     **each(Missing(ADAM, (0.9,)), "adam_beta1"),
     **each(Missing(ADAM, (0.999,)), "adam_beta2"),
