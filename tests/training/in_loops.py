@@ -26,8 +26,8 @@ from tests.training.harness import Commands, build, configure, events
 from tests.training.two_ranks import tell
 from workbench.jobs.control import Control
 from workbench.jobs.events import CheckpointSaved, Evaluated, Paused
+from workbench.training import checkpoint, residual, saving, sharding, zero
 from workbench.training import loop as loop_module
-from workbench.training import residual, saving, sharding, zero
 from workbench.training.loop import Loop, Outcome
 from workbench.training.loss import row_losses
 from workbench.training.ranks import Ranks
@@ -144,6 +144,19 @@ def begun_elsewhere(folder: Path, make: Build, ranks: Ranks) -> Told:
     return {"before": before, "after": _validation_losses(loop, ranks)}
 
 
+def given_up(folder: Path, make: Build, ranks: Ranks) -> Told:
+    """A step is begun and given up; then the whole run."""
+    loop = make(folder)
+    stepper, state = loop._stepper, checkpoint.random_state()
+    stepper.model.train()
+    batch, _ = next(loop._micro_batches([loop._train[place] for place in (0, 1, 2)]))
+    with stepper.adding_up(False):
+        stepper.backward(stepper.model(batch).sum())
+    stepper.give_up()
+    checkpoint.set_random_state(state)
+    return _ended(loop, loop.run(), ranks, folder)
+
+
 STORIES: dict[str, Callable[[Path, Build, Ranks], Told]] = {
     story.__name__: story
     for story in (
@@ -154,6 +167,7 @@ STORIES: dict[str, Callable[[Path, Build, Ranks], Told]] = {
         commanded,
         losing_patience,
         begun_elsewhere,
+        given_up,
     )
 }
 

@@ -29,7 +29,12 @@ pytestmark = needs_deepspeed
 # Two groups of weights; clipped at each step; matrices decay.
 SETTINGS["groups"] = {
     "lora": {"plus_ratio": 4.0},
-    "training": {"weight_decay": 0.1, "max_gradient_norm": 0.3, "micro_batch": 1},
+    "training": {
+        "learning_rate": 2e-3,
+        "weight_decay": 0.1,
+        "max_gradient_norm": 0.3,
+        "micro_batch": 1,
+    },
 }
 SETTINGS["recomputed"] = {"training": {"gradient_checkpointing": True}}
 HOST = {"device": "cpu"}
@@ -60,6 +65,8 @@ def cases(folder: Path) -> list[dict[str, Any]]:
         add(kind, "whole_run", settings(kind), stage, **zero)
     for stage, name in DRAWN.items():
         add(name, "again_from_the_middle", DRAWING, stage)
+    for stage in (1, 3):
+        add(f"given up, {stage}", "given_up", settings("groups"), stage)
     each = {"training": {"packing": False}, "checkpoints": {"every": 1, "keep": 9}}
     add("spoilt", "spoilt_on_one", each, 2)
     add("patience", "losing_patience", {"evaluation": {"every": 1, "patience": 2}}, 3)
@@ -125,6 +132,13 @@ def test_a_loss_that_is_no_number_on_one_rank_is_skipped_on_all(together: Path) 
     )
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert [step for step, *_ in curve(folder)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_a_step_that_is_given_up_leaves_nothing(stage: int, together: Path) -> None:
+    given_up, plain = curve(together / f"given up, {stage}"), curve(together / "groups")
+    for one, two in zip(plain, given_up, strict=True):
+        assert two == (one if stage == 1 else pytest.approx(one, rel=1e-5))
 
 
 def test_the_best_is_taken_by_all(together: Path) -> None:

@@ -119,8 +119,9 @@ def make_ready(
     ready = Ready(config, model, measure, *layouts, sharded, parameters)
     if asked is not None:
         settings = deepspeed.engine(asked, config)
-        nothing = collate((), [], ready.layout, device)
-        engine = Zero(measure, ready.make_optimizer(), settings, device, nothing)
+        little = Row(torch.full((2,), pad_id), torch.tensor([False, True]), 1)
+        batch = collate([little], [0], ready.layout, device)
+        engine = Zero(measure, ready.make_optimizer(), settings, device, batch)
         ready = replace(ready, zero=engine)
     if not ranks.first:
         # What is trained began with the seed's own numbers, on all ranks with the same; dropout

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -38,13 +38,13 @@ class Zero:
         optimizer: torch.optim.Optimizer,
         settings: dict[str, Any],
         device: torch.device,
-        nothing: Batch,
+        little: Batch,
     ) -> None:
         """Spreads what `measure` holds, in place; by stage 3 a model on the CPU moves to `device`
         a weight at a time.
 
         `optimizer` is an AdamW over weights in float32. `settings` are DeepSpeed's, as
-        `config.deepspeed.engine` has them. `nothing` is a batch without rows.
+        `config.deepspeed.engine` has them. `little` is a batch with a trained token.
         """
         # Else it guesses, and warns.
         os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.type == "cuda" else "cpu")
@@ -68,7 +68,7 @@ class Zero:
         self.optimizer = optimizer
         self.device = device
         self._engine: Any = engine
-        self._nothing = nothing
+        self._little = little
         self._begin()
 
     def _begin(self) -> None:
@@ -77,9 +77,12 @@ class Zero:
         rates = [group["lr"] for group in groups]
         for group in groups:
             group["lr"] = 0.0
+        # At its first step of one group DeepSpeed notes where the state of all of them is.
+        with _zero_gradients(groups):
+            self.optimizer.step()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
-            self._pass(self._nothing, 0.0)
+            self._pass(self._little, 0.0)
         for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate
         self._set_step(0)
@@ -105,7 +108,7 @@ class Zero:
 
     def give_up(self) -> None:
         """As `Stepper` has it, between two micro-batches."""
-        self.rehearse(self._nothing)
+        self.rehearse(self._little)
 
     def rehearse(self, batch: Batch) -> None:
         """A batch forward and back, by gradients that are no numbers: they are dropped."""
@@ -160,6 +163,17 @@ class Zero:
     def _set_step(self, step: float) -> None:
         for values in self.optimizer.state.values():
             values["step"].fill_(step)
+
+
+@contextmanager
+def _zero_gradients(groups: list[dict[str, Any]]) -> Iterator[None]:
+    """Within it each weight of an optimiser's groups has a gradient, of zeros unless it had one."""
+    added = [p for group in groups for p in group["params"] if p.grad is None]
+    for parameter in added:
+        parameter.grad = torch.zeros_like(parameter)
+    yield
+    for parameter in added:
+        parameter.grad = None
 
 
 def _fit_buckets(settings: dict[str, Any], trained: int) -> None:
