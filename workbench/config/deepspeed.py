@@ -160,9 +160,8 @@ def problems(
         if name not in _IDLE and (name not in _KEYS or file):
             also = f" beside {_FILE}" if name in _KEYS else ""
             yield f"deepspeed_config.{name}", f"leave it out{also}: it isn't known here."
-    where = f"{file}: " if file else "deepspeed_config: "
     for name, text in (*_numbers(found, config), *_zero_problems(found)):
-        yield f"{where}{name}", f"{text}."
+        yield f"{file}: {name}" if file else f"deepspeed_config.{_accelerates(name)}", f"{text}."
     for name, text in _conflicts(found, config):
         yield name, f"{text}."
 
@@ -229,6 +228,11 @@ def _conflicts(found: dict[str, Any], config: RunConfig) -> Iterator[tuple[str, 
         yield "model.quantization", f"with ZeRO stage 3 it is none, not 4 bits: {text}"
     if training.compile and spreads_weights(found):
         yield "training.compile", "ZeRO stage 3 fetches weights between a layer's modules: false"
+
+
+def _accelerates(name: str) -> str:
+    """accelerate's name for a setting of DeepSpeed's."""
+    return next((own for own, path in _KEYS.items() if ".".join(path).startswith(name)), name)
 
 
 def _section(body: dict[str, Any]) -> dict[str, Any]:
