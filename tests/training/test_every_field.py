@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -251,15 +250,14 @@ def test_as_many_rows_are_answered_as_the_config_says(
     asked = {}
     for count in (0, 1, 3):
         config = configured(base, {"evaluation.samples": count})
-        ready: Any = SimpleNamespace(sharded=False)
         with LogWriter(tmp_path / f"{count}.jsonl") as log:
             template = ChatTemplate.load(base)
-            found = job._samples(workspace.runs / "any", config, template, ready, log, ALONE)
+            found = job._samples(workspace.runs / "any", config, template, log, ALONE)
         loaded = model.load_base(base, config.model, CPU)
         asked[count] = [answer.row for answer in found.answers(0, loaded)]
     assert [len(rows) for rows in asked.values()] == [0, 1, 3]
     assert asked[1] == asked[3][:1]
     with LogWriter(tmp_path / "second.jsonl") as log:
         second = Ranks(number=1, count=2)
-        found = job._samples(workspace.runs / "any", config, template, ready, log, second)
+        found = job._samples(workspace.runs / "any", config, template, log, second)
     assert found.answers(0, loaded) == [], "the first rank alone answers"
