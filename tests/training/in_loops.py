@@ -46,10 +46,13 @@ def whole_run(folder: Path, make: Build, ranks: Ranks) -> Told:
 
 
 def again_from_the_middle(folder: Path, make: Build, ranks: Ranks) -> Told:
-    """Twice from the start, and once more from the checkpoint of step 4: all that is left after a
-    kill."""
+    """Twice from the start, and once more from the checkpoint of step 4."""
+    return {"same": whole_run(folder / "same", make, ranks), **resumed(folder, make, ranks)}
+
+
+def resumed(folder: Path, make: Build, ranks: Ranks) -> Told:
+    """From the start, and again from the checkpoint of step 4: all that is left after a kill."""
     told = {"first": whole_run(folder / "first", make, ranks)}
-    told["same"] = whole_run(folder / "same", make, ranks)
     if ranks.first:
         shutil.copytree(
             folder / "first" / "checkpoints" / "step-4", folder / "cut" / "checkpoints" / "step-4"
@@ -162,6 +165,7 @@ STORIES: dict[str, Callable[[Path, Build, Ranks], Told]] = {
     for story in (
         whole_run,
         again_from_the_middle,
+        resumed,
         spoilt_on_one,
         wanted_node,
         commanded,
