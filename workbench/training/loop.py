@@ -228,7 +228,7 @@ class Loop:
         # Every trained token of the step weighs the same, whichever batch and rank it is in.
         trained_tokens = sum(row.trained_tokens for row in rows)
         weight = 1 / max(1, trained_tokens)
-        if not self._measure.training:
+        if not (self._measure.training and self._ready.model.training):
             # It goes through all modules: 15 ms for a model of 24 layers.
             self._measure.train()
         loss = torch.zeros((), device=stepper.device)
