@@ -222,3 +222,11 @@ def test_what_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("workbench.config.deepspeed.installed", lambda: False)
     told = refusal(config(by_keys(tmp_path, zero_stage=2)))
     assert "pip install 'finetune-workbench[deepspeed]'" in told
+
+
+def test_settings_that_are_none_are_told_by_their_field(tmp_path: Path) -> None:
+    path = tmp_path / "accelerate.yaml"
+    path.write_text("distributed_type: DEEPSPEED\ndeepspeed_config: zero2\n")
+    assert "deepspeed_config: settings are wanted, as zero_stage: 2, not 'zero2'" in refusal(
+        config(path)
+    )

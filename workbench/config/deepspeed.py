@@ -155,8 +155,11 @@ def problems(
     if not installed():
         text = f"{KIND} needs the package deepspeed, which isn't installed"
         yield "distributed_type", f"{text}: pip install 'finetune-workbench[deepspeed]'."
+    if not isinstance(section := body.get("deepspeed_config") or {}, dict):
+        yield "deepspeed_config", f"settings are wanted, as zero_stage: 2, not {section!r}."
+        return
     file = named_file(body)
-    for name in _section(body):
+    for name in section:
         if name not in _IDLE and (name not in _KEYS or file):
             also = f" beside {_FILE}" if name in _KEYS else ""
             yield f"deepspeed_config.{name}", f"leave it out{also}: it isn't known here."
