@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers.models.gpt_neox.modeling_gpt_neox import (
+    apply_rotary_pos_emb as rotate_a_part,
+)
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.training.harness import CPU, configure, encode
@@ -109,6 +112,16 @@ def test_queries_and_keys_turn_as_in_transformers_and_back() -> None:
         torch.testing.assert_close(ours, theirs)
     q, k = q.requires_grad_(), k.requires_grad_()
     assert torch.autograd.gradcheck(lambda q, k: turn(q, k, cos, sin), (q, k))
+
+
+def test_heads_that_turn_in_part_keep_their_familys_own() -> None:
+    """GPT-NeoX turns the first quarter of each head, in a function that turns whole ones as
+    others do."""
+    q, whole, part = torch.randn(1, 4, 5, 16), torch.randn(1, 5, 16), torch.randn(1, 5, 4)
+    assert rotation._turns_halves(rotate_a_part)
+    assert rotation._fits(q, whole)
+    assert not rotation._fits(q, part)
+    assert not rotation._fits(q.expand(2, 4, 5, 16), whole)
 
 
 def test_a_family_that_turns_otherwise_keeps_its_own() -> None:

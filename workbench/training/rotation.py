@@ -29,11 +29,18 @@ def faster(rotate: Rotate) -> Rotate:
     def run(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *others: Any, **named: Any) -> Any:
         if not q.is_cuda or torch.compiler.is_compiling():
             return rotate(q, k, cos, sin, *others, **named)
-        if usual and not others and not named and q.shape[0] == 1:
+        if usual and not others and not named and _fits(q, cos):
             return cast(Any, _Rotation.apply)(q, k, cos, sin)
         return of_any_shape(rotate)(q, k, cos, sin, *others, **named)
 
     return run
+
+
+def _fits(q: Tensor, cos: Tensor) -> bool:
+    """Whether it is one row whose heads turn over their whole width: of GPT-NeoX's and Nemotron's
+    only a part of each does."""
+    rows, _, tokens, width = q.shape
+    return rows == 1 and cos.shape == (1, tokens, width)
 
 
 def _turns_halves(rotate: Rotate) -> bool:
