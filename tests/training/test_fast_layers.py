@@ -11,12 +11,15 @@ from torch import Tensor
 from transformers.models.gpt_neox.modeling_gpt_neox import (
     apply_rotary_pos_emb as rotate_a_part,
 )
+from transformers.models.llama import modeling_llama
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from tests.training.harness import CPU, configure, encode
+from tests.training.harness import CPU, configure, curve, encode, events, run
 from tests.training.test_packing import all_in_one, assert_close, gradients, with_adapter
+from workbench.jobs.events import Notice
 from workbench.training import compiled, compiling, fast_lora, fast_norm, model, rotation
 from workbench.training.loss import TrainedTokenLoss
+from workbench.training.products import Products
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -153,3 +156,34 @@ def test_dora_is_computed_by_peft(base: Path) -> None:
     before = TrainedTokenLoss(adapted)(batch)
     fast_lora.speed_up(adapted)
     torch.testing.assert_close(TrainedTokenLoss(adapted)(batch), before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_layers_with_other_gradients_are_taken_back(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "right", configure(base))
+    real = Products.below
+
+    def wrong(self: Products, above: Any, through: Tensor) -> Tensor:
+        return real(self, above, through) * 1.1
+
+    monkeypatch.setattr(Products, "below", wrong)
+    run(tmp_path / "wrong", configure(base))
+    (told,) = (n.text for n in events(tmp_path / "wrong", Notice) if "slower" in n.text)
+    assert "the faster layers give this family gradients that are" in told
+    assert not [n for n in events(tmp_path / "right", Notice) if "slower" in n.text]
+    for ours, theirs in zip(curve(tmp_path / "wrong"), curve(tmp_path / "right"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_what_is_taken_back_is_the_familys_own(base: Path) -> None:
+    adapted = with_adapter(base)
+    own = [type(module).forward for module in adapted.modules()]
+    fast_lora.speed_up(adapted)
+    compiled.speed_up(adapted)
+    assert modeling_llama.apply_rotary_pos_emb is not apply_rotary_pos_emb
+    compiled.take_back(adapted)
+    assert [getattr(m.forward, "__func__", None) for m in adapted.modules()] == own
+    assert modeling_llama.apply_rotary_pos_emb is apply_rotary_pos_emb

@@ -7,6 +7,7 @@ gated unit keeps what its activation gave, and each is bound by memory.
 from __future__ import annotations
 
 import sys
+from types import MethodType
 from typing import Any
 
 from torch import nn
@@ -16,8 +17,8 @@ from workbench.training.compiling import of_any_shape
 
 _ROTARY = "apply_rotary_pos_emb"
 """What transformers' families have in their modules to turn queries and keys by position."""
-_rotating: set[str] = set()
-"""Modules whose rotation is compiled in this process."""
+_rotating: dict[str, Any] = {}
+"""Modules whose rotation is a kernel in this process, with their own."""
 
 
 def speed_up(model: nn.Module) -> int:
@@ -35,5 +36,16 @@ def _compile_rotation(name: str) -> None:
     module: Any = sys.modules.get(name)
     rotate = getattr(module, _ROTARY, None)
     if rotate and name.startswith("transformers.models.") and name not in _rotating:
-        _rotating.add(name)
+        _rotating[name] = rotate
         setattr(module, _ROTARY, rotation.faster(rotate))
+
+
+def take_back(model: nn.Module) -> None:
+    """Have the layers of `model` compute as their own classes do, whatever was made faster."""
+    for module in model.modules():
+        own = vars(module).get("forward")
+        if isinstance(own, MethodType) and own.__func__.__module__.startswith(__package__):
+            del module.forward
+    while _rotating:
+        name, rotate = _rotating.popitem()
+        setattr(sys.modules[name], _ROTARY, rotate)

@@ -106,9 +106,7 @@ def make_ready(
             with advised(config, "training"):
                 checks.check_compiled(model, train, layouts[0])
     elif not by_module:
-        fast_lora.speed_up(model, copied=not sharded)
-        if device.type == "cuda":
-            _compile_parts(model, device, log)
+        _speed_up(model, some_row, device, log, ranks, sharded=sharded)
     noise = None
     if training.neftune_alpha:
         noise = Neftune(causal_model(model), training.neftune_alpha)
@@ -177,6 +175,24 @@ def _compile_layers(model: Trained) -> None:
     fast_lora.for_compiler(model)
     for layer in decoder_layers(causal_model(model)):
         layer.compile(dynamic=True)
+
+
+def _speed_up(
+    model: Trained, row: Row, device: torch.device, log: LogWriter, ranks: Ranks, *, sharded: bool
+) -> None:
+    """The faster layers, where gradients stay what they are."""
+    # A model that is to be spread is not on its device yet.
+    there = next(model.parameters()).device.type == device.type
+    plain = checks.first_gradients(model, row) if there else ()
+    fast_lora.speed_up(model, copied=not sharded)
+    if device.type == "cuda":
+        _compile_parts(model, device, log)
+    off = checks.apart(checks.first_gradients(model, row), plain) if plain else 0.0
+    (wrong,) = ranks.agree([off > checks.gradient_tolerance(model)])
+    if wrong:
+        compiled.take_back(model)
+        text = f"the faster layers give this family gradients that are {off:.1%} off"
+        log.write(Notice(f"Steps are slower than they could be: {text}.", "warning"))
 
 
 def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None:
