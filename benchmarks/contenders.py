@@ -90,9 +90,31 @@ def _workbench(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
 
 def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
     import torch
-    from datasets import Dataset
     from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    settings = spec["settings"]
+    packed = bool(settings.get("packing"))
+    # Packed rows are as long as one of our steps is, so that a step has about as many tokens.
+    longest = math.ceil(tokens_in(train) / len(train) * ROWS) if packed else 2048
+    base = AutoModelForCausalLM.from_pretrained(
+        spec["model"], **spec.get("load", {"dtype": torch.float32})
+    )
+    adapter = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = {
+        "model": base,
+        "processing_class": AutoTokenizer.from_pretrained(spec.get("tokenizer", spec["model"])),
+        "peft_config": adapter,
+    }
+    return by_trainer(spec, train, held_out, trainer, {"max_length": longest, **settings})
+
+
+def by_trainer(
+    spec: Spec, train: list[Spec], held_out: list[Spec], trainer: Spec, settings: Spec
+) -> Result:
+    """As `work`, by TRL's SFTTrainer of what `trainer` has, with these settings of its config."""
+    from datasets import Dataset
+    from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     times: list[float] = []
@@ -106,12 +128,8 @@ def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
             times.append(_now())
 
         def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
-            losses.extend([logs["loss"]] if logs and "loss" in logs else [])
+            losses.extend([float(logs["loss"])] if logs and "loss" in logs else [])
 
-    settings = spec["settings"]
-    packed = bool(settings.get("packing"))
-    # Packed rows are as long as one of our steps is, so that a step has about as many tokens.
-    longest = math.ceil(tokens_in(train) / len(train) * ROWS) if packed else 2048
     labelled = [
         {
             "input_ids": row["ids"],
@@ -129,26 +147,15 @@ def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
         report_to="none",
         save_strategy="no",
         train_sampling_strategy="sequential",
-        max_length=longest,
         disable_tqdm=True,
         **settings,
     )
-    base = AutoModelForCausalLM.from_pretrained(
-        spec["model"], **spec.get("load", {"dtype": torch.float32})
+    made = SFTTrainer(
+        args=config, train_dataset=Dataset.from_list(labelled), callbacks=[Clock()], **trainer
     )
-    trainer = SFTTrainer(
-        model=base,
-        args=config,
-        train_dataset=Dataset.from_list(labelled),
-        processing_class=AutoTokenizer.from_pretrained(spec.get("tokenizer", spec["model"])),
-        peft_config=LoraConfig(
-            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
-        callbacks=[Clock()],
-    )
-    lengths = [len(row["input_ids"]) for row in trainer.train_dataset]
+    lengths = [len(row["input_ids"]) for row in made.train_dataset]
     _forget_peak()
-    trainer.train()
+    made.train()
     seconds = [end - begin for begin, end in zip(times[::2], times[1::2], strict=True)]
     a_step = config.per_device_train_batch_size * config.gradient_accumulation_steps
     return {
@@ -156,7 +163,7 @@ def _trl(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Result:
         "seconds": sum(seconds[1:]),
         "losses": losses,
         "peak": _peak(),
-        "held_out": _loss_on(trainer.model, held_out),
+        "held_out": _loss_on(made.model, held_out),
     }
 
 

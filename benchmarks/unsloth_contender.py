@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import RATE, _forget_peak, _loss_on, _now, _peak
+from benchmarks import contenders
 
 Spec = dict[str, Any]
 NAME = "unsloth"
@@ -46,67 +45,17 @@ def environment(site: Path | None, folder: Path) -> dict[str, str]:
 
 def work(spec: Spec, train: list[Spec], held_out: list[Spec]) -> Spec:
     """As `contenders.work`; unsloth has to be imported before torch."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    times: list[float] = []
-    losses: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            times.append(_now())
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            times.append(_now())
-
-        def on_log(self, *args: Any, logs: Any = None, **kwargs: Any) -> None:
-            losses.extend([float(logs["loss"])] if logs and "loss" in logs else [])
-
     settings = dict(spec["settings"])
     checkpointing = settings.pop("checkpointing")
     model, tokenizer = _load(spec, checkpointing)
-    labelled = [
-        {
-            "input_ids": row["ids"],
-            "labels": [id if t else -100 for id, t in zip(row["ids"], row["trained"], strict=True)],
-        }
-        for row in train
-    ]
-    trainer = SFTTrainer(
-        model=model,
-        args=SFTConfig(
-            output_dir=tempfile.mkdtemp(dir=spec["folder"]),
-            max_steps=spec["steps"] + 1,
-            learning_rate=RATE,
-            lr_scheduler_type="constant",
-            optim="adamw_torch_fused",
-            bf16=True,
-            gradient_checkpointing=bool(checkpointing),
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            report_to="none",
-            save_strategy="no",
-            train_sampling_strategy="sequential",
-            max_length=spec["length"],
-            disable_tqdm=True,
-            **settings,
-        ),
-        train_dataset=Dataset.from_list(labelled),
-        processing_class=tokenizer,
-        callbacks=[Clock()],
-    )
-    _forget_peak()
-    trainer.train()
-    seconds = [end - begin for begin, end in zip(times[::2], times[1::2], strict=True)]
-    a_step = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
-    return {
-        "tokens": sum(len(row["ids"]) for row in train[a_step:]),
-        "seconds": sum(seconds[1:]),
-        "losses": losses,
-        "peak": _peak(),
-        "held_out": _loss_on(trainer.model, held_out),
+    settings |= {
+        "optim": "adamw_torch_fused",
+        "bf16": True,
+        "gradient_checkpointing": bool(checkpointing),
+        "max_length": spec["length"],
     }
+    trainer = {"model": model, "processing_class": tokenizer}
+    return contenders.by_trainer(spec, train, held_out, trainer, settings)
 
 
 def _load(spec: Spec, checkpointing: bool | str) -> tuple[Any, Any]:

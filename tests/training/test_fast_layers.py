@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from tests.training.harness import CPU, configure, curve, encode, events, run
 from tests.training.test_packing import all_in_one, assert_close, gradients, with_adapter
 from workbench.jobs.events import Notice
-from workbench.training import compiled, compiling, fast_lora, fast_norm, model, rotation
+from workbench.training import checks, compiled, compiling, fast_lora, fast_norm, model, rotation
 from workbench.training.loss import TrainedTokenLoss
 from workbench.training.products import Products
 
@@ -122,15 +123,22 @@ def test_heads_that_turn_in_part_keep_their_familys_own() -> None:
     others do."""
     q, whole, part = torch.randn(1, 4, 5, 16), torch.randn(1, 5, 16), torch.randn(1, 5, 4)
     assert rotation._turns_halves(rotate_a_part)
-    assert rotation._fits(q, whole)
-    assert not rotation._fits(q, part)
-    assert not rotation._fits(q.expand(2, 4, 5, 16), whole)
+    assert rotation._fits((q, q, whole, whole))
+    assert not rotation._fits((q, q, part, part))
+    assert not rotation._fits((q.expand(2, 4, 5, 16), q, whole, whole))
+    assert not rotation._fits((q, whole, whole)), "of one tensor"
+    assert not rotation._fits((q[0], q[0], whole, whole))
 
 
 def test_a_family_that_turns_otherwise_keeps_its_own() -> None:
     assert rotation._turns_halves(apply_rotary_pos_emb)
     assert not rotation._turns_halves(lambda q, k, cos, sin: (q * cos, k * sin))
     assert not rotation._turns_halves(lambda q, k, angles: (q, k))
+    assert not rotation._turns_halves(lambda q, k, cos, sin: q)
+    assert not rotation._turns_halves(lambda q, k, cos, sin: (q[..., :4], k[..., :4]))
+    given = torch.ones(2), torch.ones(2)
+    own = rotation.faster(lambda x, cos, scale=1: x * cos * scale)
+    assert own(*given, scale=3).tolist() == [3, 3], "whatever it takes"
 
 
 def test_what_the_faster_layers_cannot_do_is_left_to_peft(base: Path) -> None:
@@ -187,3 +195,26 @@ def test_what_is_taken_back_is_the_familys_own(base: Path) -> None:
     compiled.take_back(adapted)
     assert [getattr(m.forward, "__func__", None) for m in adapted.modules()] == own
     assert modeling_llama.apply_rotary_pos_emb is apply_rotary_pos_emb
+
+
+@pytest.mark.parametrize(("ours", "plain", "off"), [
+    ([1.0, 1.0], [1.0, 1.0], 0.0),
+    ([1.0, 1.001], [1.0, 1.0], 0.0),
+    ([1.1, 1.1], [1.0, 1.0], 0.1),
+    ([0.5], [0.0], 0.5),
+    ([math.nan], [1.0], math.nan),
+    ([math.inf], [1.0], math.inf),
+    ([1.0], [math.nan], 0.0),
+])  # fmt: skip
+def test_gradients_that_are_no_numbers_are_apart(
+    ours: list[float], plain: list[float], off: float
+) -> None:
+    found = checks.apart([torch.tensor(ours)], [torch.tensor(plain)], torch.nn.Linear(1, 1))
+    assert found == pytest.approx(off, abs=1e-6, nan_ok=True)
+
+
+def test_an_adapter_in_bfloat16_on_a_base_in_float32_is_near_enough(
+    tmp_path: Path, base: Path
+) -> None:
+    run(tmp_path, configure(base, model={"dtype": "float32"}, lora={"dtype": "bfloat16"}))
+    assert not [n for n in events(tmp_path, Notice) if "slower" in n.text]

@@ -26,34 +26,40 @@ def faster(rotate: Rotate) -> Rotate:
     usual = _turns_halves(rotate)
 
     @functools.wraps(rotate)
-    def run(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *others: Any, **named: Any) -> Any:
-        if not q.is_cuda or torch.compiler.is_compiling():
-            return rotate(q, k, cos, sin, *others, **named)
-        if usual and not others and not named and _fits(q, cos):
-            return cast(Any, _Rotation.apply)(q, k, cos, sin)
-        return of_any_shape(rotate)(q, k, cos, sin, *others, **named)
+    def run(*given: Any, **named: Any) -> Any:
+        if not _on_gpu(given) or torch.compiler.is_compiling():
+            return rotate(*given, **named)
+        if usual and not named and _fits(given):
+            return cast(Any, _Rotation.apply)(*given)
+        return of_any_shape(rotate)(*given, **named)
 
     return run
 
 
-def _fits(q: Tensor, cos: Tensor) -> bool:
-    """Whether it is one row whose heads turn over their whole width: of GPT-NeoX's and Nemotron's
-    only a part of each does."""
-    rows, _, tokens, width = q.shape
-    return rows == 1 and cos.shape == (1, tokens, width)
+def _on_gpu(given: tuple[Any, ...]) -> bool:
+    return bool(given) and isinstance(given[0], Tensor) and given[0].is_cuda
+
+
+def _fits(given: tuple[Any, ...]) -> bool:
+    """Whether they are queries and keys of one row, whose heads turn over their whole width, with
+    cosines and sines: of GPT-NeoX's and Nemotron's only a part of each head does."""
+    if len(given) != 4 or given[0].dim() != 4:
+        return False
+    rows, _, tokens, width = given[0].shape
+    return bool(rows == 1 and given[2].shape == (1, tokens, width))
 
 
 def _turns_halves(rotate: Rotate) -> bool:
     """Whether it turns the first half of each head against the second, over its whole width."""
     generator = torch.Generator().manual_seed(0)
     q, k, (cos, sin) = (torch.randn(*shape, generator=generator) for shape in _NOISE)
+    ours = cast(Any, _Rotation.apply)(q, k, cos, sin)
     try:
         theirs = rotate(q, k, cos, sin)
-        ours = cast(Any, _Rotation.apply)(q, k, cos, sin)
-    except Exception:
-        # A family that wants something else of it: it keeps its own.
+        return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        # A family that wants something else of it, or gives something else: it keeps its own.
         return False
-    return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
 
 
 _NOISE = ((1, 4, 3, 8), (1, 2, 3, 8), (2, 1, 3, 8))
