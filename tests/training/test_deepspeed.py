@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training import two_ranks
 from tests.training.harness import (
     ask_deepspeed,
     configure,
@@ -20,23 +18,12 @@ from tests.training.harness import (
     needs_deepspeed,
     run,
 )
-from tests.training.test_two_loops import DRAWING, SETTINGS, examples, result, told, uneven
+from tests.training.test_two_loops import DRAWING, examples, play, result, told, uneven
 from workbench.jobs.events import Evaluated, Skipped
 from workbench.training import saving
 
 pytestmark = needs_deepspeed
 
-# Two groups of weights; clipped at each step; matrices decay.
-SETTINGS["groups"] = {
-    "lora": {"plus_ratio": 4.0},
-    "training": {
-        "learning_rate": 2e-3,
-        "weight_decay": 0.1,
-        "max_gradient_norm": 0.3,
-        "micro_batch": 1,
-    },
-}
-SETTINGS["recomputed"] = {"training": {"gradient_checkpointing": True}}
 HOST = {"device": "cpu"}
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "groups": (1, {}),
@@ -77,13 +64,7 @@ def cases(folder: Path) -> list[dict[str, Any]]:
 def together(_tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the runs of two processes, by the names of `cases`."""
     folder = tmp_path_factory.mktemp("together")
-    alone = tmp_path_factory.mktemp("alone")
-    run(alone, configure(_tiny_model, **DRAWING))
-    taken_up = folder / "alone before" / "checkpoints" / "step-4"
-    shutil.copytree(alone / "checkpoints" / "step-4", taken_up)
-    asked = [{**case, "base": str(_tiny_model)} for case in cases(folder)]
-    (folder / "cases.json").write_text(json.dumps(asked))
-    two_ranks.run("tests.training.in_loops", folder)
+    play(folder, cases(folder), _tiny_model, begun="alone before")
     return folder
 
 

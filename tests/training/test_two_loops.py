@@ -37,6 +37,17 @@ Sections = dict[str, dict[str, Any]]
 # 11 rows by 10: every second step has a single row, and the other rank none.
 UNEVEN = {"batch_size": 5, "accumulation": 2, "max_steps": 4}
 SETTINGS: dict[str, Sections] = {
+    # Two groups of weights; clipped at each step; matrices decay.
+    "groups": {
+        "lora": {"plus_ratio": 4.0},
+        "training": {
+            "learning_rate": 2e-3,
+            "weight_decay": 0.1,
+            "max_gradient_norm": 0.3,
+            "micro_batch": 1,
+        },
+    },
+    "recomputed": {"training": {"gradient_checkpointing": True}},
     "packed": {},
     "padded": {"training": {"packing": False}},
     "row by row": {"training": {"micro_batch": 1}},
@@ -101,15 +112,19 @@ def cases() -> list[dict[str, Any]]:
 def together(_tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the runs of two processes, by the names of `cases`."""
     folder = tmp_path_factory.mktemp("together")
-    alone = tmp_path_factory.mktemp("alone")
-    run(alone, configure(_tiny_model, **DRAWING))
-    shutil.copytree(
-        alone / "checkpoints" / "step-4", folder / "alone before, fsdp" / "checkpoints" / "step-4"
-    )
-    asked = [{**case, "base": str(_tiny_model)} for case in cases()]
+    play(folder, cases(), _tiny_model, begun="alone before, fsdp")
+    return folder
+
+
+def play(folder: Path, cases: list[dict[str, Any]], base: Path, *, begun: str) -> None:
+    """Have two processes go through `cases` in `folder`; the case `begun` takes up a checkpoint of
+    one process."""
+    alone = folder / "by one process"
+    run(alone, configure(base, **DRAWING))
+    shutil.copytree(alone / "checkpoints" / "step-4", folder / begun / "checkpoints" / "step-4")
+    asked = [{**case, "base": str(base)} for case in cases]
     (folder / "cases.json").write_text(json.dumps(asked))
     two_ranks.run("tests.training.in_loops", folder)
-    return folder
 
 
 def told(folder: Path, name: str) -> list[Any]:
