@@ -60,7 +60,7 @@ async def test_a_mislabelled_row_is_found_and_mended_in_three_keys(
     async with app.run_test(size=(120, 30)) as pilot:
         await open_hardest(app, run)  # the first key, in the Monitor
         await until(pilot, lambda: "20 rows, the hardest first" in shown(pilot, "#state"))
-        await until(pilot, lambda: "Answer" in "".join(table(pilot)[0]))
+        await until(pilot, lambda: "Question" in table(pilot)[0])
         assert table(pilot)[0][:3] == ["7", "█▅", "5.00→2.50"]
         assert table(pilot)[1][0] == "12"
         assert "never learnt" in shown(pilot, "#text")
