@@ -18,8 +18,17 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from tests.training.harness import CPU, configure, curve, encode, events, run
 from tests.training.test_packing import all_in_one, assert_close, gradients, with_adapter
 from workbench.jobs.events import Notice
-from workbench.training import checks, compiled, compiling, fast_lora, fast_norm, model, rotation
-from workbench.training.loss import TrainedTokenLoss
+from workbench.training import (
+    checks,
+    compiled,
+    compiling,
+    fast_head,
+    fast_lora,
+    fast_norm,
+    model,
+    rotation,
+)
+from workbench.training.loss import TrainedTokenLoss, causal_model
 from workbench.training.products import Products
 
 
@@ -59,7 +68,26 @@ def test_the_layers_of_a_gpu_compute_what_pefts_compute(
     measured = measure(batch)
     theirs = gradients(adapted, measured.sum() / 50)
     fast_lora.speed_up(adapted)
-    assert compiled.speed_up(adapted) == 7, "5 norms, 2 gated units"
+    assert compiled.speed_up(adapted) == 8, "5 norms, 2 gated units, a head"
+    ours = measure(batch)
+    torch.testing.assert_close(ours, measured, rtol=1e-5, atol=1e-5)
+    assert_close(gradients(adapted, ours.sum() / 50), theirs)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_heads_bias_counts_and_what_a_family_does_with_logits_is_left_to_it(
+    base: Path, finished: bool
+) -> None:
+    batch = all_in_one(encode(base, 4), packed=False)
+    adapted = with_adapter(base)
+    causal: Any = causal_model(adapted)
+    bias = torch.randn(causal.config.vocab_size)
+    causal.lm_head.bias = torch.nn.Parameter(bias, requires_grad=False)
+    causal.config.final_logit_softcapping = 2.0 if finished else None
+    measure = TrainedTokenLoss(adapted).train()
+    measured = measure(batch)
+    theirs = gradients(adapted, measured.sum() / 50)
+    assert fast_head.speed_up(causal) is not finished
     ours = measure(batch)
     torch.testing.assert_close(ours, measured, rtol=1e-5, atol=1e-5)
     assert_close(gradients(adapted, ours.sum() / 50), theirs)
@@ -192,7 +220,9 @@ def test_what_is_taken_back_is_the_familys_own(base: Path) -> None:
     fast_lora.speed_up(adapted)
     compiled.speed_up(adapted)
     assert modeling_llama.apply_rotary_pos_emb is not apply_rotary_pos_emb
+    assert hasattr(causal_model(adapted), "fast_losses")
     compiled.take_back(adapted)
+    assert not hasattr(causal_model(adapted), "fast_losses")
     assert [getattr(m.forward, "__func__", None) for m in adapted.modules()] == own
     assert modeling_llama.apply_rotary_pos_emb is apply_rotary_pos_emb
 

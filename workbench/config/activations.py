@@ -103,7 +103,7 @@ def held(
     if trained.whole_ends and facts.tied:
         # The head's gradient waits for that of the embeddings.
         backward += facts.vocabulary * facts.width * formats.trained
-    loss = _loss(facts, trained, formats, work)
+    loss = _loss(facts, trained, formats, work, compiled=config.training.compile)
     evaluating = max(layer.forward(work.evaluated_tokens) for layer in layers)
     # While rows are evaluated nothing is kept.
     beyond = max(0, max(backward, evaluating - kept - ends) - loss)
@@ -114,14 +114,17 @@ def held(
     return Held(kept + ends, loss, beyond, sum(layer.copies() for layer in layers))
 
 
-def _loss(facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work) -> int:
+def _loss(
+    facts: BaseFacts, trained: TrainedTensors, formats: Formats, work: Work, *, compiled: bool
+) -> int:
     """Only trained tokens meet the vocabulary, and of these a chunk at a time."""
     at_once = min(work.trained_tokens, chunk(facts.vocabulary, processor=formats.processor))
     hidden = 2 * work.trained_tokens * facts.width * formats.base
     logits = at_once * facts.vocabulary
     capped = facts.config.get("final_logit_softcapping")
-    # A GPU's compiled kernel goes from a chunk's logits to their gradient at once.
-    of_one = _LOGIT if formats.processor else 2 * formats.base
+    # On a GPU a chunk's gradient takes the place of its logits (`fast_head`); with whole layers
+    # compiled it lies beside them.
+    of_one = _LOGIT if formats.processor else (1 + compiled) * formats.base
     most = logits * (_CAPPED if capped else of_one)
     if trained.whole_ends:
         # The head's gradient comes when the logits' alone is left; that of an earlier chunk waits.

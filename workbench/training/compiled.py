@@ -12,8 +12,9 @@ from typing import Any
 
 from torch import nn
 
-from workbench.training import fast_mlp, fast_norm, rotation
+from workbench.training import fast_head, fast_mlp, fast_norm, rotation
 from workbench.training.compiling import of_any_shape
+from workbench.training.loss import causal_model
 
 _ROTARY = "apply_rotary_pos_emb"
 """What transformers' families have in their modules to turn queries and keys by position."""
@@ -22,9 +23,9 @@ _rotating: dict[str, Any] = {}
 
 
 def speed_up(model: nn.Module) -> int:
-    """Compile the norms, gated units and rotations of `model`, which is on a GPU; returns of how
-    many modules."""
-    done = 0
+    """Compile the norms, gated units and rotations of `model`, which is on a GPU, and what its head
+    loses; returns of how many modules."""
+    done = int(fast_head.speed_up(causal_model(model)))
     for module in model.modules():
         done += fast_norm.speed_up_on_gpu(module, of_any_shape) or fast_mlp.speed_up(module)
         _compile_rotation(type(module).__module__)
@@ -42,6 +43,7 @@ def _compile_rotation(name: str) -> None:
 
 def take_back(model: nn.Module) -> None:
     """Have the layers of `model` compute as their own classes do, whatever was made faster."""
+    vars(causal_model(model)).pop("fast_losses", None)
     for module in model.modules():
         own = vars(module).get("forward")
         if isinstance(own, MethodType) and own.__func__.__module__.startswith(__package__):

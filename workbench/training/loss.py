@@ -119,13 +119,10 @@ class _FrozenHead(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, labels: Tensor, causal: PreTrainedModel) -> Tensor:
         gradients = torch.empty_like(hidden)
         losses = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        take = getattr(causal, "fast_losses", losses_by_autograd)
         for place in range(0, len(labels), size := _chunk(causal)):
             part = slice(place, place + size)
-            with torch.enable_grad():
-                chunk = hidden[part].detach().requires_grad_()
-                of_chunk = _chunk_losses(causal, chunk, labels[part])
-                (gradients[part],) = torch.autograd.grad(of_chunk.sum(), chunk)
-            losses[part] = of_chunk.detach()
+            take(causal, hidden[part], labels[part], losses[part], gradients[part])
         ctx.save_for_backward(gradients)
         return losses
 
@@ -133,6 +130,18 @@ class _FrozenHead(torch.autograd.Function):
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, None, None]:
         (gradients,) = ctx.saved_tensors
         return gradients * above[0].unsqueeze(1).to(gradients.dtype), None, None
+
+
+def losses_by_autograd(
+    causal: PreTrainedModel, hidden: Tensor, labels: Tensor, losses: Tensor, gradients: Tensor
+) -> None:
+    """Put the loss of each token into `losses`, and its gradient for the token's hidden state
+    (tokens, width) into `gradients`."""
+    with torch.enable_grad():
+        chunk = hidden.detach().requires_grad_()
+        of_chunk = _chunk_losses(causal, chunk, labels)
+        gradients.copy_(torch.autograd.grad(of_chunk.sum(), chunk)[0])
+    losses.copy_(of_chunk.detach())
 
 
 def _chunk(causal: PreTrainedModel) -> int:
@@ -187,10 +196,16 @@ def token_logits(causal: PreTrainedModel, hidden: Tensor) -> Tensor:
     return _finished(causal, logits).float()
 
 
+def finishes_logits(causal: PreTrainedModel) -> bool:
+    """Whether its family does something with what its head gives."""
+    config: Any = causal.config.get_text_config()
+    return any(getattr(config, name, None) for name in _FINISHING)
+
+
 def _finished(causal: PreTrainedModel, logits: Tensor) -> Tensor:
     """In float32 where the family does something with them; else as they are."""
     config: Any = causal.config.get_text_config()
-    if any(getattr(config, name, None) for name in _FINISHING):
+    if finishes_logits(causal):
         logits = logits.float()
     for name in ("logit_scale", "lm_head_multiplier"):
         if scale := getattr(config, name, None):

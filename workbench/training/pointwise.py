@@ -1,4 +1,4 @@
-"""The pointwise parts of a decoder layer and their gradients, without autograd.
+"""The pointwise parts of a decoder layer, and of the loss, and their gradients, without autograd.
 
 Plain formulas, and kernels that compute the same on a GPU (`triton_kernels`).
 """
@@ -51,21 +51,37 @@ def rms_norm_back(above: Tensor, x: Tensor, weight: Tensor, epsilon: float) -> T
     return ((scaled - whole * along) * inverse).to(x.dtype)
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False) -> Tensor:
-    """x (tokens, heads, width) turned by its position, the first half of each head against the
-    second, by cos and sin (tokens, width): contiguous; `back`: by the transpose of that, which
+def turned(
+    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False
+) -> tuple[Tensor, Tensor]:
+    """q and k (tokens, heads, width) turned by their position, the first half of each head against
+    the second, by cos and sin (tokens, width): contiguous; `back`: by the transpose of that, which
     gives the gradient of what was turned."""
-    if x.is_cuda:
-        x = x if x.stride(-1) == 1 else x.contiguous()
-        return cast(Tensor, _kernels().turned(x, cos.contiguous(), sin.contiguous(), back))
+    if q.is_cuda:
+        q, k = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k))
+        both = _kernels().turned(q, k, cos.contiguous(), sin.contiguous(), back)
+        return cast(tuple[Tensor, Tensor], both)
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    return x * cos - _quarter(x * sin) if back else x * cos + _quarter(x) * sin
+    if back:
+        return q * cos - _quarter(q * sin), k * cos - _quarter(k * sin)
+    return q * cos + _quarter(q) * sin, k * cos + _quarter(k) * sin
 
 
 def _quarter(x: Tensor) -> Tensor:
     """A quarter of a turn: (first, second) half of each head to (-second, first)."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((-second, first), dim=-1)
+
+
+def cross_entropy_back(logits: Tensor, labels: Tensor, losses: Tensor) -> None:
+    """Put the negative log-likelihood of `labels`, shape (tokens,), by logits (tokens, vocabulary)
+    into `losses`, float32, and the gradient of each for its logits into their place."""
+    if logits.is_cuda:
+        _kernels().cross_entropy_back(logits, labels, losses)
+        return
+    whole = logits.float()
+    losses.copy_(nn.functional.cross_entropy(whole, labels, reduction="none"))
+    logits.copy_(whole.softmax(-1) - nn.functional.one_hot(labels, logits.shape[1]))
 
 
 @functools.cache
@@ -79,8 +95,9 @@ def problem(device: torch.device) -> str:
         (silu_times_back, (x, y, z)),
         (rms_norm, (x, weight, 1e-6)),
         (rms_norm_back, (x, y, weight, 1e-6)),
-        (turned, (x, y[:, 0], z[:, 0])),
-        (functools.partial(turned, back=True), (x, y[:, 0], z[:, 0])),
+        (turned, (x, x[:, :2], y[:, 0], z[:, 0])),
+        (functools.partial(turned, back=True), (x, x[:, :2], y[:, 0], z[:, 0])),
+        (_loss_and_gradient, (x[0], torch.tensor([0, 47, 3, 3, 9, 20]))),
     )
     try:
         for function, given in cases:
@@ -92,6 +109,12 @@ def problem(device: torch.device) -> str:
     except Exception as error:
         return " ".join(str(error).split())[:200]
     return ""
+
+
+def _loss_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    logits, losses = logits.clone(), torch.empty(len(logits), device=logits.device)
+    cross_entropy_back(logits, labels, losses)
+    return losses, logits
 
 
 @functools.cache

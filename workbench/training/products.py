@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.training import four_bits
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -26,13 +28,10 @@ class Part:
     bias: Tensor | None
 
     def whole(self, dtype: torch.dtype) -> Tensor:
-        """The weight in `dtype`, unpacked as bitsandbytes does it for its own product."""
+        """The weight in `dtype`, unpacked to what bitsandbytes would multiply with."""
         if self.state is None:
             return self.weight
-        # Here: bitsandbytes is imported where it is needed alone.
-        from bitsandbytes.functional import dequantize_4bit
-
-        return dequantize_4bit(self.weight, self.state).to(dtype)
+        return four_bits.whole(self.weight, self.state, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,9 @@ class Products:
 
     def _each(self, inner: Tensor) -> Sequence[Tensor]:
         """Each layer's own columns of (tokens, ranks)."""
-        ranks = [up.shape[1] for up in self.b]
-        return torch.split(inner, ranks, dim=1)
+        if len(self.b) == 1:
+            return [inner]
+        return torch.split(inner, [up.shape[1] for up in self.b], dim=1)
 
 
 def _scaled(x: Tensor, matrix: Tensor, scale: float) -> Tensor:

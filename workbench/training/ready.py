@@ -21,6 +21,7 @@ from workbench.training import (
     compiled,
     compiling,
     fast_lora,
+    four_bits,
     pointwise,
     rehearsal,
     sharding,
@@ -202,6 +203,11 @@ def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None
         return
     log.write(Progress("compiling norms and activations", 0, 1))
     compiled.speed_up(model)
+    quantised = getattr(causal_model(model), "is_loaded_in_4bit", False)
+    why = four_bits.problem(device) if quantised else ""
+    if why:
+        text = f"Steps are slower than they could be: bitsandbytes unpacks 4 bits itself: {why}"
+        log.write(Notice(text, "warning"))
 
 
 def _with_fitting_batch(

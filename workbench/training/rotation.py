@@ -84,8 +84,6 @@ class _Rotation(torch.autograd.Function):
 def _both(
     q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *, back: bool = False
 ) -> tuple[Tensor, Tensor]:
-    q, k = (
-        pointwise.turned(x.squeeze(0).transpose(0, 1), cos[0], sin[0], back=back).transpose(0, 1)
-        for x in (q, k)
-    )
-    return q.unsqueeze(0), k.unsqueeze(0)
+    q, k = (x.squeeze(0).transpose(0, 1) for x in (q, k))
+    q, k = pointwise.turned(q, k, cos[0], sin[0], back=back)
+    return q.transpose(0, 1).unsqueeze(0), k.transpose(0, 1).unsqueeze(0)

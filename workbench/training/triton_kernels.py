@@ -7,12 +7,16 @@ Imported on a GPU alone: torch for processors comes without Triton.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 _BLOCK = 1024
+_LOGITS = 16384
+"""Of a row that are in registers at once: 32 a thread."""
 
 
 def silu_times(gate: Tensor, up: Tensor) -> Tensor:
@@ -105,42 +109,137 @@ def _warps(block: int) -> int:
     return min(16, max(4, block // 512))
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor, back: bool) -> Tensor:
-    """x (tokens, heads, width) turned by cos and sin (tokens, width), which are contiguous, or by
-    the transpose of that."""
-    tokens, heads, width = x.shape
-    out = torch.empty((tokens, heads, width), dtype=x.dtype, device=x.device)
-    blocks = triton.next_power_of_2(heads), triton.next_power_of_2(width // 2)
-    _turned[(tokens,)](
-        *(x, out, cos, sin, heads, width // 2, x.stride(0), x.stride(1)), back, *blocks
-    )
-    return out
+def turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, back: bool) -> tuple[Tensor, Tensor]:
+    """q and k (tokens, heads, width) turned by cos and sin (tokens, width), which are contiguous,
+    or by the transpose of that."""
+    tokens, width = cos.shape
+    outs = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k)]
+    heads, few = q.shape[1], k.shape[1]
+    blocks = [triton.next_power_of_2(size) for size in (heads, few, width // 2)]
+    strides = (*q.stride()[:2], *k.stride()[:2])
+    _turned[(tokens,)](q, k, *outs, cos, sin, heads, few, width // 2, *strides, back, *blocks)
+    return outs[0], outs[1]
 
 
 @triton.jit
 def _turned(
-    x, out, cos, sin, heads, half, a_token, a_head,
-    BACK: tl.constexpr, HEADS: tl.constexpr, HALF: tl.constexpr,
+    q, k, q_out, k_out, cos, sin, heads, few, half, q_token, q_head, k_token, k_head,
+    BACK: tl.constexpr, HEADS: tl.constexpr, FEW: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
+    at = tl.arange(0, HALF)
+    angle, there = token * 2 * half + at, at < half
+    cos_1 = tl.load(cos + angle, mask=there, other=0.0).to(tl.float32)
+    cos_2 = tl.load(cos + angle + half, mask=there, other=0.0).to(tl.float32)
+    sin_1 = tl.load(sin + angle, mask=there, other=0.0).to(tl.float32)
+    sin_2 = tl.load(sin + angle + half, mask=there, other=0.0).to(tl.float32)
+    _turn(
+        q + token * q_token, q_out + token * heads * 2 * half, heads, q_head, half,
+        cos_1, cos_2, sin_1, sin_2, BACK, HEADS, HALF,
+    )  # fmt: skip
+    _turn(
+        k + token * k_token, k_out + token * few * 2 * half, few, k_head, half,
+        cos_1, cos_2, sin_1, sin_2, BACK, FEW, HALF,
+    )  # fmt: skip
+
+
+@triton.jit
+def _turn(
+    x, out, heads, stride, half, cos_1, cos_2, sin_1, sin_2,
+    BACK: tl.constexpr, HEADS: tl.constexpr, HALF: tl.constexpr,
+):  # fmt: skip
     head = tl.arange(0, HEADS)[:, None]
     at = tl.arange(0, HALF)[None, :]
     there = (head < heads) & (at < half)
-    place = x + token * a_token + head * a_head + at
+    place = x + head * stride + at
     first = tl.load(place, mask=there, other=0.0).to(tl.float32)
     second = tl.load(place + half, mask=there, other=0.0).to(tl.float32)
-    angle = token * 2 * half + at
-    cos_1 = tl.load(cos + angle, mask=at < half, other=0.0).to(tl.float32)
-    cos_2 = tl.load(cos + angle + half, mask=at < half, other=0.0).to(tl.float32)
-    sin_1 = tl.load(sin + angle, mask=at < half, other=0.0).to(tl.float32)
-    sin_2 = tl.load(sin + angle + half, mask=at < half, other=0.0).to(tl.float32)
     if BACK:
         result_1 = first * cos_1 + second * sin_2
         result_2 = second * cos_2 - first * sin_1
     else:
         result_1 = first * cos_1 - second * sin_1
         result_2 = second * cos_2 + first * sin_2
-    to = out + (token * heads + head) * 2 * half + at
+    to = out + head * 2 * half + at
     kind = out.dtype.element_ty
     tl.store(to, result_1.to(kind), mask=there)
     tl.store(to + half, result_2.to(kind), mask=there)
+
+
+def cross_entropy_back(logits: Tensor, labels: Tensor, losses: Tensor) -> None:
+    """The losses of `labels` (tokens,) by `logits` (tokens, vocabulary), which is contiguous and
+    becomes their gradient."""
+    tokens, vocabulary = logits.shape
+    block = min(_LOGITS, triton.next_power_of_2(vocabulary))
+    _cross_entropy_back[(tokens,)](
+        *(logits, labels, losses, vocabulary, block), num_warps=max(4, block // 1024)
+    )
+
+
+@triton.jit
+def _cross_entropy_back(
+    logits, labels, losses, VOCABULARY: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    token = tl.program_id(0).to(tl.int64)
+    row = logits + token * VOCABULARY
+    label = tl.load(labels + token)
+    # Before anything is written: sums are taken between, for which all threads wait.
+    likely = tl.load(row + label).to(tl.float32)
+    most, total = float("-inf"), 0.0
+    for place in range(0, VOCABULARY, BLOCK):
+        at = place + tl.arange(0, BLOCK)
+        x = tl.load(row + at, mask=at < VOCABULARY, other=float("-inf")).to(tl.float32)
+        larger = tl.maximum(most, tl.max(x, axis=0))
+        total = total * tl.exp(most - larger) + tl.sum(tl.exp(x - larger), axis=0)
+        most = larger
+    tl.store(losses + token, tl.log(total) + most - likely)
+    inverse = 1.0 / total
+    for place in range(0, VOCABULARY, BLOCK):
+        at = place + tl.arange(0, BLOCK)
+        there = at < VOCABULARY
+        x = tl.load(row + at, mask=there, other=0.0).to(tl.float32)
+        share = tl.exp(x - most) * inverse
+        share = tl.where(at == label, share - 1.0, share)
+        tl.store(row + at, share.to(logits.dtype.element_ty), mask=there)
+
+
+def unpack(weight: Tensor, out: Tensor, state: Any) -> None:
+    """Fill `out` with what bitsandbytes has packed in 4 bits; of an even number of elements.
+
+    A block of 64 elements or so has one scale; those may be in 8 bits, 256 to one of their own.
+    """
+    scales, of_scales = state.absmax, state.state2
+    nested = of_scales is not None
+    # Without them nothing is read of what stands in their place.
+    known = (of_scales.code, of_scales.absmax, state.offset) if nested else (scales,) * 3
+    half = state.blocksize // 2
+    together = max(1, 2 * _BLOCK // half)
+    grid = (triton.cdiv(weight.numel(), half * together),)
+    # A multiplication and an addition round one by one, as they do in bitsandbytes' two kernels.
+    _unpack[grid](
+        *(weight, scales, *known, state.code, out, weight.numel(), half, together),
+        of_scales.blocksize if nested else 0,
+        enable_fp_fusion=False,
+    )
+
+
+@triton.jit
+def _unpack(
+    packed, scales, code_of_scales, of_scales, offset, code, out, bytes,
+    HALF: tl.constexpr, TOGETHER: tl.constexpr, NESTED: tl.constexpr,
+):  # fmt: skip
+    block = tl.program_id(0).to(tl.int64) * TOGETHER + tl.arange(0, TOGETHER)
+    known = block * HALF < bytes
+    if NESTED:
+        fine = tl.load(scales + block, mask=known, other=0).to(tl.int32)
+        coarse = tl.load(of_scales + block // NESTED, mask=known, other=0.0)
+        scale = tl.load(code_of_scales + fine) * coarse + tl.load(offset)
+    else:
+        scale = tl.load(scales + block, mask=known, other=0.0)
+    at = block[:, None] * HALF + tl.arange(0, HALF)[None, :]
+    both = tl.load(packed + at, mask=at < bytes, other=0).to(tl.int32)
+    first = tl.load(code + (both >> 4)) * scale[:, None]
+    second = tl.load(code + (both & 15)) * scale[:, None]
+    to = block[:, None] * 2 * HALF + tl.arange(0, 2 * HALF)[None, :]
+    values = tl.interleave(first, second).to(out.dtype.element_ty)
+    tl.store(out + to, values, mask=to < 2 * bytes)
