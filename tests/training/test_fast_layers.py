@@ -195,16 +195,18 @@ def test_dora_is_computed_by_peft(base: Path) -> None:
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.parametrize("place", ["below", "between"])
 def test_layers_with_other_gradients_are_taken_back(
-    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
+    """Those of x, and those of A, which a B of zeros would hide."""
     run(tmp_path / "right", configure(base))
-    real = Products.below
+    real = getattr(Products, place)
 
-    def wrong(self: Products, above: Any, through: Tensor) -> Tensor:
-        return real(self, above, through) * 1.1
+    def wrong(self: Products, *given: Any) -> Tensor:
+        return real(self, *given) * 1.1
 
-    monkeypatch.setattr(Products, "below", wrong)
+    monkeypatch.setattr(Products, place, wrong)
     run(tmp_path / "wrong", configure(base))
     (told,) = (n.text for n in events(tmp_path / "wrong", Notice) if "slower" in n.text)
     assert "the faster layers give this family gradients that are" in told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,8 @@ _TOLERANCE = {torch.float32: 0.002}
 """Of the loss; the formats of half the size are some hundred times as coarse."""
 _EXACT, _COARSE = 0.005, 0.2
 """Of a gradient, all in float32 and else: 1e-6 is right; compiled by torch 2.11 it was 0.6."""
+_NOISE = 0.02
+"""Of what begins as zeros."""
 _STRAY = 1e-5
 """Of a row's loss: many times what the order of summing can change."""
 
@@ -134,9 +137,27 @@ def first_gradients(model: nn.Module, row: Row) -> Sequence[Tensor]:
     measure = TrainedTokenLoss(model).eval()
     for layer in decoder_layers(causal_model(model)):
         if learnt := [p for p in layer.parameters() if p.requires_grad]:
-            loss = measure(_alone(_piece(row), measure)).sum()
-            return torch.autograd.grad(loss, learnt, allow_unused=True, materialize_grads=True)
+            with _not_zero(learnt):
+                loss = measure(_alone(_piece(row), measure)).sum()
+                return torch.autograd.grad(loss, learnt, allow_unused=True, materialize_grads=True)
     return ()
+
+
+@contextmanager
+def _not_zero(learnt: Sequence[Tensor]) -> Iterator[None]:
+    """In which those that are all zeros are noise, always the same: while a B is zero its A has no
+    gradient that could be wrong."""
+    zeros = [tensor for tensor in learnt if not tensor.any()]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in zeros:
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * _NOISE)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor in zeros:
+                tensor.zero_()
 
 
 def apart(ours: Sequence[Tensor], plain: Sequence[Tensor], model: nn.Module) -> float:
