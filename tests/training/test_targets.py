@@ -60,6 +60,20 @@ def bare(family: str, settings: dict[str, Any]) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
+def test_a_router_that_gives_more_than_a_product_gets_no_adapter(tmp_path: Path) -> None:
+    """PhiMoE's is a linear layer by its class: PEFT would add numbers to its tuple."""
+    torch.manual_seed(0)
+    sizes = SMALL | {"num_key_value_heads": 2, "num_local_experts": 4}
+    config = AutoConfig.for_model("phimoe", pad_token_id=0, **sizes)
+    base: Any = AutoModelForCausalLM.from_config(config)
+    assert not any("router" in name for name in targets.linear_layers(base))
+    adapted = model.add_adapter(base, configure(tmp_path))
+    learnt = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    assert learnt and not any("router" in name for name in learnt)
+    logits = adapted(input_ids=torch.arange(5)[None]).logits
+    assert logits.shape == (1, 5, 64)
+
+
 def named(base: Any, names: set[str]) -> set[str]:
     layers = targets.linear_layers(base)
     return {n for n in layers if any(n.endswith(f".{end}") for end in names)}

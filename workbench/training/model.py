@@ -227,7 +227,7 @@ def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets.resolve(base, lora),
-        exclude_modules=targets.beside_text(base) or None,
+        exclude_modules=targets.never_adapted(base) or None,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         use_rslora=lora.rslora,
         use_dora=lora.dora,

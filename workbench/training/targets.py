@@ -53,14 +53,26 @@ def why(error: Exception) -> str:
 def linear_layers(base: PreTrainedModel) -> list[str]:
     """The full names of the linear layers that text passes through, but for the head; GPT-2's
     Conv1D is one."""
-    head, beside = base.get_output_embeddings(), beside_text(base)
+    head, never = base.get_output_embeddings(), never_adapted(base)
     return [
         name
         for name, module in base.named_modules()
         if isinstance(module, nn.Linear | Conv1D)
         and module is not head
-        and not (beside and re.fullmatch(beside, name))
+        and not (never and re.fullmatch(never, name))
     ]
+
+
+def never_adapted(base: PreTrainedModel) -> str:
+    """A pattern of the modules that get no adapter whatever is asked for; empty where there are
+    none: those that text doesn't pass through, and routers to experts that are linear layers with
+    something else for a result, as Llama 4's, to which PEFT can add nothing."""
+    routers = [
+        re.escape(name)
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear) and type(module).__name__.endswith("Router")
+    ]
+    return "|".join(filter(None, (beside_text(base), *routers)))
 
 
 def beside_text(base: PreTrainedModel) -> str:
