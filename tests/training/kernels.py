@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,18 +99,25 @@ def compile_for(architecture: int) -> None:
             four_bits.unpacked(*quantize_4bit(noise, compress_statistics=nested))
 
 
-def main() -> None:
-    if architectures := [int(a) for a in sys.argv[1:]]:
-        for architecture in architectures:
-            compile_for(architecture)
-        return
+def interpret(base: Path) -> None:
+    """Hold each against its formula on a processor, and a model with them against itself without.
+
+    TRITON_INTERPRET is set before Triton is imported.
+    """
+    from tests.training import kernels_in_model
     from workbench.training import triton_kernels
 
     check(CPU, torch.float32, triton_kernels)
     # Not bfloat16, which the interpreter cuts off where it should round.
     check(CPU, torch.float16, triton_kernels)
-    sys.exit(four_bits.problem(CPU) or None)
+    assert four_bits.problem(CPU) == ""
+    for quantization in ("none", "nf4"):
+        kernels_in_model.check(base, quantization)
 
 
 if __name__ == "__main__":
-    main()
+    for given in sys.argv[1:]:
+        if given.isdecimal():
+            compile_for(int(given))
+        else:
+            interpret(Path(given))
