@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.polling import eventually
 from tests.queue.conftest import Gpus, Node
 from workbench.errors import WorkbenchError
 from workbench.jobs.launch import OFFLINE, read_job
@@ -111,13 +112,11 @@ def test_a_pre_empted_run_goes_on_once_and_one_that_failed_or_was_stopped_leaves
     node.look_until_started(runner, first, 2)
     (node.folder(first) / "fail").touch()
     node.end(first)
-    runner.look()
+    node.look_until_started(runner, second, 1)
     assert (node.word(first), len(node.starts(first))) == ("failed", 2)
-    node.wait_for_start(second)
     node.stop(second)
     node.wait(second, "stopped")
-    runner.look()
-    node.wait_for_start(third)
+    node.look_until_started(runner, third, 1)
     assert [entry.run for entry in node.queue()] == [third]
     assert f"{first} goes on (it was pre-empted)" in node.said()
     assert f"{first} failed: Row 7 is bad." in node.said()
@@ -132,8 +131,7 @@ def test_a_run_that_a_reboot_cut_off_goes_on_and_one_that_was_killed_does_not(no
     node.look_until_started(runner, first, 2)
     assert f"{first} goes on (it was dead)" in node.said()
     node.cut_off(first)
-    runner.look()
-    node.wait_for_start(second)
+    node.look_until_started(runner, second, 1)
     assert (node.word(first), len(node.starts(first))) == ("dead", 2)
 
 
@@ -149,7 +147,7 @@ def test_a_run_that_ended_before_it_was_queued_is_started_and_not_taken_for_done
     runner = node.runner()
     node.look_until_started(runner, run, 2)
     node.end(run)
-    assert not runner.look()
+    eventually(lambda: not runner.look())
     assert node.queue() == []
 
 
