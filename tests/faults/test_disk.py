@@ -92,7 +92,7 @@ def test_disk_full_from_some_write_on(
         whole_log(run / LOG, before)
         assert course(run) == reference
 
-    play("disk full from some write on, training", trial, few=3, many=120)
+    play("disk full from some write on, training", trial, few=2, many=120)
 
 
 def test_disk_full_all_at_once(

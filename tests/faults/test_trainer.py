@@ -65,7 +65,7 @@ def test_sigkill_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) 
             chance.note("done before the signal")
         assert one.finish() == reference
 
-    play("trainer: SIGKILL at any moment, resumed", trial, few=3, many=120)
+    play("trainer: SIGKILL at any moment, resumed", trial, few=2, many=120)
 
 
 def test_sigkill_again_and_again(fresh: Fresh, forked: Forked, reference: Course) -> None:
@@ -90,7 +90,7 @@ def test_sigkill_while_a_checkpoint_is_written(
         one.hit(lambda: _nth(one.run, which, ".step-*", pause))
         assert one.finish() == reference
 
-    play("trainer: SIGKILL while a checkpoint is written", trial, few=4, many=150)
+    play("trainer: SIGKILL while a checkpoint is written", trial, few=2, many=150)
 
 
 def test_sigkill_as_a_checkpoint_gets_its_name(
@@ -107,7 +107,7 @@ def test_sigkill_as_a_checkpoint_gets_its_name(
             chance.note("after the rename, not in the log yet")
         assert one.finish() == reference
 
-    play("trainer: SIGKILL as a checkpoint gets its name", trial, few=2, many=80)
+    play("trainer: SIGKILL as a checkpoint gets its name", trial, few=1, many=80)
 
 
 def _nth(run: Path, which: int, pattern: str, pause: float) -> None:
@@ -155,4 +155,4 @@ def test_sigterm_at_any_moment(fresh: Fresh, forked: Forked, reference: Course) 
         else:
             assert course(one.run) == reference
 
-    play("trainer: SIGTERM at any moment, resumed", trial, few=2, many=80)
+    play("trainer: SIGTERM at any moment, resumed", trial, few=1, many=80)
