@@ -4,9 +4,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from textual.css.query import NoMatches
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -52,11 +54,13 @@ def said(pilot: Pilot[None]) -> str:
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    """Return once `condition` is true; fails the test when it doesn't come true in time."""
+    """Return once `condition` is true; fails the test when it doesn't come true in time. It isn't
+    true as long as another screen is in front, without the widget that it asks for."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if condition():
-            return
+        with suppress(NoMatches):
+            if condition():
+                return
         await pilot.pause(0.05)
     pytest.fail(f"it never came true; said: {said(pilot)!r}")
 

@@ -15,8 +15,7 @@ from screens.app import WorkbenchApp
 from screens.widgets.row_table import RowTable
 from tests import tiny
 from tests.driver import GIB, H100, Driver
-from tests.polling import eventually
-from tests.screens.conftest import shown
+from tests.screens.conftest import shown, until
 from workbench.config import loading
 from workbench.data.importing import Options, import_files
 from workbench.workspace import Workspace
@@ -38,8 +37,10 @@ def said(pilot: Pilot[None]) -> str:
 
 
 async def settled(pilot: Pilot[None]) -> None:
-    await pilot.app.workers.wait_for_complete()
+    """Whatever was looked for in threads is found, and the screen has asked for it once more."""
+    await until(pilot, lambda: all(worker.is_finished for worker in pilot.app.workers))
     await pilot.pause(0.3)
+    await pilot.pause()
 
 
 def pair(number: int, **more: Any) -> dict[str, Any]:
@@ -178,7 +179,7 @@ async def test_a_config_that_can_not_be_used_is_refused_with_its_field(
         await pilot.pause()
         await pilot.press(*"bad", "enter")
         await pilot.pause()
-        assert "Did you mean lora.rank?" in text(pilot, "#more")
+        await until(pilot, lambda: "Did you mean lora.rank?" in text(pilot, "#more"))
         await pilot.press("escape")
         await pilot.pause()
         assert "not saved" in text(pilot, "#state")
@@ -190,8 +191,7 @@ async def test_a_run_that_can_not_start_says_why_and_leaves_none(workspace: Work
         await pilot.press("x")
         await pilot.pause()
         await pilot.press("y")
-        await settled(pilot)
-        eventually(lambda: "names no dataset version" in said(pilot))
+        await until(pilot, lambda: "names no dataset version" in said(pilot))
         assert not workspace.runs.exists()
 
 

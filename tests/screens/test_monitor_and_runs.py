@@ -6,38 +6,21 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
 
 from screens.app import WorkbenchApp
 from screens.widgets.line_chart import LineChart
 from screens.widgets.row_table import RowTable
+from tests.screens.conftest import said, shown, until
 from workbench.workspace import Workspace
-
-
-def text(pilot: Pilot[None], selector: str) -> str:
-    return str(pilot.app.screen.query_one(selector, Static).visual)
 
 
 def chart(pilot: Pilot[None], selector: str) -> str:
     return pilot.app.screen.query_one(selector, LineChart).text
 
 
-async def until(pilot: Pilot[None], selector: str, wanted: str) -> str:
-    """The text of a widget once `wanted` is in it."""
-    for _ in range(200):
-        shown = text(pilot, selector)
-        if wanted in shown:
-            return shown
-        await pilot.pause(0.05)
-    pytest.fail(f"{wanted} did not come: {text(pilot, selector)}")
-
-
-async def until_drawn(pilot: Pilot[None], figure: str) -> None:
-    for _ in range(200):
-        if figure in chart(pilot, "#small00"):
-            return
-        await pilot.pause(0.05)
-    pytest.fail(f"{figure} was not drawn: {chart(pilot, '#small00')}")
+def lines(pilot: Pilot[None]) -> list[str]:
+    table = pilot.app.screen.query_one(RowTable)
+    return [table.render_line(y).text for y in range(table.size.height)]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
@@ -46,15 +29,16 @@ async def test_a_past_run_is_shown_from_its_first_step(
 ) -> None:
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=size) as pilot:
-        state = await until(pilot, "#state", "FINISHED")
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        state = shown(pilot, "#state")
         assert "step 40/40" in state and "tokens/s" in state
-        assert "finished  (evaluations/" in await until(pilot, "#log", "finished")
+        await until(pilot, lambda: "finished  (evaluations/" in shown(pilot, "#log"))
         loss = chart(pilot, "#large")
         assert "train" in loss and "validation" in loss and "step 0" in loss
         for figure in ("tokens/s", "memory", "gradient norm", "learning rate", "utilisation"):
-            await until_drawn(pilot, figure)
+            await until(pilot, lambda figure=figure: figure in chart(pilot, "#small00"))
             await pilot.press("m")
-        machine = text(pilot, "#machine")
+        machine = shown(pilot, "#machine")
         assert "host" in machine and "GiB" in machine and "load" in machine
 
 
@@ -79,7 +63,8 @@ async def test_gpus_are_shown_with_what_the_driver_tells(past: Workspace) -> Non
     (run / "host.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(160, 45)) as pilot:
-        machine = await until(pilot, "#machine", "GPU 0")
+        await until(pilot, lambda: "GPU 0" in shown(pilot, "#machine"))
+        machine = shown(pilot, "#machine")
         assert "20.0 of 80.0 GiB (run N/A)  93 %  N/A  61 °C  NVIDIA" in machine
         assert "\\x1b[31mH100" in machine and "\x1b" not in machine
         assert "3.0 of 16.0 GiB" in machine
@@ -96,29 +81,25 @@ async def test_a_run_whose_processes_are_gone_is_dead_and_its_curve_is_still_the
     (run / "state.json").write_text(json.dumps({**state, "status": "running", "ended": None}))
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, "#state", "DEAD")
+        await until(pilot, lambda: "DEAD" in shown(pilot, "#state"))
         assert "train" in chart(pilot, "#large")
 
 
 async def test_the_log_is_filtered_by_its_text(past: Workspace) -> None:
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, "#log", "finished")
+        await until(pilot, lambda: "finished" in shown(pilot, "#log"))
         await pilot.press("slash", *"checkpoint", "enter")
-        for _ in range(100):
-            if "finished" not in text(pilot, "#log"):
-                break
-            await pilot.pause(0.05)
-        assert all("checkpoint" in line for line in text(pilot, "#log").splitlines() if line)
+        await until(pilot, lambda: "finished" not in shown(pilot, "#log"))
+        assert all("checkpoint" in line for line in shown(pilot, "#log").splitlines() if line)
 
 
 async def test_a_finished_run_can_not_be_stopped(past: Workspace) -> None:
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, "#state", "FINISHED")
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
         await pilot.press("S")
-        await pilot.pause()
-        assert "It is finished" in "\n".join(note.message for note in app._notifications)
+        await until(pilot, lambda: "It is finished" in said(pilot))
 
 
 async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(
@@ -126,27 +107,26 @@ async def test_runs_are_listed_with_their_figures_and_lead_to_config_and_review(
 ) -> None:
     app = WorkbenchApp(past, mode="runs")
     async with app.run_test(size=(160, 45), notifications=True) as pilot:
-        about = await until(pilot, "#about", "perplexity")
+        await until(pilot, lambda: "perplexity" in shown(pilot, "#about"))
+        about = shown(pilot, "#about")
         assert "base" in about and "adapter" in about and "Finished." in about
         table = app.screen.query_one(RowTable)
         assert "40/40" in table.render_line(1).text
         await pilot.press("slash", *"nothing such", "enter")
-        await pilot.pause()
-        assert table.count == 0
+        await until(pilot, lambda: table.count == 0)
         await pilot.press("c", "e", "v", "enter", "escape")
-        await pilot.pause()
-        assert table.count == 1
+        await until(pilot, lambda: table.count == 1)
+        assert app.current_mode == "runs"
         await pilot.press("v")
-        await pilot.pause(0.5)
-        assert app.current_mode == "review"
+        await until(pilot, lambda: app.current_mode == "review")
         # Digits are verdicts there.
         await pilot.press("escape", "5")
-        await pilot.pause()
+        await until(pilot, lambda: app.current_mode == "runs")
         await pilot.press("c")
-        await pilot.pause(0.5)
-        assert app.current_mode == "config"
-        shown = [app.screen.query_one(RowTable).render_line(y).text for y in range(40)]
-        assert any(line[3:].strip().startswith("rank ") for line in shown)
+        await until(pilot, lambda: app.current_mode == "config")
+        await until(
+            pilot, lambda: any(line[3:].lstrip().startswith("rank ") for line in lines(pilot))
+        )
 
 
 async def test_a_damaged_run_does_not_hide_the_others(past: Workspace) -> None:
@@ -155,11 +135,10 @@ async def test_a_damaged_run_does_not_hide_the_others(past: Workspace) -> None:
     (past.runs / "broken-0002" / "manifest.json").write_text("{ this is no")
     app = WorkbenchApp(past, mode="runs")
     async with app.run_test(size=(160, 45), notifications=True) as pilot:
-        await until(pilot, "#state", "runs")
-        assert "2 of 2 runs" in text(pilot, "#state")
-        lines = [app.screen.query_one(RowTable).render_line(y).text for y in range(1, 4)]
-        assert any(run.name in line and "40/40" in line for line in lines)
-        assert any("broken-0002" in line and "damaged" in line for line in lines)
+        await until(pilot, lambda: "2 of 2 runs" in shown(pilot, "#state"))
+        listed = lines(pilot)[1:4]
+        assert any(run.name in line and "40/40" in line for line in listed)
+        assert any("broken-0002" in line and "damaged" in line for line in listed)
 
 
 async def test_the_monitor_follows_its_run_whatever_other_screens_close(past: Workspace) -> None:
@@ -168,8 +147,8 @@ async def test_the_monitor_follows_its_run_whatever_other_screens_close(past: Wo
     (run / "train.jsonl").write_bytes(b"".join(log[:-8]))
     app = WorkbenchApp(past, mode="monitor")
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, "#state", "FINISHED")
-        assert "finished  (evaluations" in text(pilot, "#log")
+        await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
+        assert "finished  (evaluations" in shown(pilot, "#log")
         await pilot.press("1")
         await pilot.pause()
         await pilot.press("enter")
@@ -179,4 +158,4 @@ async def test_the_monitor_follows_its_run_whatever_other_screens_close(past: Wo
         await pilot.press("3")
         with (run / "train.jsonl").open("ab") as stream:
             stream.write(b"".join(log[-8:]))
-        await until(pilot, "#state", "step 40/40")
+        await until(pilot, lambda: "step 40/40" in shown(pilot, "#state"))

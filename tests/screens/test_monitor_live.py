@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from screens.app import WorkbenchApp
 from screens.appearance import PLAIN
+from screens.monitor import MonitorScreen
 from screens.widgets.confirm import Confirm
 from screens.widgets.line_chart import LineChart
 from tests.screens.conftest import WorkIn, said, shown, until
@@ -25,7 +26,10 @@ LOG = "train.jsonl"
 
 def is_compact(pilot: Pilot[None]) -> bool:
     screen = pilot.app.screen
-    return not any(screen.query_one(part).display for part in ("#tabs", "Footer", "#log"))
+    parts = ("#tabs", "Footer", "#log")
+    return isinstance(screen, MonitorScreen) and not any(
+        screen.query_one(part).display for part in parts
+    )
 
 
 async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None:

@@ -161,8 +161,8 @@ async def test_from_runs_to_a_row_in_datasets_and_back_to_its_outputs(past: Work
         await until(pilot, lambda: line.value == "split:validation" and rows.source.file.complete)
         assert rows.table.cursor == 1
         await pilot.press("O")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OutputRowScreen))
-        assert "validation-1" in shown(pilot, "#state")
+        await until(pilot, lambda: "validation-1" in shown(pilot, "#state"))
+        assert isinstance(pilot.app.screen, OutputRowScreen)
         await pilot.press("escape", "escape")
         assert pilot.app.screen is rows
         # The fourth held-out row was not asked.

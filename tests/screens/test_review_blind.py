@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from textual.widgets import Static
 
 from screens.app import WorkbenchApp
 from screens.review_panes import Outputs, Pane
+from tests.screens.conftest import until
 from workbench.review import forms, making, sessions
 from workbench.review.forms import Criterion, Form
 from workbench.review.items import Item
@@ -54,15 +54,6 @@ def shown(pilot: Pilot[None]) -> str:
     title = f"{pilot.app.title} {pilot.app.sub_title} {pilot.app.clipboard}"
     screen.clear_selection()
     return "\n".join([drawn, copied, title, *notices])
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Turns of the app until it is so."""
-    for _ in range(500):
-        await pilot.pause(0.01)
-        if true():
-            return
-    raise AssertionError(shown(pilot))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])

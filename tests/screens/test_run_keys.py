@@ -63,6 +63,11 @@ def live(past: Workspace) -> Live:
     return make
 
 
+def _names(app: WorkbenchApp) -> list[str]:
+    """The runs that are listed."""
+    return [line.id for line in app.screen.shown]  # type: ignore[attr-defined]
+
+
 def step(number: int) -> Step:
     return Step(number, number / 200, 1.5, 1e-4, 1.0, 800, 50, 60.0)
 
@@ -173,7 +178,7 @@ async def test_a_note_and_tags_by_keys(past: Workspace, mode: str) -> None:
         if mode == "runs":
             await until(pilot, lambda: "of 2 runs" in shown(pilot, "#state"))
             app.screen.apply_filter("small")  # type: ignore[attr-defined]
-            await pilot.pause()
+            await until(pilot, lambda: "1 of 2" in shown(pilot, "#state"))
         else:
             await until(pilot, lambda: "FINISHED" in shown(pilot, "#state"))
         await pilot.press("N")
@@ -195,8 +200,9 @@ async def test_a_note_and_tags_by_keys(past: Workspace, mode: str) -> None:
         assert note.text == "as good as it gets"
         if mode == "runs":
             await until(pilot, lambda: "#best #good  note" in shown(pilot, "#about"))
-            app.screen.apply_filter("#best gets")  # type: ignore[attr-defined]
-            assert "1 of 2" in shown(pilot, "#state")
+            for words, one in (("#badly", "other-0002"), ("#best gets", RUN)):
+                app.screen.apply_filter(words)  # type: ignore[attr-defined]
+                await until(pilot, lambda one=one: _names(app) == [one])
 
 
 async def test_a_note_in_the_editor(past: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,22 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
-from textual.widgets import Static
 
 from screens.app import WorkbenchApp
+from tests.screens.conftest import shown, until
 from workbench.workspace import Workspace
-
-
-async def until(pilot: Pilot[None], wanted: str) -> None:
-    """Return once the head of the Monitor says it."""
-    shown = ""
-    for _ in range(400):
-        shown = str(pilot.app.screen.query_one("#state", Static).visual)
-        if wanted in shown:
-            return
-        await pilot.pause(0.05)
-    pytest.fail(f"{wanted} did not come: {shown}")
 
 
 @pytest.fixture
@@ -37,13 +25,13 @@ async def test_a_burst_of_keys_goes_so_many_runs_along_and_ends_at_the_ends(
 ) -> None:
     app = WorkbenchApp(workspace, mode="monitor")
     async with app.run_test() as pilot:
-        await until(pilot, "run-0004")
+        await until(pilot, lambda: "run-0004" in shown(pilot, "#state"))
         await pilot.press("j", "j")
-        await until(pilot, "run-0002")
+        await until(pilot, lambda: "run-0002" in shown(pilot, "#state"))
         await pilot.press("j", "j", "j", "j")
-        await until(pilot, "run-0001")
+        await until(pilot, lambda: "run-0001" in shown(pilot, "#state"))
         await pilot.press("k")
-        await until(pilot, "run-0002")
+        await until(pilot, lambda: "run-0002" in shown(pilot, "#state"))
 
 
 async def test_a_run_that_is_not_there_is_told_and_none_at_all_too(
@@ -51,7 +39,7 @@ async def test_a_run_that_is_not_there_is_told_and_none_at_all_too(
 ) -> None:
     app = WorkbenchApp(workspace, mode="monitor", run_id="run-0009")
     async with app.run_test() as pilot:
-        await until(pilot, "There is no run run-0009")
+        await until(pilot, lambda: "There is no run run-0009" in shown(pilot, "#state"))
     app = WorkbenchApp(Workspace(tmp_path / "empty"), mode="monitor")
     async with app.run_test() as pilot:
-        await until(pilot, "There are no runs yet")
+        await until(pilot, lambda: "There are no runs yet" in shown(pilot, "#state"))
