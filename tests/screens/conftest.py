@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -8,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from textual._context import active_app
+from textual.app import App
 from textual.css.query import NoMatches
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -18,6 +21,9 @@ from workbench.jobs import launch
 from workbench.workspace import Workspace
 
 WorkIn = Callable[..., None]
+_TURNS = 8
+"""Turns of the event loop without anything to do after which nothing is on its way: a key takes
+three to its queue."""
 
 
 @pytest.fixture
@@ -41,6 +47,43 @@ def work_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkIn]:
     yield start
     for folder in folders:
         end(folder)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and pauses end when all that they have set off is done, and notices stay.
+
+    Textual's Pilot takes a process that used no processor for 20 ms to be done: on a busy machine
+    it may not have got any. What takes 5 s there would find a notice gone.
+    """
+    monkeypatch.setattr(App, "NOTIFICATION_TIMEOUT", 600)
+    for module in ("app", "pilot"):
+        monkeypatch.setattr(f"textual.{module}.wait_for_idle", _settled)
+
+
+async def _settled(*_: float) -> None:
+    app = active_app.get()
+    deadline, calm = time.monotonic() + 1, 0
+    while calm < _TURNS and time.monotonic() < deadline:
+        busy = _is_busy(app)
+        calm = 0 if busy else calm + 1
+        await asyncio.sleep(0.001 if busy else 0)
+
+
+def _is_busy(app: App[object]) -> bool:
+    """Whether a message isn't handled yet, or a change or another size not drawn."""
+    screen = app.screen
+    if screen._layout_required or screen._dirty_widgets or screen._callbacks:
+        screen._on_timer_update()
+        return True
+    if app._resize_timer is not None:
+        return True
+    for pump in (app, *app._registry):
+        queue = pump._message_queue
+        # One that has nothing to do waits for the next message.
+        if pump.is_running and (queue.values or not queue.ready_event._waiters):
+            return True
+    return False
 
 
 def shown(pilot: Pilot[None], selector: str) -> str:
