@@ -104,13 +104,12 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
         with suppress(NoMatches):
             if condition():
                 return
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
     pytest.fail(f"it never came true; said: {said(pilot)!r}")
 
 
 async def fill_in(pilot: Pilot[None], key: str, line: str, text: str) -> None:
-    """Open a line by its key, and submit a text in it, as if it were pasted: a key takes the
-    better part of a tenth of a second here."""
+    """Open a line by its key, and submit a text in it, as if it were pasted."""
     await pilot.press(key)
     pilot.app.screen.query_one(line, Input).value = text
     await pilot.press("enter")
