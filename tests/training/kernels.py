@@ -7,7 +7,7 @@ python -m tests.training.kernels 80 90                        compiled for GPUs,
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,26 @@ def check(device: torch.device, dtype: torch.dtype, by: Any) -> None:
     """Hold the kernels `by` which something is computed on a device against the formulas."""
     close = FLOAT if dtype == torch.float32 else COARSE
     for function, given in _cases(dtype):
-        there = [g.to(device, copy=True) if isinstance(g, Tensor) else g for g in given]
+        there = [pointwise.moved(g, device) for g in given]
         ours, plain = function(by, *there), function(pointwise, *given)
         pairs = zip(ours, plain, strict=True) if isinstance(ours, tuple) else [(ours, plain)]
         for result, expected in pairs:
             torch.testing.assert_close(result.cpu(), expected, **close)
 
 
-def _cases(dtype: torch.dtype) -> Iterator[Case]:
+def _cases(dtype: torch.dtype, ranks: Sequence[int] = (3, 16, 80)) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(dtype)
 
     gate, up, above = (noise(33, 1000) for _ in range(3))
-    yield _named("silu_times"), (gate, up)
-    yield _named("silu_times_back"), (above.clone(), gate, up)
+    for rank in ranks:
+        # As the columns of one product that they are.
+        inner = (noise(33, 2 * rank) / rank).split(rank, dim=1)
+        update = pointwise.Update(inner, [noise(1000, rank) for _ in range(2)])
+        yield _named("silu_times"), (gate, up, update)
+        yield _named("silu_times_back"), (above.clone(), gate, up, update)
     yield _named("rms_norm"), (gate, noise(1000), 1e-5)
     yield _named("rms_norm_back"), (above, gate, noise(1000), 1e-5)
     queries, keys = noise(5, 33, 96).transpose(0, 1), noise(33, 2, 96)
@@ -92,7 +96,7 @@ def compile_for(architecture: int) -> None:
 
     # A T4 has no bfloat16.
     for dtype in (torch.float16, *[torch.bfloat16] * (architecture >= 80)):
-        for function, given in _cases(dtype):
+        for function, given in _cases(dtype, ranks=(16,)):
             function(triton_kernels, *given)
         for nested in (False, True):
             noise = torch.randn(64, 64).to(dtype)

@@ -6,8 +6,8 @@ Plain formulas, and kernels that compute the same on a GPU (`triton_kernels`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,37 @@ from torch import Tensor, nn
 Three = tuple[Tensor, Tensor, Tensor]
 
 
-def silu_times(gate: Tensor, up: Tensor) -> Tensor:
-    """silu(gate) * up, each (tokens, width)."""
+class Update(NamedTuple):
+    """What adapters add to gate and up."""
+
+    inner: Sequence[Tensor]
+    """x A' of each, scaled, (tokens, rank); rows may lie apart."""
+    b: Sequence[Tensor]
+    """B of each, (width, rank)."""
+
+    def added(self, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+        """Both with it."""
+        gate, up = (
+            torch.addmm(out, inner, b.t())
+            for out, inner, b in zip((gate, up), self.inner, self.b, strict=True)
+        )
+        return gate, up
+
+
+def silu_times(gate: Tensor, up: Tensor, update: Update) -> Tensor:
+    """silu(gate) * up of both, each (tokens, width), with their update."""
     if gate.is_cuda:
-        return cast(Tensor, _kernels().silu_times(gate, up))
+        return cast(Tensor, _kernels().silu_times(gate, up, update))
+    gate, up = update.added(gate, up)
     return nn.functional.silu(gate) * up
 
 
-def silu_times_back(above: Tensor, gate: Tensor, up: Tensor) -> Three:
-    """silu(gate) * up, and the gradients of both by its own, `above`, whose memory may be used."""
+def silu_times_back(above: Tensor, gate: Tensor, up: Tensor, update: Update) -> Three:
+    """The same product again, and the gradients of both by its own, `above`, whose memory may be
+    used."""
     if gate.is_cuda:
-        return cast(Three, _kernels().silu_times_back(above, gate, up))
+        return cast(Three, _kernels().silu_times_back(above, gate, up, update))
+    gate, up = update.added(gate, up)
     x, dtype = gate.float(), gate.dtype
     share, of = torch.sigmoid(x), above.float()
     silu, slope = x * share, share * (1 + x * (1 - share))
@@ -90,9 +110,10 @@ def problem(device: torch.device) -> str:
     generator = torch.Generator().manual_seed(0)
     x, y, z = (torch.randn(5, 6, 48, generator=generator) for _ in range(3))
     weight = torch.rand(48, generator=generator)
+    update = Update((x[0, :, :3], y[0, :, :3]), (z.view(48, -1)[:, :3].contiguous(),) * 2)
     cases: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = (
-        (silu_times, (x, y)),
-        (silu_times_back, (x, y, z)),
+        (silu_times, (x[0], y[0], update)),
+        (silu_times_back, (x[0], y[0], z[0], update)),
         (rms_norm, (x, weight, 1e-6)),
         (rms_norm_back, (x, y, weight, 1e-6)),
         (turned, (x, x[:, :2], y[:, 0], z[:, 0])),
@@ -101,7 +122,7 @@ def problem(device: torch.device) -> str:
     )
     try:
         for function, given in cases:
-            there = [g.to(device, copy=True) if isinstance(g, Tensor) else g for g in given]
+            there = [moved(g, device) for g in given]
             ours, plain = function(*there), function(*given)
             pairs = zip(ours, plain, strict=True) if isinstance(ours, tuple) else [(ours, plain)]
             if not all(torch.allclose(a.cpu(), b, atol=1e-4) for a, b in pairs):
@@ -109,6 +130,13 @@ def problem(device: torch.device) -> str:
     except Exception as error:
         return " ".join(str(error).split())[:200]
     return ""
+
+
+def moved(given: Any, device: torch.device) -> Any:
+    """A copy of it on a device, where it has any tensors."""
+    if isinstance(given, Update):
+        return Update(*([t.to(device) for t in tensors] for tensors in given))
+    return given.to(device, copy=True) if isinstance(given, Tensor) else given
 
 
 def _loss_and_gradient(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,19 +49,29 @@ class Products:
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What comes of each layer, (tokens, out), and scale * x A', (tokens, ranks)."""
-        inner = _scaled(x, self.a.t(), self.scale)
-        outs = []
-        for part, up, own in zip(self.parts, self.b, self._each(inner), strict=True):
-            whole = part.whole(x.dtype).t()
-            out = x @ whole if part.bias is None else torch.addmm(part.bias.to(x), x, whole)
-            outs.append(out.addmm_(own, up.t()))
+        inner = self.inner(x)
+        outs = self.of_bases(x)
+        for out, up, own in zip(outs, self.b, self.each(inner), strict=True):
+            out.addmm_(own, up.t())
         return outs, inner
+
+    def inner(self, x: Tensor) -> Tensor:
+        """scale * x A', (tokens, ranks)."""
+        return _scaled(x, self.a.t(), self.scale)
+
+    def of_bases(self, x: Tensor) -> list[Tensor]:
+        """x W' + bias of each layer, (tokens, out): nothing of its adapter is in it."""
+        outs = []
+        for part in self.parts:
+            whole = part.whole(x.dtype).t()
+            outs.append(x @ whole if part.bias is None else torch.addmm(part.bias.to(x), x, whole))
+        return outs
 
     def between(self, above: Sequence[Tensor]) -> Tensor:
         """The gradient of x A' by those of what came of each layer, (tokens, ranks)."""
         ranks = sum(up.shape[1] for up in self.b)
         through = above[0].new_empty(above[0].shape[0], ranks)
-        for of, up, down in zip(above, self.b, self._each(through), strict=True):
+        for of, up, down in zip(above, self.b, self.each(through), strict=True):
             down.addmm_(of, up, beta=0, alpha=self.scale)
         return through
 
@@ -79,11 +89,11 @@ class Products:
         of_a = _summed(through.t(), x, self.learnt).split([up.shape[1] for up in self.b])
         of_b = [
             _summed(of.t(), own, self.learnt)
-            for of, own in zip(above, self._each(inner), strict=True)
+            for of, own in zip(above, self.each(inner), strict=True)
         ]
         return [matrix for pair in zip(of_a, of_b, strict=True) for matrix in pair]
 
-    def _each(self, inner: Tensor) -> Sequence[Tensor]:
+    def each(self, inner: Tensor) -> Sequence[Tensor]:
         """Each layer's own columns of (tokens, ranks)."""
         if len(self.b) == 1:
             return [inner]
