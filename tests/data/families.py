@@ -302,10 +302,28 @@ _DEEPSEEK = (
     *("<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>"),
 )
 _LLAMA = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
+COMMAND_R7B = """\
+{%- set begin, end = '<|START_OF_TURN_TOKEN|>', '<|END_OF_TURN_TOKEN|>' %}
+{{- bos_token + begin + '<|SYSTEM_TOKEN|># System Preamble' }}
+{%- if messages[0].role == 'system' %}
+    {{- '\\n\\n# Developer Preamble\\n' + messages[0].content }}
+    {%- set messages = messages[1:] %}
+{%- endif %}
+{{- end }}
+{%- for m in messages %}
+    {%- if m.role == 'assistant' %}
+        {{- begin + '<|CHATBOT_TOKEN|><|START_RESPONSE|>' + m.content + '<|END_RESPONSE|>' + end }}
+    {%- else %}
+        {{- begin + '<|USER_TOKEN|>' + m.content + end }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ begin + '<|CHATBOT_TOKEN|><|START_RESPONSE|>' }}{% endif %}
+"""
 _COHERE = (
     *("<BOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
     *("<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>"),
 )
+_RESPONSE = ("<|START_RESPONSE|>", "<|END_RESPONSE|>")
 _INST = ("<s>", "</s>", "[INST]", "[/INST]")
 
 FAMILIES: dict[str, Family] = {
@@ -351,6 +369,15 @@ FAMILIES: dict[str, Family] = {
     "DeepSeek V3": Family(DEEPSEEK_V3, _DEEPSEEK, _DEEPSEEK[1], _DEEPSEEK[1], _DEEPSEEK[0]),
     "Granite": Family(GRANITE, _ROLES, "<|end_of_text|>", "<|end_of_text|>", dated=True),
     "Command R": Family(COMMAND_R, _COHERE, _COHERE[2], _COHERE[2], _COHERE[0], writes=str.strip),
+    # A response and the turn that it is in are closed apart.
+    "Command R7B": Family(
+        COMMAND_R7B,
+        (*_COHERE, *_RESPONSE),
+        _COHERE[2],
+        _RESPONSE[1] + _COHERE[2],
+        _COHERE[0],
+        takes=frozenset({"system", "turns"}),
+    ),
     "OLMo 2": Family(
         OLMO_2,
         ("<|endoftext|>",),

@@ -74,7 +74,8 @@ def test_an_answer_ends_where_a_response_was_learnt_to_end(name: str, tmp_path: 
     family = FAMILIES[name]
     template = family.load(tmp_path)
     ends = {template.decode([id], skip_special=False) for id in template.stop_ids}
-    assert ends == {family.end, family.eos}
+    last = family.eos if family.end.endswith(family.eos) else family.end
+    assert ends == {last, family.eos}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -74,6 +74,25 @@ def test_a_router_that_gives_more_than_a_product_gets_no_adapter(tmp_path: Path)
     assert logits.shape == (1, 5, 64)
 
 
+SSM = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}
+
+
+def test_what_peft_refuses_in_a_mamba_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = SSM | {"num_heads": 8, "head_dim": 8, "n_groups": 2}
+    base: Any = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("mamba2", pad_token_id=0, **settings)
+    )
+    asked = configure(tmp_path, lora={"target_modules": ["in_proj", "out_proj"]})
+    with pytest.raises(WorkbenchError, match="the kernels of conv1d and out_proj") as refusal:
+        model.add_adapter(base, asked)
+    assert refusal.value.hint == "The base model's linear layers are in_proj."
+    base = AutoModelForCausalLM.from_config(base.config)
+    adapted = model.add_adapter(base, configure(tmp_path))
+    learnt = {name.split(".")[-4] for name, p in adapted.named_parameters() if p.requires_grad}
+    assert learnt == {"in_proj"}
+
+
 def named(base: Any, names: set[str]) -> set[str]:
     layers = targets.linear_layers(base)
     return {n for n in layers if any(n.endswith(f".{end}") for end in names)}

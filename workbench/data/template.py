@@ -331,8 +331,17 @@ class ChatTemplate:
                 raise MaskError(
                     "the chat template changes a response once turns follow it", kind=CHANGED
                 )
-            spans.append((len(before), end))
+            spans.append((len(before), self._turn_end(after, end, text)))
         return spans
+
+    def _turn_end(self, after: str, end: int, text: str) -> int:
+        """Where the turn ends whose response ends at `end`: Command R7B closes both, each by a
+        marker of its own, and only the turn's is the eos that an answer stops at. An eos behind the
+        last turn alone is the conversation's."""
+        eos = self.special("eos_token")
+        closed = end + len(eos)
+        follows = after.startswith(eos, end) and not after[:end].endswith(eos)
+        return closed if eos and follows and text.startswith(after[:closed]) else end
 
     def _response_end(self, text: str, start: int, content: str) -> int:
         """The end of the response's marker, for a response that begins at `start`."""

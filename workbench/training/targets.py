@@ -14,6 +14,10 @@ from workbench.config.lora import ALL_LINEAR, Lora
 from workbench.config.parts import PARTS, part_of
 from workbench.errors import WorkbenchError
 
+_STATE_SPACE = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+_WITHOUT_ADAPTER = frozenset({"conv1d", "out_proj"})
+"""What PEFT refuses to put an adapter on in these families, whose kernels are given its weights."""
+
 
 def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
     """`lora.target_modules` as PEFT takes it: `all-linear`, a pattern, or module names.
@@ -42,6 +46,11 @@ def refusal(layers: list[str], reason: str) -> WorkbenchError:
 def why(error: Exception) -> str:
     """Why PEFT has put no adapter on anything, in words."""
     text = " ".join(str(error).split())
+    if "incompatible with Mamba" in text:
+        return (
+            f"the kernels of {' and '.join(sorted(_WITHOUT_ADAPTER))} in this family take their "
+            "weights past an adapter"
+        )
     if "exclude_modules" in text:
         return (
             "what it names is trained whole, as lora.modules_to_save says, or text doesn't pass "
@@ -51,9 +60,10 @@ def why(error: Exception) -> str:
 
 
 def linear_layers(base: PreTrainedModel) -> list[str]:
-    """The full names of the linear layers that text passes through, but for the head; GPT-2's
-    Conv1D is one."""
-    head, never = base.get_output_embeddings(), never_adapted(base)
+    """The full names of the linear layers that text passes through, but for the head and what PEFT
+    refuses; GPT-2's Conv1D is one."""
+    head = base.get_output_embeddings()
+    never = "|".join(filter(None, (never_adapted(base), refused(base))))
     return [
         name
         for name, module in base.named_modules()
@@ -73,6 +83,14 @@ def never_adapted(base: PreTrainedModel) -> str:
         if isinstance(module, nn.Linear) and type(module).__name__.endswith("Router")
     ]
     return "|".join(filter(None, (beside_text(base), *routers)))
+
+
+def refused(base: PreTrainedModel) -> str:
+    """A pattern of the modules that PEFT refuses in this family; empty where there are none. Who
+    asks for one by its name is told, and `all-linear` does without."""
+    if base.config.model_type not in _STATE_SPACE:
+        return ""
+    return rf"(.*\.)?({'|'.join(sorted(_WITHOUT_ADAPTER))})"
 
 
 def beside_text(base: PreTrainedModel) -> str:
