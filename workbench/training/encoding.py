@@ -32,7 +32,7 @@ from workbench.training.row_encoder import Account, EncodedRow, Listed, RowEncod
 from workbench.training.token_cache import EncodedRows
 from workbench.workspace import Workspace
 
-CODE = 1
+CODE = 2
 """Of the code that encodes rows; raised whenever it would give a row other tokens, another
 mask or another account, so that no older cache counts any more."""
 MASKING = "every response with its end marker; of plain text all but the first token"
