@@ -14,6 +14,8 @@ from transformers import (
     FalconH1ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Phi3Config,
@@ -191,9 +193,19 @@ def with_a_state() -> PreTrainedModel:
     return causal
 
 
+def convolving() -> PreTrainedModel:
+    """Small weights: what its convolution hands on changes a row's loss by a millionth."""
+    sizes = SMALL | {"num_hidden_layers": 2}
+    return Lfm2ForCausalLM(Lfm2Config(**sizes, layer_types=["conv", "full_attention"]))
+
+
 @pytest.mark.parametrize(
     ("family", "reason"),
-    [(capped, "attention with softcap"), (with_a_state, "change its neighbour's loss")],
+    [
+        (capped, "attention with softcap"),
+        (with_a_state, "change its neighbour's loss"),
+        (convolving, "change its neighbour's loss"),
+    ],
 )
 def test_a_family_that_cannot_be_packed_is_told_and_left_as_it_was(
     family: Callable[[], PreTrainedModel], reason: str

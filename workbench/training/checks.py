@@ -25,6 +25,8 @@ _EXACT, _COARSE = 0.005, 0.2
 """Of a gradient, all in float32 and else: 1e-6 is right; compiled by torch 2.11 it was 0.6."""
 _NOISE = 0.02
 """Of what begins as zeros."""
+_HEARD = 1e-9
+"""Of the largest gradient: a state that has died away; what is masked is 0."""
 _STRAY = 1e-5
 """Of a row's loss: many times what the order of summing can change."""
 
@@ -85,16 +87,17 @@ def pack(model: nn.Module, rows: Sequence[Row], pad_id: int) -> str:
             with attention.windows_seen() as windows:
                 together = _packed(measure, [second, first], pad_id)
             _, beside_another = _packed(measure, [other, first], pad_id)
+            heard = _reaches(measure, [second, first], pad_id)
         except (RuntimeError, TypeError, ValueError) as error:
             attention.use_own(causal)
             if memory.is_shortage(error):
                 raise
-            return f"the model can't: {' '.join(str(error).split())[:200]}"
+            return f"the model can't: {' '.join(str(error).split())[:200].rstrip('.')}"
     dtype = next(causal.parameters()).dtype
     agrees = all(_close(*pair, dtype) for pair in zip(together, alone, strict=True))
     # What a neighbour says changes nothing at all, but for the outliers of LLM.int8, which are
     # looked for in the whole batch.
-    strays = abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
+    strays = heard or abs(beside_another - together[1]) > _STRAY * max(1.0, together[1])
     config = causal.config.get_text_config()
     # Llama 4's chunks are in the mask alone.
     window = getattr(config, "sliding_window", None) or getattr(
@@ -222,6 +225,33 @@ def shares(model: nn.Module, row: Row, pad_id: int) -> bool:
     # The very same numbers are added up, so that only the order of it can differ.
     coarse = _STRAY if next(model.parameters()).dtype == torch.float32 else 0.01
     return all(abs(a - b) <= coarse * max(1.0, a) for a, b in zip(apart, together, strict=True))
+
+
+def _reaches(measure: TrainedTokenLoss, rows: Sequence[Row], pad_id: int) -> bool:
+    """Whether the loss of the second of two packed rows has a gradient for the first one's
+    embeddings, by pieces of both: what a model of small weights hands on from row to row may change
+    a loss less than the order of summing does."""
+    seen: list[Tensor] = []
+
+    def look(module: nn.Module, given: Any, output: Tensor) -> Tensor:
+        seen.append(output.detach().requires_grad_())
+        return seen[-1]
+
+    rows = [_piece(row) for row in rows]
+    embeddings = causal_model(measure.model).get_input_embeddings()
+    hook = embeddings.register_forward_hook(look)
+    try:
+        layout = Layout(2, max(map(len, rows)), pad_id, packed=True)
+        batch = collate(rows, [0, 1], layout, next(measure.parameters()).device)
+        with torch.enable_grad():
+            loss = measure(batch)[1]
+            gradients = torch.autograd.grad(loss, seen, allow_unused=True)
+    finally:
+        hook.remove()
+    ends = len(rows[0])
+    return any(
+        bool(g[:, :ends].abs().max() > _HEARD * g.abs().max()) for g in gradients if g is not None
+    )
 
 
 def _packed(
