@@ -47,6 +47,13 @@ def test_a_warm_up_is_by_its_share_or_by_its_steps(schedule: str) -> None:
     assert rates(schedule, warmup_ratio=0.35, warmup_steps=0) == rates(schedule)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_a_run_of_one_step_learns_in_it(schedule: str) -> None:
+    """Transformers would warm up in it, at a rate of 0."""
+    assert rates(schedule, steps=1, warmup_ratio=0.03) == [1.0]
+    assert rates(schedule, steps=2, warmup_ratio=0.9) == [0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("lora", "count"),
     [

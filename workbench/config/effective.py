@@ -11,7 +11,7 @@ from workbench.config.base_facts import BaseFacts
 from workbench.config.circumstances import TRAIN, VALIDATION, Circumstances
 from workbench.config.conflicts import changes_base
 from workbench.config.memory import base_dtype
-from workbench.config.schema import Optimizer, RunConfig
+from workbench.config.schema import Optimizer, RunConfig, Training
 from workbench.config.steps import Epoch, StepSize, an_epoch
 from workbench.config.trained import TrainedTensors, trained_tensors
 
@@ -118,7 +118,7 @@ def effective(config: RunConfig, known: Circumstances) -> Effective:
         trained_tokens_a_step=None if tokens is None or share is None else share * tokens,
         steps_an_epoch=epoch.steps if epoch else None,
         total_steps=steps,
-        warmup_steps=None if steps is None else warmup_steps(config, steps),
+        warmup_steps=None if steps is None else warmup_steps(config.training, steps),
         validations=None if rows is None or steps is None else validations(config, steps, rows),
         parameters=known.base.parameters if known.base else None,
         trained_parameters=trained,
@@ -138,10 +138,13 @@ def scale(config: RunConfig) -> float | None:
     return config.lora.alpha / (math.sqrt(rank) if config.lora.rslora else rank)
 
 
-def warmup_steps(config: RunConfig, steps: int) -> int:
-    """Steps in which the learning rate rises, of so many; as `training.optimizers` counts them."""
-    given = config.training.warmup_steps
-    return math.ceil(config.training.warmup_ratio * steps) if given is None else given
+def warmup_steps(training: Training, steps: int) -> int:
+    """Steps in which the learning rate rises, of so many. A share is rounded up, as transformers
+    does, but to fewer than all: its rate is 0 at the first step, and a run of one would learn
+    nothing."""
+    if training.warmup_steps is not None:
+        return training.warmup_steps
+    return min(math.ceil(training.warmup_ratio * steps), max(0, steps - 1))
 
 
 def validations(config: RunConfig, steps: int, rows: int) -> int:

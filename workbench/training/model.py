@@ -96,8 +96,11 @@ def load_base(
             folder, device_map={"": device}, trust_remote_code=False, **options
         )
     except (ValueError, KeyError, OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise WorkbenchError(f"The base model in {folder} can't be loaded: {reason}") from error
+        reason, *families = " ".join(str(error).split()).split(" for this kind of AutoModel")
+        # What follows is a list of all families that there are.
+        hint = "Use a base that writes text on: a causal language model." if families else ""
+        text = f"The base model in {folder} can't be loaded: {reason[:300]}"
+        raise WorkbenchError(text, hint) from error
     base, told = loaded
     complete.check(base, told, folder)
     quantisation.settle(base, model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import get_scheduler
 
+from workbench.config.effective import warmup_steps
 from workbench.config.schema import RunConfig, Training
 from workbench.training import sharding
 
@@ -112,13 +112,10 @@ def make_scheduler(
     Each group of parameters rises to its own peak and falls from it.
     """
     names = {"constant": "constant_with_warmup"}
-    warmup = training.warmup_steps
-    if warmup is None:
-        warmup = math.ceil(training.warmup_ratio * total_steps)
     scheduler: torch.optim.lr_scheduler.LRScheduler = get_scheduler(
         names.get(training.schedule, training.schedule),
         optimizer,
-        num_warmup_steps=warmup,
+        num_warmup_steps=warmup_steps(training, total_steps),
         num_training_steps=total_steps,
     )
     return scheduler
