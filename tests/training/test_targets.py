@@ -17,7 +17,9 @@ from transformers import (
 
 from tests import tiny
 from tests.training.harness import CPU, build, configure, run
+from workbench.config.base_facts import BaseFacts
 from workbench.config.lora import Lora
+from workbench.config.trained import trained_tensors
 from workbench.errors import WorkbenchError
 from workbench.training import model, saving, targets
 
@@ -91,6 +93,20 @@ def test_what_peft_refuses_in_a_mamba_is_left_out_unless_it_is_asked_for(tmp_pat
     adapted = model.add_adapter(base, configure(tmp_path))
     learnt = {name.split(".")[-4] for name, p in adapted.named_parameters() if p.requires_grad}
     assert learnt == {"in_proj"}
+
+
+def test_a_form_counts_what_a_mamba_beside_attention_learns(tmp_path: Path) -> None:
+    sizes = SMALL | {"num_key_value_heads": 2}
+    torch.manual_seed(0)
+    base: Any = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("falcon_h1", pad_token_id=0, **sizes), dtype=torch.float32
+    )
+    base.save_pretrained(tmp_path)
+    counted = trained_tensors(configure(tmp_path), BaseFacts.of(tmp_path))
+    adapted = model.add_adapter(base, configure(tmp_path))
+    learnt = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    assert counted.parameters == learnt
+    assert not any(name.endswith("out_proj") for name in counted.adapted)
 
 
 def named(base: Any, names: set[str]) -> set[str]:

@@ -1,4 +1,5 @@
-"""Which part of a decoder layer a module belongs to, by the names that families give them."""
+"""Modules of a decoder layer by the names that families give them: which part each belongs to, and
+which get no adapter."""
 
 from __future__ import annotations
 
@@ -13,6 +14,15 @@ PARTS = {
 }
 _BARE_MLP = re.compile(r"fc\d|fc_\w+")
 """OPT's layers have theirs without a module around them."""
+
+_STATE_SPACE = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+_WITHOUT_ADAPTER = frozenset({"conv1d", "out_proj"})
+
+
+def without_adapter(family: object) -> frozenset[str]:
+    """The own names of the modules that PEFT refuses to put an adapter on in a family, by its
+    `model_type`: their kernels are given the weights themselves."""
+    return _WITHOUT_ADAPTER if family in _STATE_SPACE else frozenset()
 
 
 def part_of(name: str) -> str:

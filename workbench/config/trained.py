@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from workbench.config.base_facts import BaseFacts, Weight
 from workbench.config.lora import ALL_LINEAR, Lora
-from workbench.config.parts import PARTS, part_of
+from workbench.config.parts import PARTS, part_of, without_adapter
 from workbench.config.schema import RunConfig
 from workbench.errors import WorkbenchError
 
@@ -99,7 +99,8 @@ def _targets(lora: Lora, facts: BaseFacts) -> list[Weight]:
     wanted = lora.target_modules
     linear = [w for w in facts.linear if not facts.beside_text(w)]
     if wanted == ALL_LINEAR:
-        return linear
+        refused = without_adapter(facts.config.get("model_type"))
+        return [w for w in linear if w.module.rpartition(".")[2] not in refused]
     if isinstance(wanted, str) and wanted in PARTS:
         return [w for w in linear if part_of(w.module) == wanted]
     ends = [w for w in (facts.embeddings, facts.head) if w is not None]

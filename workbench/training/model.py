@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
 from workbench.config.conflicts import changes_base
-from workbench.config.lora import ALL_LINEAR, Lora
+from workbench.config.lora import Lora
 from workbench.config.schema import Model, RunConfig
 from workbench.errors import WorkbenchError
 from workbench.files import read_json_object
@@ -225,15 +225,12 @@ def _adapter_config(base: PreTrainedModel, lora: Lora, new_ids: Sequence[int]) -
         # One is trained whole, and with it the other: PEFT looks for the head's name.
         saved = [*(name for name in saved if name != ends[-1]), ends[-1]]
         rows = {}
-    never = targets.never_adapted(base)
-    if lora.target_modules == ALL_LINEAR:
-        never = "|".join(filter(None, (never, targets.refused(base))))
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets.resolve(base, lora),
-        exclude_modules=never or None,
+        exclude_modules=targets.excluded(base, lora.target_modules) or None,
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
         use_rslora=lora.rslora,
         use_dora=lora.dora,

@@ -11,12 +11,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workbench.config.lora import ALL_LINEAR, Lora
-from workbench.config.parts import PARTS, part_of
+from workbench.config.parts import PARTS, part_of, without_adapter
 from workbench.errors import WorkbenchError
-
-_STATE_SPACE = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
-_WITHOUT_ADAPTER = frozenset({"conv1d", "out_proj"})
-"""What PEFT refuses to put an adapter on in these families, whose kernels are given its weights."""
 
 
 def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
@@ -48,8 +44,7 @@ def why(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "incompatible with Mamba" in text:
         return (
-            f"the kernels of {' and '.join(sorted(_WITHOUT_ADAPTER))} in this family take their "
-            "weights past an adapter"
+            "the kernels of conv1d and out_proj in this family take their weights past an adapter"
         )
     if "exclude_modules" in text:
         return (
@@ -62,8 +57,7 @@ def why(error: Exception) -> str:
 def linear_layers(base: PreTrainedModel) -> list[str]:
     """The full names of the linear layers that text passes through, but for the head and what PEFT
     refuses; GPT-2's Conv1D is one."""
-    head = base.get_output_embeddings()
-    never = "|".join(filter(None, (never_adapted(base), refused(base))))
+    head, never = base.get_output_embeddings(), excluded(base, ALL_LINEAR)
     return [
         name
         for name, module in base.named_modules()
@@ -73,24 +67,22 @@ def linear_layers(base: PreTrainedModel) -> list[str]:
     ]
 
 
-def never_adapted(base: PreTrainedModel) -> str:
-    """A pattern of the modules that get no adapter whatever is asked for; empty where there are
-    none: those that text doesn't pass through, and routers to experts that are linear layers with
-    something else for a result, as Llama 4's, to which PEFT can add nothing."""
+def excluded(base: PreTrainedModel, wanted: object) -> str:
+    """A pattern of the modules that get no adapter by `lora.target_modules`; empty where there are
+    none.
+
+    Those that text doesn't pass through; routers to experts that are linear layers with something
+    else for a result, as PhiMoE's, to which PEFT can add nothing; and of `all-linear` what PEFT
+    refuses in this family: who asks for one by its name is told.
+    """
     routers = [
         re.escape(name)
         for name, module in base.named_modules()
         if isinstance(module, nn.Linear) and type(module).__name__.endswith("Router")
     ]
-    return "|".join(filter(None, (beside_text(base), *routers)))
-
-
-def refused(base: PreTrainedModel) -> str:
-    """A pattern of the modules that PEFT refuses in this family; empty where there are none. Who
-    asks for one by its name is told, and `all-linear` does without."""
-    if base.config.model_type not in _STATE_SPACE:
-        return ""
-    return rf"(.*\.)?({'|'.join(sorted(_WITHOUT_ADAPTER))})"
+    refused = without_adapter(base.config.model_type) if wanted == ALL_LINEAR else ()
+    own = [rf"(.*\.)?{name}" for name in sorted(refused)]
+    return "|".join(filter(None, (beside_text(base), *routers, *own)))
 
 
 def beside_text(base: PreTrainedModel) -> str:

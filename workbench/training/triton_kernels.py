@@ -2,7 +2,7 @@
 
 torch.compile makes as good ones, and takes the processor 0.2 ms to call each (H200's host), more
 than the kernel takes the GPU; these are launched in a fifth of that. Numbers between are float32.
-Imported on a GPU alone: torch for processors comes without Triton.
+Imported on a GPU alone, and by tests: torch for processors comes without Triton.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from workbench.training.pointwise import Update
 
-_BLOCK = 1024
 _TILE, _TILE_WARPS = (32, 128), 8
 """Tokens and columns of a gated unit that are in registers at once: 16 numbers a thread of each
 half, at which three blocks or four are on a multiprocessor (80 and 61 registers, an H100's)."""
 _LOGITS = 16384
 """Of a row that are in registers at once: 32 a thread."""
+_PACKED = 2048
+"""Bytes that are unpacked by one block: 16 a thread, which it reads and writes at once."""
 
 
 def silu_times(gate: Tensor, up: Tensor, update: Update) -> Tensor:
@@ -58,12 +59,9 @@ def _silu_times(
     gate, up, out, inner, other, b, c, tokens, width, stride,
     RANK: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
-    token = tl.program_id(1).to(tl.int64) * TOKENS + tl.arange(0, TOKENS)
-    at = token[:, None] * width + column[None, :]
-    there = (token < tokens)[:, None] & (column < width)[None, :]
-    g = _updated(gate + at, there, inner, b, token, column, stride, tokens, width, RANK)
-    u = _updated(up + at, there, other, c, token, column, stride, tokens, width, RANK)
+    at, there, g, u = _halves(
+        gate, up, inner, other, b, c, tokens, width, stride, RANK, TOKENS, WIDTH
+    )
     tl.store(out + at, (g * tl.sigmoid(g) * u).to(out.dtype.element_ty), mask=there)
 
 
@@ -72,12 +70,9 @@ def _silu_times_back(
     above, gate, up, of_gate, of_up, inner, other, b, c, tokens, width, stride,
     RANK: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
-    token = tl.program_id(1).to(tl.int64) * TOKENS + tl.arange(0, TOKENS)
-    at = token[:, None] * width + column[None, :]
-    there = (token < tokens)[:, None] & (column < width)[None, :]
-    g = _updated(gate + at, there, inner, b, token, column, stride, tokens, width, RANK)
-    u = _updated(up + at, there, other, c, token, column, stride, tokens, width, RANK)
+    at, there, g, u = _halves(
+        gate, up, inner, other, b, c, tokens, width, stride, RANK, TOKENS, WIDTH
+    )
     a = tl.load(above + at, mask=there, other=0.0).to(tl.float32)
     share = tl.sigmoid(g)
     silu = g * share
@@ -86,6 +81,21 @@ def _silu_times_back(
     tl.store(above + at, (silu * u).to(kind), mask=there)
     tl.store(of_gate + at, (a * u * slope).to(kind), mask=there)
     tl.store(of_up + at, (a * silu).to(kind), mask=there)
+
+
+@triton.jit
+def _halves(
+    gate, up, inner, other, b, c, tokens, width, stride,
+    RANK: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    """This block's tile: where it is, what of it is there, and both halves with their update."""
+    column = tl.program_id(0) * WIDTH + tl.arange(0, WIDTH)
+    token = tl.program_id(1).to(tl.int64) * TOKENS + tl.arange(0, TOKENS)
+    at = token[:, None] * width + column[None, :]
+    there = (token < tokens)[:, None] & (column < width)[None, :]
+    g = _updated(gate + at, there, inner, b, token, column, stride, tokens, width, RANK)
+    u = _updated(up + at, there, other, c, token, column, stride, tokens, width, RANK)
+    return at, there, g, u
 
 
 @triton.jit
@@ -265,7 +275,7 @@ def unpack(weight: Tensor, out: Tensor, state: Any) -> None:
     # Without them nothing is read of what stands in their place.
     known = (of_scales.code, of_scales.absmax, state.offset) if nested else (scales,) * 3
     half = state.blocksize // 2
-    together = max(1, 2 * _BLOCK // half)
+    together = max(1, _PACKED // half)
     grid = (triton.cdiv(weight.numel(), half * together),)
     # A multiplication and an addition round one by one, as they do in bitsandbytes' two kernels.
     _unpack[grid](
