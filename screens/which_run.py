@@ -41,8 +41,8 @@ class WhichRunScreen(ChartScreen):
         """The reference of the run that is looked for; empty when none is."""
         self._listing = False
         """Whether all runs are looked for."""
-        self._turns = 0
-        """How far along their list one wants to go."""
+        self._turns: list[int] = []
+        """How far along their list each key goes."""
 
     def follow_run(self, run: Path) -> None:
         """Show this run."""
@@ -62,8 +62,8 @@ class WhichRunScreen(ChartScreen):
         """Show the run `by` places behind this one, or the last one there."""
         if not self._listing:
             self._list()
-        # A burst of keys is one way to go.
-        self._listing, self._turns = True, self._turns + by
+        self._listing = True
+        self._turns.append(by)
 
     @work(thread=True, group="find", exit_on_error=False)
     def _find(self, reference: str) -> None:
@@ -96,10 +96,12 @@ class WhichRunScreen(ChartScreen):
 
     @on(_Listed)
     def _take_list(self, message: _Listed) -> None:
-        turns, self._listing, self._turns = self._turns, False, 0
+        turns, self._listing, self._turns = self._turns, False, []
         here = self.run.name if self.run is not None else ""
         if here in message.ids:
-            before = message.ids.index(here)
-            place = min(max(0, before + turns), len(message.ids) - 1)
+            place = before = message.ids.index(here)
+            # Key by key: one that goes past an end takes nothing from the next one.
+            for by in turns:
+                place = min(max(0, place + by), len(message.ids) - 1)
             if place != before:
                 self.follow_run(self.workspace.runs / message.ids[place])
