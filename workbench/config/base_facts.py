@@ -26,7 +26,9 @@ _EMBEDDINGS = re.compile(r"(embed_tokens|wte|embed_in|word_embeddings|tok_embedd
 _POSITIONS = re.compile(r"wpe|embed_positions|position_embeddings?")
 _HEAD = re.compile(r"(.*\.)?(lm_head|embed_out)\.weight")
 _EXPERT = re.compile(r"(?P<around>.*\bexperts)\.(\d+\.)?(?P<own>\w+)(\.\w+)?")
-_ROUTERS = ("gate", "router")
+_ROUTER = re.compile(r"(.*\.)?(gate|router|router\.layer)")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_top_k", "moe_topk", "moe_k")
 _NO_WEIGHTS = re.compile(r"(.*\.)?(inv_freq|masked_bias|attn\.bias|rotary_emb\.\w+)")
 """Buffers that old files hold, and that are computed today."""
 _BESIDE_TEXT = re.compile(r"vision|visual|image|audio|multi_modal|multimodal|(^|\.)mm_")
@@ -174,11 +176,11 @@ class BaseFacts:
     @cached_property
     def experts(self) -> int:
         """Experts of a layer; 0 for a dense model."""
-        return self._number("num_experts", "num_local_experts", "n_routed_experts") or 0
+        return self._number(*_EXPERTS) or 0
 
     @property
     def experts_per_token(self) -> int:
-        return self._number("num_experts_per_tok", "num_experts_per_token", "moe_top_k") or 0
+        return self._number(*_CHOSEN) or 0
 
     @cached_property
     def embeddings(self) -> Weight:
@@ -211,6 +213,14 @@ class BaseFacts:
         """Whether a tensor is of experts that a router chooses from."""
         return self.experts > 0 and _EXPERT.fullmatch(weight.name) is not None
 
+    def is_router(self, weight: Weight) -> bool:
+        """Whether it is what chooses experts, and no linear layer of the loaded model."""
+        return (
+            self.experts > 0
+            and _ROUTER.fullmatch(weight.module) is not None
+            and weight.shape[0] == self.experts
+        )
+
     def expert_width(self, layer: int) -> int:
         """Numbers inside an expert of a decoder layer; 0 where it has none."""
         return self._expert_widths.get(layer, 0)
@@ -223,6 +233,15 @@ class BaseFacts:
                 inside = next((n for n in weight.shape[-2:] if n != self.width), self.width)
                 found[weight.layer] = min(found.get(weight.layer, inside), inside)
         return found
+
+    def expert_modules(self, name: str) -> set[str]:
+        """What `name` beside each layer's experts, or among them, would be in full."""
+        return {
+            f"{place}.{name}"
+            for weight in self.weights
+            if self.is_expert(weight) and (found := _EXPERT.fullmatch(weight.name))
+            for place in (found["around"], found["around"].rpartition(".")[0])
+        }
 
     def beside_text(self, weight: Weight) -> bool:
         """Whether no text passes through it: towers for images or sound, and what joins them."""
@@ -265,9 +284,7 @@ class BaseFacts:
             return False
         if weight is self.embeddings or weight is self.head or _POSITIONS.search(weight.name):
             return False
-        own = weight.module.rpartition(".")[2]
-        routes = self.experts > 0 and own in _ROUTERS and weight.shape[0] == self.experts
-        return not routes and not self.is_expert(weight)
+        return not self.is_router(weight) and not self.is_expert(weight)
 
     def _number(self, *names: str) -> int | None:
         values = (self.config.get(name) for name in names)

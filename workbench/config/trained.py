@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from workbench.config import experts
 from workbench.config.base_facts import BaseFacts, Weight
+from workbench.config.experts import Named
 from workbench.config.lora import ALL_LINEAR, Lora
 from workbench.config.parts import PARTS, part_of, without_adapter
 from workbench.config.schema import RunConfig
@@ -47,22 +49,23 @@ def trained_tensors(
         ]
         return TrainedTensors(frozenset(), tuple(sizes), max(sizes), True)
     whole = _whole(config.lora, facts)
-    adapted = [w for w in _targets(config.lora, facts) if w.module not in {x.module for x in whole}]
-    if not adapted:
+    targets, of_experts = _targets(config.lora, facts)
+    adapted = [w for w in targets if w.module not in {x.module for x in whole}]
+    added = tuple(experts.sizes(of_experts, config.lora.rank, facts))
+    if not adapted and not added:
         raise WorkbenchError(
             f"lora.target_modules can't be used: {config.lora.target_modules} names none of this "
             "base's modules.",
             f"Its linear layers are {', '.join(_own_names(facts))}.",
         )
     sizes = [size for weight in adapted for size in _adapter(weight, config.lora, facts)]
-    experts = config.lora.target_modules == ALL_LINEAR and facts.experts > 0
-    if experts:
-        sizes += _of_experts(config.lora.rank, facts)
+    sizes += added
     sizes += [w.numel + _growth(w, facts, new_ids) for w in whole]
     sizes += [len(new_ids) * facts.width] * (len(_ends_of_new(facts, whole)) if new_ids else 0)
     names = frozenset(weight.module for weight in adapted)
     head = facts.embeddings if facts.head is None else facts.head
-    return TrainedTensors(names, tuple(sizes), max(sizes), head in whole, experts)
+    remade = of_experts.gate_up or of_experts.down
+    return TrainedTensors(names, tuple(sizes), max(sizes), head in whole, remade)
 
 
 def added_rows(facts: BaseFacts, new_ids: Sequence[int]) -> int:
@@ -79,34 +82,50 @@ def _adapter(weight: Weight, lora: Lora, facts: BaseFacts) -> Iterator[int]:
         yield columns if transposed(facts) or weight is facts.embeddings else rows
 
 
-def _of_experts(rank: int, facts: BaseFacts) -> Iterator[int]:
-    """A and B of each layer's experts and router, as PEFT 0.21 lays them out: the experts' in one
-    matrix each, at twice the rank for gate and up, which are one tensor."""
-    count, width = facts.experts, facts.width
-    for layer in range(facts.layers):
-        if inside := facts.expert_width(layer):
-            yield from (2 * rank * count * width, 2 * rank * count * 2 * inside)
-            yield from (rank * count * inside, rank * count * width)
-            yield from (rank * width, rank * count)
-
-
 def transposed(facts: BaseFacts) -> bool:
     """Whether linear layers are held in × out, as GPT-2's are."""
     return facts.config.get("model_type") in ("gpt2", "openai-gpt", "imagegpt")
 
 
-def _targets(lora: Lora, facts: BaseFacts) -> list[Weight]:
-    wanted = lora.target_modules
+def _targets(lora: Lora, facts: BaseFacts) -> tuple[list[Weight], Named]:
+    """The modules that `lora.target_modules` names, and what it names of experts."""
     linear = [w for w in facts.linear if not facts.beside_text(w)]
-    if wanted == ALL_LINEAR:
-        refused = without_adapter(facts.config.get("model_type"))
-        return [w for w in linear if w.module.rpartition(".")[2] not in refused]
-    if isinstance(wanted, str) and wanted in PARTS:
-        return [w for w in linear if part_of(w.module) == wanted]
     ends = [w for w in (facts.embeddings, facts.head) if w is not None]
+    family = facts.config.get("model_type")
+    wanted = lora.target_modules
     if isinstance(wanted, str):
-        return [w for w in (*linear, *ends) if re.fullmatch(wanted, w.module)]
-    return [w for w in (*linear, *ends) if any(_ends_in(w.module, name) for name in wanted)]
+        modules = _by_text(wanted, linear, ends, family)
+        if not experts.old_names(family):
+            return modules, Named(frozenset())
+        # PEFT goes on with their own names there: a layer's number in a pattern counts for nothing.
+        names = {_own(w) for w in modules} | _old_names(wanted, facts, family)
+    else:
+        names = set(wanted)
+    found = experts.named(names, family)
+    return [w for w in (*linear, *ends) if any(_ends_in(w.module, n) for n in found.modules)], found
+
+
+def _by_text(
+    wanted: str, linear: Sequence[Weight], ends: Sequence[Weight], family: object
+) -> list[Weight]:
+    if wanted == ALL_LINEAR:
+        return [w for w in linear if _own(w) not in without_adapter(family)]
+    if wanted in PARTS:
+        return [w for w in linear if part_of(w.module) == wanted]
+    return [w for w in (*linear, *ends) if re.fullmatch(wanted, w.module)]
+
+
+def _old_names(wanted: str, facts: BaseFacts, family: object) -> frozenset[str]:
+    """The names of experts' matrices and of routers that a text stands for."""
+    if wanted == ALL_LINEAR:
+        return experts.old_names(family)
+    if wanted in PARTS:
+        return experts.in_mlp(family) if wanted == "mlp" else frozenset()
+    return frozenset(
+        name
+        for name in experts.old_names(family)
+        if any(re.fullmatch(wanted, module) for module in facts.expert_modules(name))
+    )
 
 
 def _whole(lora: Lora, facts: BaseFacts) -> list[Weight]:
@@ -133,6 +152,10 @@ def _growth(weight: Weight, facts: BaseFacts, new_ids: Sequence[int]) -> int:
     return added_rows(facts, new_ids) * facts.width if is_end else 0
 
 
+def _own(weight: Weight) -> str:
+    return weight.module.rpartition(".")[2]
+
+
 def _ends_in(module: str, name: str) -> bool:
     return module == name or module.endswith(f".{name}")
 
@@ -143,4 +166,4 @@ def _is_under(module: str, name: str) -> bool:
 
 
 def _own_names(facts: BaseFacts) -> list[str]:
-    return sorted({weight.module.rpartition(".")[2] for weight in facts.linear})
+    return sorted({_own(weight) for weight in facts.linear})

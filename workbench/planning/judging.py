@@ -81,8 +81,9 @@ def _of_base(
         trained = f"{count(worth.trained_parameters)} trained, {worth.trained_share:.2%}"
         yield ("training.method" if worth.scale is None else "lora.rank"), trained
     if config.training.method != "full":
-        modules = len(trained_tensors(config, known.base, known.new_ids).adapted)
-        yield "lora.target_modules", f"{modules:,} modules"
+        trained_ones = trained_tensors(config, known.base, known.new_ids)
+        besides = " and experts" * trained_ones.experts
+        yield "lora.target_modules", f"{len(trained_ones.adapted):,} modules{besides}"
 
 
 def _of_rows(config: RunConfig, known: Circumstances) -> Iterator[tuple[str, str]]:

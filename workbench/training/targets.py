@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from workbench.config import experts
 from workbench.config.lora import ALL_LINEAR, Lora
 from workbench.config.parts import PARTS, part_of, without_adapter
 from workbench.errors import WorkbenchError
@@ -25,6 +26,10 @@ def resolve(base: PreTrainedModel, lora: Lora) -> str | list[str]:
         return wanted
     names = linear_layers(base)
     found = [name for name in names if part_of(name) == wanted]
+    inside = experts.in_mlp(base.config.model_type) if wanted == "mlp" else ()
+    if inside:
+        # A dense layer's names are among those that PEFT takes for the experts'.
+        return sorted({name.rpartition(".")[2] for name in found} | inside)
     if not found:
         raise refusal(names, f"{wanted} names none of this base")
     return _short(found, names)
