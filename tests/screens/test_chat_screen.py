@@ -36,6 +36,8 @@ async def test_a_turn_is_answered_by_both_and_corrected(
         app.screen.query_one("#sampling", Input).value = "max_new_tokens=8"
         await pilot.press("enter", "i", *"Is 3 [b]a\\[/b] number", "enter")
         await until(pilot, lambda: ANSWER in turns(app) and "…" not in turns(app))
+        # All is said, and that it is: from then on a turn can be worked with.
+        await until(pilot, lambda: app.screen.check_action("prompt", ()))
         text = turns(app)
         assert "> Is 3 [b]a\\[/b] number" in text
         await pilot.press("p")

@@ -60,13 +60,14 @@ async def test_the_queue_is_moved_and_left_by_key(past: Workspace) -> None:
         await until(pilot, lambda: table(pilot)[0].startswith("second-0003"))
         assert [entry.run for entry in entries.read(past)] == ["second-0003", "first-0002"]
         # The cursor has gone with its run.
-        assert "first-0002" in shown(pilot, "#about")
+        await until(pilot, lambda: "first-0002" in shown(pilot, "#about"))
         await pilot.press("d")
         await pilot.press("n")
         assert len(entries.read(past)) == 2
         await pilot.press("d")
         await pilot.press("y")
         await until(pilot, lambda: [entry.run for entry in entries.read(past)] == ["second-0003"])
+        await until(pilot, lambda: sum("waiting" in line for line in table(pilot)) == 1)
         await pilot.press("G", "J")
         assert "Only a run that waits" in said(pilot)
 
@@ -83,7 +84,8 @@ async def test_a_job_is_paused_goes_on_and_is_cancelled(
         await until(pilot, lambda: table(pilot) and "working" in table(pilot)[0])
         await pilot.press("p")
         await until(pilot, lambda: "paused" in table(pilot)[0])
-        assert "frees processors" in said(pilot) and "after this batch" in said(pilot)
+        await until(pilot, lambda: "after this batch" in said(pilot))
+        assert "frees processors" in said(pilot)
         await pilot.press("p")
         await until(pilot, lambda: "running" in table(pilot)[0])
         await pilot.press("x", "n")
