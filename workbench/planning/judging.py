@@ -15,7 +15,7 @@ from workbench.config.effective import Effective, effective
 from workbench.config.memory import Forecast
 from workbench.config.schema import RunConfig
 from workbench.config.steps import StepSize
-from workbench.config.trained import trained_tensors
+from workbench.config.trained import TrainedTensors, trained_tensors
 from workbench.errors import WorkbenchError
 from workbench.text import size
 
@@ -81,9 +81,14 @@ def _of_base(
         trained = f"{count(worth.trained_parameters)} trained, {worth.trained_share:.2%}"
         yield ("training.method" if worth.scale is None else "lora.rank"), trained
     if config.training.method != "full":
-        trained_ones = trained_tensors(config, known.base, known.new_ids)
-        besides = " and experts" * trained_ones.experts
-        yield "lora.target_modules", f"{len(trained_ones.adapted):,} modules{besides}"
+        yield "lora.target_modules", _adapted(trained_tensors(config, known.base, known.new_ids))
+
+
+def _adapted(trained: TrainedTensors) -> str:
+    modules = len(trained.adapted)
+    if trained.experts:
+        return f"{modules:,} + experts" if modules else "experts"
+    return f"{modules:,} modules"
 
 
 def _of_rows(config: RunConfig, known: Circumstances) -> Iterator[tuple[str, str]]:
