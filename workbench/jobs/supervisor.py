@@ -93,6 +93,9 @@ class Supervisor:
         except BaseException:
             self._server.close()
             raise
+        # Before anybody is told that it is there: a word to it must not just end it.
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGINT, self._on_sigint)
 
     def _mirrored(self) -> Mirror | None:
         """What keeps the job's event file; None where none is wanted, or one can't be read."""
@@ -161,8 +164,6 @@ class Supervisor:
 
     def run(self) -> None:
         """Guard the job until it has ended for good, then record how."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        signal.signal(signal.SIGINT, self._on_sigint)
         while True:
             self._guard()
             ending = self._ending()
