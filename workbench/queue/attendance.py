@@ -25,8 +25,8 @@ _MARK = "queue-runner.json"
 _LOCK = ".queue-runner.lock"
 _FRESH = 30.0
 """Seconds since its last round in which a runner on another machine counts as alive."""
-_PATIENCE = 10.0
-"""Seconds that a runner may take to begin, or to end."""
+_PATIENCE = 60.0
+"""Seconds that a runner may take to begin, or to end: its imports take some on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
