@@ -43,7 +43,7 @@ def test_a_process_that_the_kernel_kills_at_a_groups_limit_is_told_with_its_sour
             preexec_fn=group.join,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
     told = json.loads(guard.stdout)
     assert told["code"] == -9

@@ -20,7 +20,7 @@ from workbench.jobs.events import CheckpointSaved, CommandHandled, Finished, Pro
 from workbench.jobs.log import LogWriter, read_all
 from workbench.jobs.runner import run_job
 
-_GIVES_UP_AFTER = 60.0
+_GIVES_UP_AFTER = 300.0
 """So that a test that fails leaves nothing running."""
 
 
@@ -55,8 +55,8 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
         case "kill itself":
             os.kill(os.getpid(), plan["signal"])
         case "work in batches":
-            for step in range(1000):
-                log.write(Progress("working", step, 1000))
+            for step in range(10_000):
+                log.write(Progress("working", step, 10_000))
                 control.end_if_asked(log)
                 time.sleep(0.02)
         case "fail at first":
@@ -80,7 +80,7 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             return in_ranks(folder, log, control)
         case "work with a helper":
             # In a session of its own, as a launcher's ranks are.
-            helper = subprocess.Popen(["sleep", "60"], start_new_session=True)
+            helper = subprocess.Popen(["sleep", "300"], start_new_session=True)
             (folder / "helper").write_text(str(helper.pid))
             return _until_told(folder, log, control)
         case "train by a recorded curve":

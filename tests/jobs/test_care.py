@@ -116,8 +116,9 @@ def test_a_job_that_hangs_is_told_as_stalled_and_its_stacks_are_written(
 
     eventually(told)
     stacks = folder / "stacks" / "rank-0.log"
-    assert "sample_job.py" in eventually(stacks.read_text)
-    assert any("writes its stacks" in text for text in notices(folder))
+    eventually(lambda: "sample_job.py" in stacks.read_text())
+    # The supervisor says so after it has asked for them.
+    eventually(lambda: any("writes its stacks" in text for text in notices(folder)))
     command(folder, "stop_now")
     assert wait(folder) == "stopped"
 
@@ -125,8 +126,13 @@ def test_a_job_that_hangs_is_told_as_stalled_and_its_stacks_are_written(
 def test_a_stalled_job_is_ended_and_started_again_where_that_is_wanted(
     start_job: StartJob,
 ) -> None:
-    care = Care(restarts=1, restart_after=600, stall_after=0.3, on_stall="stop")
+    care = Care(restarts=1, restart_after=600, stall_after=2.0, on_stall="stop")
     folder = start_job("hang", care=care)
+    # A slow start would be a stall before it, of a process that can't write its stacks yet.
+    supervisor = state_of(folder).supervisor_pid
+    os.kill(supervisor, signal.SIGSTOP)
+    working(folder)
+    os.kill(supervisor, signal.SIGCONT)
     eventually(lambda: describe(folder)[0] == "restarting")
     assert "had stalled" in describe(folder)[1]
     command(folder, "stop")
@@ -137,7 +143,7 @@ def test_a_stalled_job_is_ended_and_started_again_where_that_is_wanted(
 def test_stacks_are_written_on_demand_and_the_job_goes_on(start_job: StartJob) -> None:
     folder = working(start_job("work"))
     command(folder, "dump_stacks")
-    assert "_until_told" in eventually((folder / "stacks" / "rank-0.log").read_text)
+    eventually(lambda: "_until_told" in (folder / "stacks" / "rank-0.log").read_text())
     (folder / "go").touch()
     assert wait(folder) == "finished"
     assert taken(folder) == [("dump_stacks", "")]
@@ -235,6 +241,8 @@ def test_a_damaged_state_of_a_dead_job_is_set_aside_when_it_starts_again(
 ) -> None:
     folder = start_job("finish")
     assert wait(folder) == "finished"
+    # Until it has gone, the first supervisor's state is what a second one waits by.
+    eventually(lambda: not state_of(folder).supervisor_alive())
     (folder / "state.json").write_text("{")
     assert describe(folder)[0] == "damaged"
     start_job("finish", folder)

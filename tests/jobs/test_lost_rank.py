@@ -201,7 +201,7 @@ def test_a_report_of_an_earlier_start_does_not_count(tmp_path: Path) -> None:
 def test_a_real_rank_that_fails_ends_the_job_in_its_own_words(start_job: StartJob) -> None:
     folder = at_work(start_job("work in ranks", processes=2))
     (folder / "spoil").touch()
-    eventually(lambda: state_of(folder).ended, 60)
+    eventually(lambda: state_of(folder).ended, 180)
     state, pid = state_of(folder), (folder / "rank-1.pid").read_text()
     assert (state.status, state.cause, state.hint) == ("failed", "bad_row", "Mend row 7.")
     assert state.text == f"Rank 1 (process {pid}) failed: Row 7 is bad."

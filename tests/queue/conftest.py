@@ -71,7 +71,7 @@ class Node:
             text=True,
             env={**os.environ, "WORKBENCH_HOME": str(self.workspace.root), **environment},
             check=check,
-            timeout=60,
+            timeout=240,
         )
 
     def line(self, run: str) -> Line:
@@ -168,7 +168,7 @@ class Node:
         state = self._state(run)
         _kill(state.supervisor_pid)
         _kill(state.pid)
-        eventually(lambda: start_ticks(state.pid) is None)
+        eventually(lambda: start_ticks(state.pid) is start_ticks(state.supervisor_pid) is None)
         if boot is not None:
             replace(state, boot=boot).write(self.folder(run))
             # Long enough ago for nobody to take it for a machine that is only slow.

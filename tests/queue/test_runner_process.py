@@ -34,7 +34,7 @@ def test_without_gpus_queued_runs_run_one_after_another_and_the_runner_ends(node
     path.write_text(whole)
     node.let_go(second)
     node.end(first)
-    assert runner.wait(30) == 0
+    assert runner.wait(120) == 0
     assert (node.word(first), node.word(second)) == ("finished", "finished")
     assert node.queue() == []
     ended = JobState.read(node.folder(first))
@@ -55,7 +55,7 @@ def test_a_runner_that_ends_or_is_killed_leaves_its_runs_and_the_next_knows_who_
     second, third = node.add(node.config(), node.config())
     assert node.wait_for_start(second)["gpus"] == "GPU-bbbb"
     runner.terminate()
-    assert runner.wait(30) == 0
+    assert runner.wait(120) == 0
     assert node.runner_pid() is None
     killed = node.start_runner()
     killed.kill()
@@ -76,7 +76,7 @@ def test_a_runner_killed_while_it_starts_a_run_has_it_started_once(node: Node, p
     eventually((node.folder(run) / place).exists)
     runner.kill()
     runner.wait()
-    assert node.start_runner("--until-empty").wait(30) == 0
+    assert node.start_runner("--until-empty").wait(120) == 0
     assert node.word(run) == "finished"
     assert len(node.starts(run)) == 1
 
@@ -92,7 +92,7 @@ def test_a_runner_killed_at_random_moments_starts_every_run_once_and_in_order(no
         time.sleep(dice.uniform(0, 0.4))
         runner.kill()
         runner.wait()
-    assert node.start_runner("--until-empty").wait(60) == 0
+    assert node.start_runner("--until-empty").wait(120) == 0
     assert [node.word(run) for run in made] == ["finished"] * 3
     starts = [node.starts(run) for run in made]
     assert [len(each) for each in starts] == [1] * 3
@@ -132,6 +132,6 @@ def test_when_the_machine_goes_down_the_runs_are_pre_empted(node: Node, tmp_path
     runner = node.start_runner(PATH=path, INVOCATION_ID="1")
     node.wait_for_start(run)
     runner.terminate()
-    assert runner.wait(30) == 0
+    assert runner.wait(120) == 0
     assert node.word(run) == "pre-empted"
     assert [entry.run for entry in node.queue()] == [run]

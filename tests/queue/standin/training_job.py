@@ -17,7 +17,7 @@ from workbench.jobs.events import Finished, Progress
 from workbench.jobs.log import LogWriter
 from workbench.jobs.runner import run_job
 
-_GIVES_UP_AFTER = 60.0
+_GIVES_UP_AFTER = 300.0
 """So that a test that fails leaves nothing running."""
 
 
