@@ -143,15 +143,15 @@ def _manifest(
 
 
 def _state(status: str, created: float) -> dict[str, Any]:
-    # Of a process that is gone: nothing runs under these ticks.
+    # Of processes that there are not: a pid is at most 2^22.
     dead = status == "dead"
     return {
         "v": 1,
         "status": "running" if dead else status,
         "log": "train.jsonl",
-        "pid": 2,
+        "pid": 1 << 23,
         "start_ticks": 1,
-        "supervisor_pid": 2,
+        "supervisor_pid": 1 << 23,
         "supervisor_start_ticks": 1,
         "socket": "",
         "started": created,

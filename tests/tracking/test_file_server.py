@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -63,7 +64,8 @@ def test_a_log_that_is_away_for_a_while_is_told_and_read_on(
         fail(away, code)
         assert following.read().records == []
         told = following.trouble()
-        assert "train.jsonl can't be read since 0 s" in told and os.strerror(code) in told
+        assert re.search(r"train\.jsonl can't be read since \d+ s", told)
+        assert os.strerror(code) in told
         following.read()
     with LogWriter(run / "train.jsonl") as log:
         log.write(a_step(2))
@@ -108,7 +110,7 @@ def test_a_read_that_hangs_is_told_by_another_thread(
     thread = threading.Thread(target=following.read, daemon=True)
     thread.start()
     told = eventually(following.trouble)
-    assert "The file server hasn't answered for 0 s" in told
+    assert re.match(r"The file server hasn't answered for \d+ s", told)
     assert thread.is_alive()
 
     def answered() -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from workbench.export.request import start_merge
 from workbench.jobs.client import command
 from workbench.jobs.events import Event, Failed, Finished, Paused, Progress, Started, Step, encode
 from workbench.jobs.launch import EVENTS, JOB
-from workbench.jobs.state import STATE, JobState, start_ticks
+from workbench.jobs.state import STATE, JobState, beat, start_ticks
 from workbench.tracking import finding, jobs, runs
 from workbench.tracking.jobs import JobSummary
 from workbench.workspace import Workspace
@@ -185,9 +186,9 @@ def test_a_log_of_gigabytes_is_read_at_its_ends_alone(workspace: Workspace) -> N
         log.seek(0, os.SEEK_END)
         step = Step(150, 0.1, 2.0, 1e-4, 0.5, 100, 50, 0.5)
         log.write(b"\n" + encode(step, 9, 2.0))
-    begun = time.monotonic()
+    begun = time.process_time()
     job = jobs.summarise(workspace, folder)
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
     assert (job.done, job.total, job.seconds_left) == (150, 200, 25)
 
 
@@ -258,6 +259,7 @@ def test_the_verb_lists_jobs_and_shows_one(cli: Cli, workspace: Workspace) -> No
     )
     (listed,) = json.loads(cli("jobs", "--json").stdout)
     assert (listed["rate"], listed["seconds_left"]) == (1e6, 5)
+    beat(folder)
     shown = cli("jobs", "show", "import-0001").stdout
     assert "running. It is running." in shown and "a\\x1b[31mb" in shown
     one = json.loads(cli("jobs", "show", "import-0001", "--json").stdout)
@@ -291,7 +293,12 @@ def test_every_long_task_is_held_shown_and_ended_in_one_way_and_leaves_nothing_h
         "merge": lambda: start_merge(trained_copy, target),
     }.items():
         folders[kind] = start()
+        # It has the command before its first word, however long that takes to get there.
+        state = JobState.read(folders[kind])
+        assert state is not None
+        os.kill(state.pid, signal.SIGSTOP)
         command(folders[kind], "pause")
+        os.kill(state.pid, signal.SIGCONT)
 
     def paused(kind: str) -> JobSummary | None:
         job = jobs.summarise(workspace, folders[kind])
@@ -305,7 +312,7 @@ def test_every_long_task_is_held_shown_and_ended_in_one_way_and_leaves_nothing_h
         "merge": ("checking the base", 1, "files"),
     }
     for kind, shape in shapes.items():
-        job = eventually(lambda kind=kind: paused(kind), 60)
+        job = eventually(lambda kind=kind: paused(kind), 180)
         assert (job.kind, job.phase, job.total, job.unit) == (kind, *shape)
     listed = json.loads(cli("jobs", "--json").stdout)
     assert {job["kind"] for job in listed if job["status"] == "paused"} == set(shapes)

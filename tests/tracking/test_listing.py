@@ -122,8 +122,11 @@ def test_every_change_of_a_file_is_seen_by_who_looks_again_and_by_a_new_process(
     assert run.name not in ids and len(ids) == len(runs)
 
 
-def test_a_change_in_the_same_moment_as_the_reading_is_not_missed(workspace: Workspace) -> None:
+def test_a_change_in_the_same_moment_as_the_reading_is_not_missed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its time stamp may be the same: nothing that is so fresh is taken for known."""
+    monkeypatch.setattr("workbench.tracking.listing._SETTLED", 600.0)
     run = many_runs.run(workspace, 1)
     listing = Listing(workspace)
     listing.look()
