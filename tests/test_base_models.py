@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +13,7 @@ from huggingface_hub import DryRunFileInfo
 from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import filter_repo_objects
 
+from tests.polling import eventually
 from workbench import base_models, default_model, hub, saying
 from workbench.errors import WorkbenchError
 from workbench.workspace import Workspace
@@ -150,37 +151,73 @@ def test_the_default_model_says_how_it_comes_here(workspace: Workspace) -> None:
     assert "workbench model prepare default" in error.hint
 
 
-def assert_out_of_reach(result: subprocess.CompletedProcess[str], seconds: float) -> None:
+NOTER = """
+import os, sys
+
+def note(event, arguments):
+    if event in ("socket.connect", "time.sleep"):
+        with open(os.environ["NOTED"], "a") as noted:
+            print(event, *arguments[-1:], file=noted)
+
+sys.addaudithook(note)
+"""
+
+
+class Noted:
+    """What a command tries to connect to, and how long it sleeps: `environment` has it noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "noted"
+        self._file.touch()
+        (folder / "sitecustomize.py").write_text(NOTER)
+        path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+        self.environment = {"PYTHONPATH": path, "NOTED": str(self._file)}
+
+    def lines(self) -> list[str]:
+        return self._file.read_text().splitlines()
+
+
+@pytest.fixture
+def noted(tmp_path: Path) -> Noted:
+    folder = tmp_path / "noter"
+    folder.mkdir()
+    return Noted(folder)
+
+
+def assert_out_of_reach(result: subprocess.CompletedProcess[str]) -> None:
     assert result.returncode == 2
     first, second = result.stderr.splitlines()
     assert first == (
         "workbench: The base model owner/name is not on this machine and the hub is out of reach."
     )
     assert second.startswith("Copy the model's folder to this machine")
-    assert seconds < 5
 
 
-def test_offline_a_hub_model_is_refused_at_once(cli: Cli, tmp_path: Path) -> None:
-    begun = time.monotonic()
+def test_offline_a_hub_model_is_refused_at_once(cli: Cli, noted: Noted, tmp_path: Path) -> None:
     result = cli(
-        "model", "prepare", "owner/name", HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "hub")
+        *("model", "prepare", "owner/name"),
+        HF_HUB_OFFLINE="1",
+        HF_HUB_CACHE=str(tmp_path / "hub"),
+        **noted.environment,
     )
-    assert_out_of_reach(result, time.monotonic() - begun)
+    assert_out_of_reach(result)
+    assert noted.lines() == []
 
 
-def test_a_hub_that_does_not_answer_is_tried_once(cli: Cli, tmp_path: Path) -> None:
+def test_a_hub_that_does_not_answer_is_tried_once(cli: Cli, noted: Noted, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        begun = time.monotonic()
         result = cli(
             *("model", "prepare", "owner/name"),
             HF_HUB_OFFLINE="0",
             HF_ENDPOINT=closed,
             HF_HUB_CACHE=str(tmp_path / "hub"),
             NO_PROXY="127.0.0.1",
+            **noted.environment,
         )
-    assert_out_of_reach(result, time.monotonic() - begun)
+        assert noted.lines() == [f"socket.connect {taken.getsockname()}"]
+    assert_out_of_reach(result)
 
 
 @pytest.mark.parametrize("proxy", ["127.0.0.1:9", "http://127.0.0.1:9", "http://127.0.0.1:port"])
@@ -291,6 +328,7 @@ def test_a_download_says_what_it_takes_and_leaves_twins_of_the_weights(
 ) -> None:
     names = ["config.json", "model.safetensors", "consolidated.safetensors", "model.bin"]
     fetched: list[list[str]] = []
+    said: list[str] = []
 
     def snapshot(name: str, **options: Any) -> Any:
         if options.get("local_files_only"):
@@ -301,14 +339,13 @@ def test_a_download_says_what_it_takes_and_leaves_twins_of_the_weights(
         wanted = list(filter_repo_objects(names, **patterns))
         if options.get("dry_run"):
             return [DryRunFileInfo("c", 3_000_000, n, "", False, True) for n in wanted]
-        time.sleep(0.1)
+        eventually(lambda: len(said) > 1)
         fetched.append(wanted)
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.setattr(hub, "in_reach", lambda: True)
     monkeypatch.setattr(saying, "_EVERY", 0.02)
-    said: list[str] = []
     assert base_models.prepare(workspace, "owner/name", said.append) == folder
     assert fetched == [["config.json", "model.safetensors"]]
     assert said[0] == "Downloading owner/name from the hub: 2 files, 6 MB"

