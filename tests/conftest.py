@@ -117,7 +117,8 @@ def pytest_terminal_summary(
 @pytest.fixture(autouse=True, scope="session")
 def private_machine() -> Iterator[None]:
     """Sockets in a folder of this test run, no hub, and none of the person's own settings."""
-    with tempfile.TemporaryDirectory(prefix="wb-") as runtime:
+    # A supervisor that is still there makes its socket anew while the folder is removed.
+    with tempfile.TemporaryDirectory(prefix="wb-", ignore_cleanup_errors=True) as runtime:
         kept = dict(os.environ)
         os.environ["XDG_RUNTIME_DIR"] = runtime
         os.environ["XDG_CONFIG_HOME"] = f"{runtime}/config"

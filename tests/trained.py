@@ -95,7 +95,7 @@ def _cli(
         stdin=subprocess.DEVNULL,
         cwd=root.parent,
         env={**os.environ, "WORKBENCH_HOME": str(root), "API_TOKEN": SECRET, **environment},
-        timeout=240,
+        timeout=600,
     )
     assert not check or result.returncode == 0, result.stderr
     return result

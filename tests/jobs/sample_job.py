@@ -68,8 +68,8 @@ def work(folder: Path, log: LogWriter, control: Control) -> Finished:
             if count <= len(plan["ways"]):
                 work_as(plan["ways"][count - 1], log)
         case "hang":
-            log.write(Progress("hanging", 0, 1))
             control.be_patient()
+            log.write(Progress("hanging", 0, 1))
             while True:
                 if control.poll():
                     print("asked to stop", file=sys.stderr, flush=True)
