@@ -12,7 +12,7 @@ from tests.conftest import Cli
 from tests.driver import GIB, H100, Driver
 from workbench.hardware.gpu import Gpu
 
-FAR = 4_000_000
+FAR = 5_000_000
 BUSY = H100 | {
     "memory_used": 62 * GIB,
     "compute": f"{FAR}:{62 * GIB}",

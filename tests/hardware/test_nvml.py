@@ -21,8 +21,8 @@ from workbench.hardware.sample import Sampler
 
 NOT_SUPPORTED, NO_PERMISSION, GPU_IS_LOST, NEEDS_RESET, UNKNOWN = 3, 4, 15, 16, 999
 """nvmlReturn_t, of nvml.h."""
-FAR = 4_000_000
-"""A pid that no process has: above the kernel's highest, 2**22 - 1 less a little."""
+FAR = 5_000_000
+"""A pid that no process has: the kernel's highest is 2**22."""
 METRICS = {
     "nvmlDeviceGetName": {"name"},
     "nvmlDeviceGetUUID": {"uuid"},

@@ -17,7 +17,7 @@ from workbench.planning import room
 from workbench.tracking import runs
 from workbench.workspace import Workspace
 
-FAR = 4_000_000
+FAR = 5_000_000
 
 
 @pytest.fixture
