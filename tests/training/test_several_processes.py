@@ -62,7 +62,8 @@ def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
     state = state_of(folder)
     assert (state.status, state.cause) == ("failed", "lost_rank")
     assert state.text == f"Rank 1 (process {second}) was killed by signal 9 (SIGKILL)."
-    assert of_job(folder) == []
+    # They were killed before the end was told, and may be a moment in going.
+    eventually(lambda: of_job(folder) == [])
 
     result = cli("train", "--resume", folder.name, "--wait")
     assert result.returncode == 0, result.stderr

@@ -21,9 +21,15 @@ _LONGEST = 1200
 
 def run(module: str, folder: Path) -> list[dict[str, Any]]:
     """What each rank told, by rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as held:
+        # Not listened on, and to be shared: the first rank can take the port, and the system gives
+        # it to nobody else meanwhile.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        return _run(module, folder, held.getsockname()[1])
+
+
+def _run(module: str, folder: Path, port: int) -> list[dict[str, Any]]:
     common = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
