@@ -99,10 +99,10 @@ def test_a_million_rows_of_any_length_are_cut_in_a_moment(too_long: str) -> None
         counts["heights"][length - 2] -= 20
     lengths = Lengths(counts)
     assert lengths.rows == 1_000_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     for cutoff in range(0, 50_000, 500):
         lengths.at(cutoff, too_long)
-    assert time.perf_counter() - begun < 100 * 0.02
+    assert time.process_time() - begun < 100 * 0.02
     assert lengths.at(60_000, too_long).trained_kept == 10_000_000
 
 
