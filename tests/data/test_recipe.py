@@ -296,6 +296,7 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     flagged = made("find", version.reference, "flag:near-duplicates split:train")
     assert [row["row"] for row in flagged["rows"]] == [10] and flagged["of"] == 10
     assert "1 of 10 rows" in cli("data", "find", version.reference, "answer 3").stdout
+    before = sorted(workspace.tasks.iterdir())
     for bad in (
         "nosuch",
         "quality --set x=1",
@@ -304,7 +305,7 @@ def test_the_verbs(cli: Cli, workspace: Workspace, version: Version, tmp_path: P
     ):
         told = cli("data", "drop", version.reference, *bad.split())
         assert told.returncode == 2 and "Traceback" not in told.stderr
-        assert "started" not in told.stderr, "told before a job is started"
+        assert sorted(workspace.tasks.iterdir()) == before, "told before a job is started"
     untold = cli("data", "find", version.reference, "tokens>5")
     assert untold.returncode == 2 and "--model" in untold.stderr
     refused = cli("data", "remove", version.reference, "11")
