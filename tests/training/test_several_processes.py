@@ -51,7 +51,7 @@ def test_two_processes_train_and_go_on_after_one_of_them_was_killed(
     result = cli("train", tmp_path / "two.yaml")
     assert result.returncode == 0 and "has started in 2 processes" in result.stderr
     (folder,) = workspace.runs.glob("[!.]*")
-    eventually(lambda: events(folder, Started), 120)
+    eventually(lambda: events(folder, Started), 300)
     command(folder, "pause")
     (paused,) = eventually(lambda: events(folder, Paused))
     command(folder, "save_now")
