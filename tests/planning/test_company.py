@@ -11,7 +11,7 @@ from tests.driver import GIB, H100, Driver
 from workbench.config.schema import RunConfig
 from workbench.planning import company
 
-FAR = 4_000_000
+FAR = 5_000_000
 OTHERS = {"memory_used": 62 * GIB, "compute": f"{FAR}:{60 * GIB}"}
 
 
