@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.config.advice.case import LONGER, Case
-from tests.config.advice.made import known
+from tests.config.advice.made import known, mixture
 
 CASES = [
     Case("scale-out-of-the-ordinary", "lora.alpha=256", "warning", "256/16 = 16"),
@@ -66,6 +66,24 @@ CASES = [
         "warning",
         "The base has no module c_attn; its linear layers are",
         "lora.target_modules=q_proj,gate_proj",
+    ),
+    Case(
+        "target-module-unknown",
+        "lora.target_modules=q_proj,experts.0.up_proj",
+        "warning",
+        "The base has no module experts.0.up_proj; its linear layers are",
+        "lora.target_modules=q_proj,experts.0.up_proj,gate_proj",
+        on=known(base=mixture("a family that PEFT doesn't know")),
+        elsewhere=known(base=mixture("deepseek_v3")),
+    ),
+    Case(
+        "attention-only",
+        "lora.target_modules=q_proj",
+        "hint",
+        "no MLP gets an adapter",
+        "lora.target_modules=q_proj,gate_proj,up_proj,down_proj",
+        on=known(base=mixture("deepseek_v3")),
+        elsewhere=known(base=mixture("deepseek_v3")),
     ),
     Case(
         "attention-only",

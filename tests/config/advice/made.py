@@ -56,6 +56,24 @@ def llama(layers: int = 16, width: int = 2048, inner: int = 8192, context: int =
     return BaseFacts((*weights, *ends), config, tied=False)
 
 
+def mixture(family: str) -> BaseFacts:
+    """The Llama with eight experts in each layer but the first."""
+    made = llama()
+    dense = [w for w in made.weights if w.layer in (None, 0) or ".mlp." not in w.name]
+    inside = {"gate_proj": (1024, 2048), "up_proj": (1024, 2048), "down_proj": (2048, 1024)}
+    chosen = [
+        Weight(f"model.layers.{layer}.mlp.experts.{expert}.{name}.weight", shape)
+        for layer in range(1, made.layers)
+        for expert in range(8)
+        for name, shape in inside.items()
+    ]
+    routers = [
+        Weight(f"model.layers.{n}.mlp.gate.weight", (8, 2048)) for n in range(1, made.layers)
+    ]
+    config = made.config | {"model_type": family, "num_experts": 8, "num_experts_per_tok": 2}
+    return BaseFacts((*dense, *chosen, *routers), config, tied=False)
+
+
 BASE = llama()
 """1.1 billion parameters."""
 LARGE = llama(48, 5120, 13824)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from workbench.config import experts
 from workbench.config.advice.case import Case
 from workbench.config.advice.rule import Found, Topic
-from workbench.config.base_facts import BaseFacts
 from workbench.config.circumstances import TRAIN
 from workbench.config.lora import ALL_LINEAR
 from workbench.config.parts import part_of
@@ -259,18 +259,15 @@ def _unknown_target(case: Case) -> Iterator[Found]:
     wanted, base = case.config.lora.target_modules, case.known.base
     if not case.is_lora or base is None or not isinstance(wanted, list) or not case.trained:
         return
-    modules = _modules(base)
-    absent = [name for name in wanted if not any(_is_named(m, name) for m in modules)]
+    modules = {weight.module for weight in base.weights if not base.is_expert(weight)}
+    found = experts.named(wanted, base.config.get("model_type")).modules
+    absent = [name for name in found if not any(_is_named(m, name) for m in modules)]
     kept = [name for name in wanted if name not in absent]
     if absent and kept:
-        names = ", ".join(absent)
+        names = ", ".join(sorted(absent))
         there = ", ".join(sorted({m.rpartition(".")[2] for m in (w.module for w in base.linear)}))
         text = f"The base has no module {names}; its linear layers are {there}."
         yield Found(text, (f"lora.target_modules={', '.join(kept)}",))
-
-
-def _modules(base: BaseFacts) -> set[str]:
-    return {weight.module for weight in base.weights}
 
 
 def _is_named(module: str, name: str) -> bool:
@@ -296,7 +293,7 @@ def _attention_only(case: Case) -> Iterator[Found]:
         layers = {weight.module for weight in case.known.base.linear}
         has_mlp = any(part_of(module) == "mlp" for module in layers)
         parts = {part_of(module) for module in case.trained.adapted}
-        only = parts == {"attention"} and has_mlp
+        only = parts == {"attention"} and has_mlp and not case.trained.experts
     if only:
         named = wanted if isinstance(wanted, str) else ", ".join(wanted)
         text = f"{named}: no MLP gets an adapter."
