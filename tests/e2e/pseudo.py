@@ -57,6 +57,11 @@ class Pseudo:
         self._reads.clear()
         self._reader.join()
 
+    def read_to_end(self) -> None:
+        """Read what an app that is gone has left."""
+        self._reader.join(60)
+        assert not self._reader.is_alive(), "somebody has the terminal still"
+
     def _read_on(self) -> None:
         while self._reads.is_set():
             if not select.select([self.terminal], [], [], 0.05)[0]:
@@ -71,7 +76,7 @@ class Pseudo:
 
     def wait(self, text: str, after: int = 0) -> None:
         """Return once `text` was written, behind the first `after` bytes."""
-        eventually(lambda: text.encode() in self.written[after:], 60)
+        eventually(lambda: text.encode() in self.written[after:])
 
     def hang_up(self) -> None:
         """Take the terminal away."""
