@@ -13,7 +13,7 @@ from tests.e2e.conftest import Terminal
 from tests.faults.conftest import Fresh
 from tests.faults.invariants import Course, course, nothing_runs, told_in_words
 from tests.faults.matrix import Chance, play
-from tests.faults.test_supervisor import SECONDS, has_ended
+from tests.faults.test_supervisor import PATIENCE, SECONDS, has_ended
 from tests.polling import eventually
 from workbench.jobs import processes
 from workbench.jobs.state import start_ticks
@@ -43,7 +43,7 @@ def test_sigkill_of_the_app_that_watches_a_run(
             chance.note("kills")
             eventually(lambda pid=program: start_ticks(pid) is None)
             app.hang_up()
-        eventually(lambda: has_ended(run), 60)
+        eventually(lambda: has_ended(run), PATIENCE)
         assert told_in_words(run) == "finished"
         assert course(run) == reference
         nothing_runs(run)
@@ -104,7 +104,7 @@ def test_no_judgement_is_lost(tmp_path: Path) -> None:
                 [sys.executable, "-c", _JUDGE, str(path)], stdout=subprocess.PIPE, text=True
             )
             assert judging.stdout is not None
-            said += [judging.stdout.readline().strip()]
+            said += judging.stdout.readline().split()  # nothing once all are judged
             time.sleep(chance.uniform(0, 0.2))
             judging.kill()
             said += judging.stdout.read().split()

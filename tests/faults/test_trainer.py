@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -111,22 +112,27 @@ def test_sigkill_as_a_checkpoint_gets_its_name(
 
 
 def _nth(run: Path, which: int, pattern: str, pause: float) -> None:
-    """Return `pause` seconds after the checkpoint `which` (from 0) has a folder."""
+    """Return `pause` seconds after the checkpoint `which` (from 0) has a folder, or once it has
+    had one: on a busy machine it may have come and gone between two looks."""
     folder = run / "checkpoints"
-    wanted = pattern.replace("*", f"{2 * (which + 1)}")
+    wanted = 2 * (which + 1)
+
+    def has_come(name: str) -> bool:
+        found = re.match(r"(\.?)step-(\d+)", name)
+        if found is None or int(found[2]) < wanted:
+            return False
+        return int(found[2]) > wanted or pattern.startswith(".") or not found[1]
+
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         # Hardly any: the writing takes some 20 ms, the removal of an old one less than one. None
         # at all would take the processor from the run.
         time.sleep(0.0002)
         with contextlib.suppress(FileNotFoundError):
-            if any(
-                path.name == wanted or path.name.startswith(f"{wanted}.")
-                for path in folder.iterdir()
-            ):
+            if any(has_come(path.name) for path in folder.iterdir()):
                 break
     else:
-        raise AssertionError(f"{wanted} never came")
+        raise AssertionError(f"{pattern} of step {wanted} never came")
     until = time.perf_counter() + pause
     while time.perf_counter() < until:
         pass

@@ -13,15 +13,19 @@ from collections.abc import Callable
 from workbench.review.session import Session
 
 _KILLS = 5
+_EACH = 250
+"""Judgements of a process at most, however late its kill comes."""
 _JUDGE = """\
-import sys
+import signal, sys
 from pathlib import Path
 from workbench.review.session import Session
 session = Session(Path(sys.argv[1]))
-while (shown := session.next("ann")) is not None:
+for _ in range(int(sys.argv[2])):
+    shown = session.next("ann")
     session.judge("ann", shown, "tie", note=shown.item)
     # Only now is the next item shown.
     print(shown.item, flush=True)
+signal.pause()
 """
 
 
@@ -32,7 +36,9 @@ def test_no_judgement_is_lost_when_the_process_is_killed(make: Callable[..., Ses
     moment = random.Random(1)
     for _ in range(_KILLS):
         process = subprocess.Popen(
-            [sys.executable, "-c", _JUDGE, str(session.path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _JUDGE, str(session.path), str(_EACH)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         said.append(process.stdout.readline().strip())
