@@ -23,6 +23,7 @@ from tests.faults.invariants import (
     whole_log,
 )
 from tests.faults.matrix import Chance, play
+from tests.faults.test_supervisor import PATIENCE
 from tests.polling import eventually
 from workbench.data.importing import Options, import_files
 from workbench.errors import WorkbenchError
@@ -130,13 +131,13 @@ def test_disk_full_under_a_supervisor(fresh: Fresh, reference: Course, mounted: 
         ballast.leave(chance.randrange(0, 100) * _PAGE)
         state = JobState.read(run)
         assert state is not None
-        eventually(lambda: not state.job_alive(), 60)
+        eventually(lambda: not state.job_alive(), PATIENCE)
         ballast.give_back()
-        eventually(lambda: describe(run)[0] in ENDED and not state.supervisor_alive(), 90)
+        eventually(lambda: describe(run)[0] in ENDED and not state.supervisor_alive(), PATIENCE)
         word = told_in_words(run, cause="disk_full")
         assert word == "failed" and "disk is full" in describe(run)[1]
         runs.start(run)
-        eventually(lambda: describe(run)[0] in ENDED, 60)
+        eventually(lambda: describe(run)[0] in ENDED, PATIENCE)
         assert course(run) == reference
         nothing_runs(run)
 

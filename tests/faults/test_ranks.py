@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.invariants import nothing_runs, told_in_words, whole_log
 from tests.faults.matrix import Chance, play
-from tests.faults.test_supervisor import has_ended, kill, state_of
+from tests.faults.test_supervisor import PATIENCE, has_ended, kill, state_of
 from tests.jobs.conftest import StartJob
 from tests.polling import eventually
 from workbench.jobs import launch, processes
@@ -16,13 +16,12 @@ from workbench.jobs.log import rank_log
 from workbench.jobs.state import describe
 
 RANKS = 2
-_MINUTE = 60.0
 
 
 def _ranks(folder: Path) -> list[int]:
     """The pids of the ranks, once both work."""
     files = [folder / f"rank-{number}.pid" for number in range(RANKS)]
-    eventually(lambda: all(file.exists() and file.read_text() for file in files), _MINUTE)
+    eventually(lambda: all(file.exists() and file.read_text() for file in files), PATIENCE)
     return [int(file.read_text()) for file in files]
 
 
@@ -34,7 +33,7 @@ def test_sigkill_of_a_rank(start_job: StartJob, tmp_path: Path) -> None:
         lost = chance.randrange(RANKS)
         kill(ranks[lost])
         began = time.monotonic()
-        eventually(lambda: has_ended(folder), _MINUTE)
+        eventually(lambda: has_ended(folder), PATIENCE)
         chance.note("seconds to its end", round(time.monotonic() - began))
         assert told_in_words(folder, f"Rank {lost} (process {ranks[lost]})", "SIGKILL") == "failed"
         assert state_of(folder).cause == "lost_rank", describe(folder)
@@ -60,7 +59,7 @@ def test_sigkill_of_a_rank_of_a_job_that_is_started_anew(
         kill(chance.choice(ranks))
         _ranks(folder)
         (folder / "go").touch()
-        eventually(lambda: has_ended(folder), _MINUTE)
+        eventually(lambda: has_ended(folder), PATIENCE)
         assert told_in_words(folder) == "finished"
         assert state_of(folder).restarts == 1
         for log in (launch.EVENTS, rank_log(1)):
@@ -78,7 +77,7 @@ def test_sigkill_of_the_launcher(start_job: StartJob, tmp_path: Path) -> None:
         # While it starts its ranks, too: then some have no pid file yet.
         time.sleep(chance.uniform(0, 6))
         kill(state_of(folder).pid)
-        eventually(lambda: has_ended(folder), _MINUTE)
+        eventually(lambda: has_ended(folder), PATIENCE)
         assert told_in_words(folder, "SIGKILL", cause="killed") == "failed"
         eventually(lambda: not processes.of_job(folder))
 

@@ -83,7 +83,7 @@ def test_a_file_system_that_turns_read_only_under_a_job(
         folder = start_job("work", place / "job")
         before = eventually(lambda: whole_lines(folder / launch.EVENTS))
         _turn_read_only(place)
-        eventually(lambda: describe(folder)[0] in ENDED, 120)
+        eventually(lambda: describe(folder)[0] in ENDED)
         assert told_in_words(folder, "read-only") == "dead"
         whole_log(folder / launch.EVENTS, before)
         whole_log(folder / HOST_LOG)

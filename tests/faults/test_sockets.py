@@ -47,7 +47,7 @@ def finish(folder: Path) -> None:
 @contextlib.contextmanager
 def connected(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(str(path))
         yield client
 
@@ -91,7 +91,7 @@ def test_paths_at_the_limit(
 _AS_ANOTHER = """
 import os, socket, sys
 client = socket.socket(socket.AF_UNIX)
-client.settimeout(20)
+client.settimeout(60)
 os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 try:
     client.connect(sys.argv[1])
@@ -227,7 +227,7 @@ def test_clients_that_do_not_read(start_job: StartJob) -> None:
                         client.sendall(asks)
             neighbour = Connection(listening(folder))
             assert neighbour.command("save_now")["type"] == "ack"
-            assert neighbour.wait(20)
+            assert neighbour.wait(60)
             neighbour.close()
         assert describe(folder)[0] == "running"
 

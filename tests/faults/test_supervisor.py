@@ -39,7 +39,8 @@ from workbench.tracking import runs
 
 SECONDS = 8.0
 """About what a training takes under a supervisor, with its imports."""
-_MINUTE = 60.0
+PATIENCE = 240.0
+"""What it may take on a busy machine."""
 
 
 def state_of(folder: Path) -> JobState:
@@ -66,7 +67,7 @@ def test_sigkill_of_the_supervisor_while_it_trains(fresh: Fresh, reference: Cour
             with contextlib.suppress(WorkbenchError):  # it was done already
                 command(run, "save_now")
                 chance.note("taken over by another")
-        eventually(lambda: has_ended(run), _MINUTE)
+        eventually(lambda: has_ended(run), PATIENCE)
         assert told_in_words(run) == "finished"
         assert course(run) == reference
         eventually(lambda: not processes.of_job(run))
@@ -87,13 +88,13 @@ def test_sigkill_of_supervisor_and_trainer(fresh: Fresh, reference: Course) -> N
         pids = [state.supervisor_pid, state.pid]
         chance.shuffle(pids)
         kill(*pids)
-        eventually(lambda: has_ended(run), _MINUTE)
+        eventually(lambda: has_ended(run), PATIENCE)
         word = told_in_words(run)
         chance.note(word)
         before, whole = whole_lines(run / LOG), whole_checkpoints(run)
         if word != "finished":
             runs.start(run)
-            eventually(lambda: has_ended(run), _MINUTE)
+            eventually(lambda: has_ended(run), PATIENCE)
             assert told_in_words(run) == "finished"
             whole_log(run / LOG, before)
             resumed_from_newest(run, whole)
@@ -110,7 +111,7 @@ def test_sigkill_of_a_trainer_that_is_started_anew(fresh: Fresh, reference: Cour
         for _ in range(chance.randint(1, 3)):
             time.sleep(chance.uniform(0, SECONDS))
             kill(state_of(run).pid)
-        eventually(lambda: has_ended(run), _MINUTE)
+        eventually(lambda: has_ended(run), PATIENCE)
         assert told_in_words(run) == "finished"
         chance.note("starts anew", state_of(run).restarts)
         assert course(run) == reference
@@ -148,7 +149,7 @@ def test_sigkill_in_the_start(start_job: StartJob, tmp_path: Path) -> None:
 
     def trial(chance: Chance) -> None:
         folder = start_job("finish", tmp_path / f"start-{chance.number}")
-        eventually(lambda: has_ended(folder))
+        eventually(lambda: has_ended(folder) and not _supervisor(folder))
         (folder / "plan.json").write_text('{"do": "work"}')
         starting = subprocess.Popen(
             [sys.executable, "-c", _START, str(folder)], stderr=subprocess.DEVNULL
