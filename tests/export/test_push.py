@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,15 @@ def test_without_a_network_or_a_token_it_says_so(
     assert nobody.returncode == 2 and "There is no token" in nobody.stderr
 
 
+def read_to_end(master: int) -> str:
+    """What was written to a terminal that nobody has any more."""
+    written = b""
+    with suppress(OSError):
+        while data := os.read(master, 1 << 16):
+            written += data
+    return written.decode()
+
+
 @pytest.mark.parametrize(("answer", "goes"), [("me/mine", True), ("yes", False)])
 def test_at_a_terminal_it_asks_for_the_repository_s_name(
     exported: Path, hub: FakeHub, tmp_path: Path, workspace: Workspace, answer: str, goes: bool
@@ -157,10 +167,10 @@ def test_at_a_terminal_it_asks_for_the_repository_s_name(
             },
             timeout=240,
         )
-        asked = os.read(master, 1 << 16).decode()
     finally:
-        os.close(master)
         os.close(slave)
+        asked = read_to_end(master)
+        os.close(master)
     assert "adapter_model.safetensors" in asked and "Type the repository's name" in asked
     assert bool(hub.files) is goes and (done.returncode == 0) is goes
     assert ("published: " in done.stdout) is goes
