@@ -9,7 +9,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def eventually(condition: Callable[[], _T], seconds: float = 60.0) -> _T:
+def eventually(condition: Callable[[], _T], seconds: float = 180.0) -> _T:
     """The first true value of `condition`; fails the test when none comes in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -20,8 +20,9 @@ from tests.trained import let_it_be_sure
 from workbench.tracking import runs
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
-"""Seconds that something may take to show on a screen of a busy machine."""
+PATIENCE = 180.0
+"""Seconds that something may take to show on a screen of a busy machine: the first validation of a
+run that was just started, for one."""
 
 
 class Terminal:

@@ -149,7 +149,7 @@ def test_an_evaluation_that_was_killed_goes_on_where_it_was(place: Place) -> Non
     settings.write_text(text.replace("batch_size: 8", "batch_size: 1"))
     place.cli("eval", "--rows", 6, "--max-new-tokens", 400, "--detach")
     folder = place.run / "evaluations" / "02"
-    eventually(lambda: any(len(lines) >= 2 for lines in place.lines().values()), 120)
+    eventually(lambda: any(len(lines) >= 2 for lines in place.lines().values()))
     state = JobState.read(folder)
     assert state is not None
     os.kill(state.pid, signal.SIGKILL)

@@ -36,7 +36,7 @@ def test_three_runs_go_through_the_queue_and_are_compared(
     assert made["runs"] == ["small-0001", "small-0002", "small-0003"]
     assert made["sweep"] == "small-sweep-0001"
     folders = [workspace.runs / run for run in made["runs"]]
-    eventually(lambda: all(describe(folder)[0] in ENDED for folder in folders), 240)
+    eventually(lambda: all(describe(folder)[0] in ENDED for folder in folders), 480)
     eventually(lambda: attendance.current(workspace) is None)
     found = sweeps.json("sweep", "show")
     assert [line["status"] for line in found["lines"]] == ["finished"] * 3
@@ -175,7 +175,7 @@ budget: 2
     assert "2 at most, 1 at a time" in sweeps.run("sweep", "plan", path)
     made = sweeps.json("sweep", "start", path)
     task = workspace.root / made["job"]
-    eventually(lambda: describe(task)[0] in ENDED, 240)
+    eventually(lambda: describe(task)[0] in ENDED, 480)
     assert describe(task)[0] == "finished"
     found = sweeps.json("sweep", "show")
     assert sorted(line["run"] for line in found["lines"]) == ["small-0001", "small-0002"]
