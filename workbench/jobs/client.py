@@ -11,8 +11,8 @@ from workbench.jobs import launch
 from workbench.jobs.socket import Connection, Message
 from workbench.jobs.state import GOING_ON, JobState, describe
 
-_GONE_WITHIN = 1.0
-"""Seconds that a killed process may take to leave the process table."""
+_GONE_WITHIN = 5.0
+"""Seconds that a killed process may take to leave the process table, on a busy machine."""
 
 
 def command(folder: Path, name: str, value: int | None = None) -> Message:
