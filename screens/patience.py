@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_PATIENCE = 1.5
-"""Seconds: a busy machine takes the better part of one."""
+_PATIENCE = 4.0
+"""Seconds: a busy machine takes the better part of one, and now and then more."""
 
 
 def soon(look: Callable[[], _T]) -> _T | None:
