@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import Cli
 from tests.e2e.conftest import Journey
 from tests.polling import eventually
+from workbench.jobs import processes
 from workbench.jobs.state import JobState, describe, start_ticks
 from workbench.workspace import Workspace
 
@@ -49,8 +50,8 @@ def test_a_run_is_stopped_evaluated_exported_resumed_and_goes_on_where_it_was_pr
     # SIGTERM to all of a run's processes, as a node sends that is taken away.
     state = JobState.read(run)
     assert state is not None
-    for pid in (state.supervisor_pid, state.pid):
-        os.kill(pid, signal.SIGTERM)
+    # By the second one the job may have ended of its supervisor's.
+    processes.send((state.supervisor_pid, state.pid), signal.SIGTERM)
     eventually(lambda: describe(run)[0] == "pre-empted")
     ended = JobState.read(run)
     assert ended is not None and ended.exit_code == 0
