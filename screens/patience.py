@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 _T = TypeVar("_T")
-_PATIENCE = 4.0
+_PATIENCE = 3.0
 """Seconds: a busy machine takes the better part of one, and now and then more."""
 
 
