@@ -105,6 +105,8 @@ class RunListScreen(NotingScreen):
         self._looking = False
         self._look_after = 0.0
         """The monotonic time before which nothing is looked at again."""
+        self._stale = False
+        """Whether they are to be looked at anew, however soon that is."""
         self._listing: Listing | None = None
         self._drawn = threading.Event()
         """Whether a list has been drawn."""
@@ -150,14 +152,18 @@ class RunListScreen(NotingScreen):
         self.set_focus(self.table)
 
     def look(self) -> None:
-        """Look at the runs anew, now."""
-        self._look_after = 0.0
+        """Look at the runs anew, now, or after the look that goes on."""
+        self._stale = True
         self._look_again()
 
     def _look_again(self) -> None:
         # A thread can't be stopped: they must not pile up.
-        if self.is_current and not self._looking and time.monotonic() >= self._look_after:
-            self._looking = True
+        if (
+            self.is_current
+            and not self._looking
+            and (self._stale or time.monotonic() >= self._look_after)
+        ):
+            self._looking, self._stale = True, False
             self._look()
 
     @work(thread=True, group="list", exit_on_error=False)

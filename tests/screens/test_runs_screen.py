@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.jobs.conftest import end
 from tests.learning_runs import line, write_lines
 from tests.screens.conftest import fill_in, said, shown, until
 from workbench.data.importing import Options, import_files
+from workbench.tracking.listing import Listing
 from workbench.workspace import Workspace
 
 
@@ -105,6 +107,27 @@ async def test_marked_runs_are_put_away_and_taken_out_again(
         await until(pilot, lambda: "is back" in said(pilot))
         await pilot.press("a")
         await until(pilot, lambda: ids(pilot)[:2] == ["r30-0030", "r28-0028"])
+
+
+async def test_what_changes_while_the_runs_are_looked_at_is_seen_by_the_next_look(
+    workspace: Workspace, runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A look lasts until it is told, and none but one that is asked for comes after it.
+    told, save = threading.Event(), Listing.save
+
+    def save_late(listing: Listing) -> None:
+        assert told.wait(60)
+        save(listing)
+
+    monkeypatch.setattr(Listing, "save", save_late)
+    monkeypatch.setattr("screens.run_list._REST", 1e9)
+    app = WorkbenchApp(workspace, mode="runs")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "30 of 30 runs" in shown(pilot, "#state"))
+        await pilot.press("A")
+        await until(pilot, lambda: "put away" in said(pilot))
+        told.set()
+        await until(pilot, lambda: "1 archived" in shown(pilot, "#state"))
 
 
 async def test_marked_runs_are_compared_and_their_curves_laid_over_each_other(
