@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -50,6 +51,8 @@ class ConfigFiles(WorkbenchScreen):
         super().__init__()
         self.draft = Draft()
         self._keeping: Timer | None = None
+        self._one_keeps = threading.Lock()
+        """Else a thread could put back what was saved, and so removed, meanwhile."""
         self._unkept = False
         """Whether it was said that what isn't saved can't be kept."""
 
@@ -67,7 +70,7 @@ class ConfigFiles(WorkbenchScreen):
         self._keeping = self.set_timer(_QUIET, self._keep_in_thread)
 
     def on_unmount(self) -> None:
-        with suppress(WorkbenchError, OSError):
+        with suppress(WorkbenchError, OSError), self._one_keeps:
             self.draft.keep(self._kept)
 
     @property
@@ -77,7 +80,8 @@ class ConfigFiles(WorkbenchScreen):
     @work(thread=True, group="keep", exit_on_error=False)
     def _keep_in_thread(self) -> None:
         try:
-            self.draft.keep(self._kept)
+            with self._one_keeps:
+                self.draft.keep(self._kept)
         except (WorkbenchError, OSError) as error:
             if not self._unkept:
                 self._unkept = True
