@@ -24,6 +24,9 @@ WorkIn = Callable[..., None]
 _TURNS = 8
 """Turns of the event loop without anything to do after which nothing is on its way: a key takes
 three to its queue."""
+_BUSY_TURNS = 1000
+"""Turns with something to do after which it is taken not to end, a second at least: one may take
+that long by itself, as where a screen's modules are imported."""
 
 
 @pytest.fixture
@@ -51,22 +54,24 @@ def work_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkIn]:
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys and pauses end when all that they have set off is done, and notices stay.
+    """Keys and pauses end when all that they have set off is done, notices stay, and a key that
+    looks into files has the time that it takes.
 
     Textual's Pilot takes a process that used no processor for 20 ms to be done: on a busy machine
     it may not have got any. What takes 5 s there would find a notice gone.
     """
     monkeypatch.setattr(App, "NOTIFICATION_TIMEOUT", 600)
+    monkeypatch.setattr("screens.patience._PATIENCE", 60.0)
     for module in ("app", "pilot"):
         monkeypatch.setattr(f"textual.{module}.wait_for_idle", _settled)
 
 
 async def _settled(*_: float) -> None:
     app = active_app.get()
-    deadline, calm = time.monotonic() + 1, 0
-    while calm < _TURNS and time.monotonic() < deadline:
+    left, calm = _BUSY_TURNS, 0
+    while calm < _TURNS and left:
         busy = _is_busy(app)
-        calm = 0 if busy else calm + 1
+        calm, left = (0, left - 1) if busy else (calm + 1, left)
         await asyncio.sleep(0.001 if busy else 0)
 
 
@@ -97,12 +102,14 @@ def said(pilot: Pilot[None]) -> str:
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
-    """Return once `condition` is true; fails the test when it doesn't come true in time. It isn't
-    true as long as another screen is in front, without the widget that it asks for."""
+    """Return once `condition` is true, and what came with it is drawn; fails the test when it
+    doesn't come true in time. It isn't true as long as another screen is in front, or has no lines
+    yet, without what it asks for."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with suppress(NoMatches):
+        with suppress(NoMatches, IndexError):
             if condition():
+                await pilot.pause()
                 return
         await pilot.pause(0.02)
     pytest.fail(f"it never came true; said: {said(pilot)!r}")
