@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from screens.app import WorkbenchApp
 from screens.example import with_spans
 from screens.widgets.row_table import RowTable
 from tests.screens.conftest import said, shown, until
-from workbench.data import query, revising, versions
+from workbench.data import query, replay_job, revising, versions
 from workbench.data.browse import Looked
 from workbench.data.curate import checks, looking, pii, thresholds
 from workbench.data.curate.findings import Finding, Span
@@ -350,8 +351,15 @@ async def test_a_job_that_ends_under_another_screen_leaves_that_alone(
 
 
 async def test_who_has_a_version_made_stays_until_it_is_there(
-    workspace: Workspace, version: Version
+    workspace: Workspace, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pressed, start = threading.Event(), replay_job.start
+
+    def start_late(*asked: Any) -> Path:
+        assert pressed.wait(60)
+        return start(*asked)
+
+    monkeypatch.setattr(replay_job, "start", start_late)
     app = WorkbenchApp(workspace, dataset=version.reference)
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
         await until(pilot, lambda: "12 rows" in shown(pilot, "#state"))
@@ -359,6 +367,7 @@ async def test_who_has_a_version_made_stays_until_it_is_there(
         await until(pilot, lambda: "Rows left out: 1" in shown(pilot, "#question"))
         await pilot.press("y", "x", "e", "escape")
         assert "It is still making a version" in said(pilot)
+        pressed.set()
         await until(pilot, lambda: "11 rows" in shown(pilot, "#state"))
         assert len(Draft(version.folder)) == 0
 

@@ -41,6 +41,15 @@ screens.app.WorkbenchApp.action_detach = leave
 sys.exit(main(["--workspace", sys.argv[2]]))
 """
 
+UNTIL = """
+import asyncio
+
+async def until(pilot, condition):
+    async with asyncio.timeout(60):
+        while not condition():
+            await pilot.pause(0.02)
+"""
+
 EVERY_SCREEN = """
 import asyncio, json, sys
 from pathlib import Path
@@ -50,12 +59,16 @@ from workbench.workspace import Workspace
 async def visit():
     app = WorkbenchApp(Workspace(Path(sys.argv[2])), base=sys.argv[3])
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter", "t")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        seen = [str(app.screen.query_one("#text").visual)]
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.query("#sort"))
+        await pilot.press("t")
+        text = lambda: str(app.screen.query_one("#text").visual)
+        await until(pilot, lambda: "tokens are" in text())
+        seen = [text()]
         for key in "23456":
+            before = app.current_mode
             await pilot.press(key)
+            await until(pilot, lambda: app.current_mode != before)
             await pilot.pause()
             seen.append(app.current_mode)
     with open(sys.argv[1], "w") as stream:
@@ -76,9 +89,9 @@ async def visit():
     app = WorkbenchApp(Workspace(Path(sys.argv[2])), mode="runs")
     async with app.run_test(size=(80, 24)) as pilot:
         await app.push_screen(OutputsScreen([of_path(Path(sys.argv[3]))]))
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        seen = str(app.screen.query_one("#legend").visual)
+        seen = lambda: str(app.screen.query_one("#legend").visual)
+        await until(pilot, lambda: seen() and "–" not in seen())
+        seen = seen()
     with open(sys.argv[1], "w") as stream:
         json.dump({"modules": sorted(sys.modules), "seen": seen}, stream)
 
@@ -117,7 +130,7 @@ def test_all_six_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: P
     out = tmp_path / "seen.json"
     subprocess.run(
         [
-            *(sys.executable, "-c", EVERY_SCREEN),
+            *(sys.executable, "-c", UNTIL + EVERY_SCREEN),
             *(str(out), str(workspace.root), str(tmp_path / "model")),
         ],
         check=True,
@@ -131,7 +144,8 @@ def test_all_six_screens_and_the_tokens_come_without_a_heavy_library(tmp_path: P
 def test_outputs_are_scored_and_read_without_a_heavy_library(tmp_path: Path) -> None:
     outputs, out = tmp_path / "mine.jsonl", tmp_path / "seen.json"
     outputs.write_text('{"prompt": "2+2?", "reference": "4", "outputs": {"a": "4", "b": "5"}}\n')
-    subprocess.run([sys.executable, "-c", OUTPUTS, out, tmp_path / "ws", outputs], check=True)
+    script = UNTIL + OUTPUTS
+    subprocess.run([sys.executable, "-c", script, out, tmp_path / "ws", outputs], check=True)
     found = json.loads(out.read_text())
     assert "a a 1.00   b b .000" in found["seen"]
     assert [name for name in HEAVY if name in found["modules"]] == []

@@ -41,7 +41,8 @@ async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None
         await until(pilot, lambda: "RUNNING" in shown(pilot, "#state"))
         await pilot.press("p")
         await until(pilot, lambda: "PAUSED" in shown(pilot, "#state"))
-        assert "holds its memory" in shown(pilot, "#state") and "frees processors" in said(pilot)
+        assert "holds its memory" in shown(pilot, "#state")
+        await until(pilot, lambda: "frees processors" in said(pilot))
         await pilot.press("p")
         await until(pilot, lambda: "RUNNING" in shown(pilot, "#state"))
         # In one burst, with letters that are keys: the line takes them, and keeps the digits.
@@ -49,7 +50,7 @@ async def test_every_command_has_a_key(past: Workspace, work_in: WorkIn) -> None
         await pilot.press("e", "s", "D")
         for asked in ("set interval 25", "evaluate now", "save now", "dump stacks"):
             await until(pilot, lambda asked=asked: f"asked for: {asked}" in shown(pilot, "#log"))
-        assert "The stacks are in small-0001/stacks." in said(pilot)
+        await until(pilot, lambda: "The stacks are in small-0001/stacks." in said(pilot))
         await pilot.press("X")
         assert isinstance(app.screen, Confirm)
         assert "Its checkpoint of step 20 is kept" in shown(pilot, "#question")
