@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from screens import example
 from screens.app import WorkbenchApp
+from screens.checks import ChecksScreen
 from screens.example import with_spans
 from screens.widgets.row_table import RowTable
 from tests.screens.conftest import said, shown, until
@@ -341,10 +342,12 @@ async def test_a_job_that_ends_under_another_screen_leaves_that_alone(
         await open_checks(pilot)
         await pilot.press("d")
         await until(pilot, lambda: "without the 2 rows" in shown(pilot, "#question"))
+        asked_for = app.screen_stack[-2]
+        assert isinstance(asked_for, ChecksScreen)
         await pilot.press("y", "2")
         await until(pilot, lambda: app.current_mode == "config")
-        await until(pilot, lambda: versions.resolve(workspace, "mine").rows == 10)
-        await pilot.pause(1)
+        await until(pilot, lambda: not asked_for.at_work)
+        assert versions.resolve(workspace, "mine").rows == 10
         assert app.current_mode == "config"
         await pilot.press("1")
         await until(pilot, lambda: "10 rows" in shown(pilot, "#state"))

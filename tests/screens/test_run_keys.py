@@ -39,8 +39,10 @@ Live = Callable[..., Path]
 
 
 @pytest.fixture
-def live(past: Workspace) -> Live:
-    """A run as its log and its state tell it; this very process is job and supervisor."""
+def live(past: Workspace, monkeypatch: pytest.MonkeyPatch) -> Live:
+    """A run as its log and its state tell it; this very process is job and supervisor, and its
+    heart beats once."""
+    monkeypatch.setattr("workbench.jobs.state.STALLED_AFTER", 600.0)
 
     def make(*events: Event, host: tuple[Event, ...] = (), rows: int = 8, **state: Any) -> Path:
         run = past.runs / RUN
