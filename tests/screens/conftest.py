@@ -105,7 +105,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
     """Return once `condition` is true, and what came with it is drawn; fails the test when it
     doesn't come true in time. It isn't true as long as another screen is in front, or has no lines
     yet, without what it asks for."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         with suppress(NoMatches, IndexError):
             if condition():
