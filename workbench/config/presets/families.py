@@ -59,9 +59,9 @@ _GEMMA_FLOAT16 = Note(
 )
 _EXPERTS = Note(
     "The list has the linear layers: attention. Experts are parameters, no linear layers, in "
-    "transformers 5; `lora.target_modules: all-linear` adapts them and the router as well, which "
-    "takes many times the memory. LoRA Without Regret (2025) finds adapters on experts worth it; "
-    "Unsloth leaves the router alone for stability.",
+    "transformers 5; `lora.target_modules: mlp` adapts them alone, `all-linear` attention, them "
+    "and the router, which takes many times the memory. LoRA Without Regret (2025) finds adapters "
+    "on experts worth it; Unsloth leaves the router alone for stability.",
     "Axolotl, qwen3/30b-a3b-nvfp4-lora.yaml adapts attention and experts; Oumi q, k and v",
 )
 _EXPERTS_4BIT = Note(
