@@ -216,6 +216,24 @@ def test_layers_with_other_gradients_are_taken_back(
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
+def test_layers_that_fail_are_taken_back(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kernel does that can't be compiled for a GPU."""
+    run(tmp_path / "right", configure(base))
+
+    def failing(self: Products, *given: Any) -> Tensor:
+        raise RuntimeError("out of resource:\n shared memory")
+
+    monkeypatch.setattr(Products, "below", failing)
+    run(tmp_path / "failing", configure(base))
+    (told,) = (n.text for n in events(tmp_path / "failing", Notice) if "slower" in n.text)
+    assert "the faster layers don't work here: out of resource: shared memory." in told
+    for ours, theirs in zip(curve(tmp_path / "failing"), curve(tmp_path / "right"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
 def test_what_is_taken_back_is_the_familys_own(base: Path) -> None:
     adapted = with_adapter(base)
     own = [type(module).forward for module in adapted.modules()]

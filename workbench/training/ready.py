@@ -188,12 +188,25 @@ def _speed_up(
     fast_lora.speed_up(model, copied=not sharded)
     if device.type == "cuda":
         _compile_parts(model, device, log)
-    off = checks.apart(checks.first_gradients(model, row), plain, model) if plain else 0.0
-    (wrong,) = ranks.agree([off != 0])
+    why = _wrong_with_faster(model, row, plain) if plain else ""
+    (wrong,) = ranks.agree([bool(why)])
     if wrong:
         compiled.take_back(model)
-        text = f"the faster layers give this family gradients that are {off:.1%} off"
+        text = why or "the faster layers don't work for another process of this run"
         log.write(Notice(f"Steps are slower than they could be: {text}.", "warning"))
+
+
+def _wrong_with_faster(model: Trained, row: Row, plain: Sequence[torch.Tensor]) -> str:
+    """What is wrong with the faster layers, by the gradients without them; empty where nothing
+    is."""
+    try:
+        off = checks.apart(checks.first_gradients(model, row), plain, model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # Such as a kernel that can't be compiled for this GPU, or not for these widths.
+        return f"the faster layers don't work here: {' '.join(str(error).split())[:200]}"
+    return f"the faster layers give this family gradients that are {off:.1%} off" if off else ""
 
 
 def _compile_parts(model: Trained, device: torch.device, log: LogWriter) -> None:
