@@ -165,9 +165,9 @@ class _Layer:
         self._linear = linear
         attention = [w for w in linear if part_of(w.module) == "attention"]
         mlp = [w for w in linear if part_of(w.module) == "mlp"]
-        self._after = [w for w in attention if _own(w) in _AFTER_ATTENTION]
+        self._after = [w for w in attention if w.own in _AFTER_ATTENTION]
         self._before = [w for w in attention if w not in self._after]
-        self._down = [w for w in mlp if _own(w) in _DOWN]
+        self._down = [w for w in mlp if w.own in _DOWN]
         self._up = [w for w in mlp if w not in self._down]
         self._queries = sum(self._in(w) for w in self._after)
         together = sum(self._out(w) for w in self._before)
@@ -180,7 +180,8 @@ class _Layer:
         # middle of a gated unit (`fast_mlp`).
         again = fast and not formats.processor
         self._norm_again = again and any(_is_rms(w, facts.width, weights) for w in weights)
-        self._unit_again = again and self._gated() and _is_silu(facts) and self._adapts_mlp()
+        silu = facts.config.get("hidden_act") == "silu"
+        self._unit_again = again and self._gated() and silu and self._adapts_mlp()
         self._of_experts = facts.expert_width(number)
         self._expert_numbers = sum(w.numel for w in weights if facts.is_expert(w))
 
@@ -390,10 +391,6 @@ class _Layer:
         return weight.shape[1 if transposed(self._facts) else 0]
 
 
-def _own(weight: Weight) -> str:
-    return weight.module.rpartition(".")[2]
-
-
 def _is_rms(weight: Weight, width: int, weights: Sequence[Weight]) -> bool:
     """Whether it is that of a norm of what flows between layers, and none with a bias."""
     return (
@@ -401,7 +398,3 @@ def _is_rms(weight: Weight, width: int, weights: Sequence[Weight]) -> bool:
         and weight.name.endswith("norm.weight")
         and not any(w.name == f"{weight.module}.bias" for w in weights)
     )
-
-
-def _is_silu(facts: BaseFacts) -> bool:
-    return facts.config.get("hidden_act") == "silu"

@@ -52,6 +52,11 @@ class Weight:
         return self.name.rpartition(".")[0]
 
     @property
+    def own(self) -> str:
+        """That module's own name."""
+        return self.module.rpartition(".")[2]
+
+    @property
     def layer(self) -> int | None:
         """The decoder layer that it is in, from 0; None outside of them."""
         return _layer_of(self.name)
@@ -172,6 +177,11 @@ class BaseFacts:
     def attention_dropout(self) -> bool:
         """Whether attention weights are dropped in training."""
         return bool(self.config.get("attention_dropout") or self.config.get("attn_pdrop"))
+
+    @property
+    def family(self) -> str:
+        """Its `model_type`; empty where config.json doesn't say."""
+        return str(self.config.get("model_type") or "")
 
     @cached_property
     def experts(self) -> int:

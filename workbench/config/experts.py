@@ -62,20 +62,20 @@ class Named:
     router: bool = False
 
 
-def old_names(family: object) -> frozenset[str]:
+def old_names(family: str) -> frozenset[str]:
     """The names of experts' matrices and routers by which PEFT knows their tensors in a family, by
     its `model_type`; none in families whose experts get no adapter."""
-    return frozenset(_FAMILIES.get(str(family), ()))
+    return frozenset(_FAMILIES.get(family, ()))
 
 
-def in_mlp(family: object) -> frozenset[str]:
+def in_mlp(family: str) -> frozenset[str]:
     """Those of them that are of the preset `mlp`: a router is none."""
     return old_names(family) - {_ROUTER}
 
 
-def named(names: Iterable[str], family: object) -> Named:
+def named(names: Iterable[str], family: str) -> Named:
     """What PEFT finds by these names. Raises WorkbenchError where it can't take them."""
-    tensors = _FAMILIES.get(str(family), {})
+    tensors = _FAMILIES.get(family, {})
     owns = {name: name.rpartition(".")[2] for name in names}
     experts = {own for own in owns.values() if own in tensors}
     first = {own for own, tensor in tensors.items() if tensor == _GATE_UP}

@@ -19,7 +19,7 @@ _STATE_SPACE = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemot
 _WITHOUT_ADAPTER = frozenset({"conv1d", "out_proj"})
 
 
-def without_adapter(family: object) -> frozenset[str]:
+def without_adapter(family: str) -> frozenset[str]:
     """The own names of the modules that PEFT refuses to put an adapter on in a family, by its
     `model_type`: their kernels are given the weights themselves."""
     return _WITHOUT_ADAPTER if family in _STATE_SPACE else frozenset()

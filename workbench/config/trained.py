@@ -84,46 +84,45 @@ def _adapter(weight: Weight, lora: Lora, facts: BaseFacts) -> Iterator[int]:
 
 def transposed(facts: BaseFacts) -> bool:
     """Whether linear layers are held in × out, as GPT-2's are."""
-    return facts.config.get("model_type") in ("gpt2", "openai-gpt", "imagegpt")
+    return facts.family in ("gpt2", "openai-gpt", "imagegpt")
 
 
 def _targets(lora: Lora, facts: BaseFacts) -> tuple[list[Weight], Named]:
     """The modules that `lora.target_modules` names, and what it names of experts."""
     linear = [w for w in facts.linear if not facts.beside_text(w)]
     ends = [w for w in (facts.embeddings, facts.head) if w is not None]
-    family = facts.config.get("model_type")
     wanted = lora.target_modules
     if isinstance(wanted, str):
-        modules = _by_text(wanted, linear, ends, family)
-        if not experts.old_names(family):
+        modules = _by_text(wanted, linear, ends, facts.family)
+        if not experts.old_names(facts.family):
             return modules, Named(frozenset())
         # PEFT goes on with their own names there: a layer's number in a pattern counts for nothing.
-        names = {_own(w) for w in modules} | _old_names(wanted, facts, family)
+        names = {w.own for w in modules} | _old_names(wanted, facts)
     else:
         names = set(wanted)
-    found = experts.named(names, family)
+    found = experts.named(names, facts.family)
     return [w for w in (*linear, *ends) if any(_ends_in(w.module, n) for n in found.modules)], found
 
 
 def _by_text(
-    wanted: str, linear: Sequence[Weight], ends: Sequence[Weight], family: object
+    wanted: str, linear: Sequence[Weight], ends: Sequence[Weight], family: str
 ) -> list[Weight]:
     if wanted == ALL_LINEAR:
-        return [w for w in linear if _own(w) not in without_adapter(family)]
+        return [w for w in linear if w.own not in without_adapter(family)]
     if wanted in PARTS:
         return [w for w in linear if part_of(w.module) == wanted]
     return [w for w in (*linear, *ends) if re.fullmatch(wanted, w.module)]
 
 
-def _old_names(wanted: str, facts: BaseFacts, family: object) -> frozenset[str]:
+def _old_names(wanted: str, facts: BaseFacts) -> frozenset[str]:
     """The names of experts' matrices and of routers that a text stands for."""
     if wanted == ALL_LINEAR:
-        return experts.old_names(family)
+        return experts.old_names(facts.family)
     if wanted in PARTS:
-        return experts.in_mlp(family) if wanted == "mlp" else frozenset()
+        return experts.in_mlp(facts.family) if wanted == "mlp" else frozenset()
     return frozenset(
         name
-        for name in experts.old_names(family)
+        for name in experts.old_names(facts.family)
         if any(re.fullmatch(wanted, module) for module in facts.expert_modules(name))
     )
 
@@ -152,10 +151,6 @@ def _growth(weight: Weight, facts: BaseFacts, new_ids: Sequence[int]) -> int:
     return added_rows(facts, new_ids) * facts.width if is_end else 0
 
 
-def _own(weight: Weight) -> str:
-    return weight.module.rpartition(".")[2]
-
-
 def _ends_in(module: str, name: str) -> bool:
     return module == name or module.endswith(f".{name}")
 
@@ -166,4 +161,4 @@ def _is_under(module: str, name: str) -> bool:
 
 
 def _own_names(facts: BaseFacts) -> list[str]:
-    return sorted({_own(weight) for weight in facts.linear})
+    return sorted({weight.own for weight in facts.linear})

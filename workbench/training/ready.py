@@ -29,7 +29,7 @@ from workbench.training import (
 from workbench.training.batches import Batch, Layout, Row, collate, common_beginning, lengths_of
 from workbench.training.decoder import decoder_layers
 from workbench.training.loss import TrainedTokenLoss, causal_model
-from workbench.training.memory import advised
+from workbench.training.memory import advised, is_shortage
 from workbench.training.model import count_parameters
 from workbench.training.neftune import Neftune
 from workbench.training.optimizers import make_optimizer, parameter_groups
@@ -201,9 +201,9 @@ def _wrong_with_faster(model: Trained, row: Row, plain: Sequence[torch.Tensor]) 
     is."""
     try:
         off = checks.apart(checks.first_gradients(model, row), plain, model)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
+        if is_shortage(error):
+            raise
         # Such as a kernel that can't be compiled for this GPU, or not for these widths.
         return f"the faster layers don't work here: {' '.join(str(error).split())[:200]}"
     return f"the faster layers give this family gradients that are {off:.1%} off" if off else ""

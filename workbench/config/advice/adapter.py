@@ -260,12 +260,12 @@ def _unknown_target(case: Case) -> Iterator[Found]:
     if not case.is_lora or base is None or not isinstance(wanted, list) or not case.trained:
         return
     modules = {weight.module for weight in base.weights if not base.is_expert(weight)}
-    found = experts.named(wanted, base.config.get("model_type")).modules
+    found = experts.named(wanted, base.family).modules
     absent = [name for name in found if not any(_is_named(m, name) for m in modules)]
     kept = [name for name in wanted if name not in absent]
     if absent and kept:
         names = ", ".join(sorted(absent))
-        there = ", ".join(sorted({m.rpartition(".")[2] for m in (w.module for w in base.linear)}))
+        there = ", ".join(sorted({w.own for w in base.linear}))
         text = f"The base has no module {names}; its linear layers are {there}."
         yield Found(text, (f"lora.target_modules={', '.join(kept)}",))
 

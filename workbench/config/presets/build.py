@@ -137,7 +137,7 @@ def _modules(facts: BaseFacts, family: Family | None) -> list[str]:
     """The base's linear layers by their own names, in the family's order; none without a family."""
     if family is None:
         return []
-    there = {w.module.rpartition(".")[2] for w in facts.linear if not facts.beside_text(w)}
+    there = {w.own for w in facts.linear if not facts.beside_text(w)}
     listed = [name for name in family.modules if name in there]
     return listed + sorted(there.difference(family.modules))
 
@@ -145,7 +145,7 @@ def _modules(facts: BaseFacts, family: Family | None) -> list[str]:
 def _of_base(facts: BaseFacts, family: Family | None, member: Member | None) -> Iterator[Note]:
     """What follows from the base's shapes."""
     if family is None:
-        kind = facts.config.get("model_type") or "no model_type"
+        kind = facts.family or "no model_type"
         yield Note(
             f"The family of this base ({kind}) isn't known here: these are the figures for any "
             "base. `workbench config presets` lists the families."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.config.base_facts import BaseFacts
-from workbench.config.presets import recipes
+from workbench.config.presets import notes, recipes
 from workbench.config.presets.family import Family, Member
 from workbench.config.presets.figures import Note
 
@@ -19,9 +19,8 @@ _SMALL = 2_000_000_000
 
 def family_of(facts: BaseFacts) -> Family | None:
     """The family of a base, by its model_type, and by shapes where families share one."""
-    kind = facts.config.get("model_type")
     for family in FAMILIES:
-        if kind in family.model_types and (family.only is None or family.only(facts)):
+        if facts.family in family.model_types and (family.only is None or family.only(facts)):
             return family
     return None
 
@@ -40,36 +39,6 @@ def _is_smollm(facts: BaseFacts) -> bool:
     # Granite's code models have this vocabulary and model_type, too.
     return _tokens(facts, _SMOLLM_TOKENS) and facts.parameters < _SMALL
 
-
-_HAS_UNSEEN_TOKENS = Note(
-    "Of a base (not Instruct) the tokens of its chat template were never trained: their rows of "
-    "embeddings and head stay so under LoRA, and it may not learn to stop. Start from the Instruct "
-    "model, or train embed_tokens and lm_head whole (`lora.modules_to_save`).",
-    "QwenLM issue 1064; Axolotl, llama-3/lora-8b.yml trains both",
-)
-_GEMMA_ROLES = Note(
-    "Its template has no system role: Gemma 2's refuses a system turn, Gemma 3's puts it in front "
-    "of the first user turn. Axolotl drops system turns for Gemma 2.",
-    "the models' chat templates; Axolotl, gemma2/qlora.yml: drop_system_message",
-)
-_GEMMA_FLOAT16 = Note(
-    "bfloat16, never float16: activations of Gemma 3 reach some 800,000, and float16 ends at "
-    "65,504. Workbench has no float16; where a GPU has no bfloat16, it computes in float32.",
-    "transformers issue 36822; Unsloth pull request 4014",
-)
-_EXPERTS = Note(
-    "The list has the linear layers: attention. Experts are parameters, no linear layers, in "
-    "transformers 5; `lora.target_modules: mlp` adapts them alone, `all-linear` attention, them "
-    "and the router, which takes many times the memory. LoRA Without Regret (2025) finds adapters "
-    "on experts worth it; Unsloth leaves the router alone for stability.",
-    "Axolotl, qwen3/30b-a3b-nvfp4-lora.yaml adapts attention and experts; Oumi q, k and v",
-)
-_EXPERTS_4BIT = Note(
-    "With nf4 the experts, most of the weights, stay in 16 bits: bitsandbytes quantises linear "
-    "layers. QLoRA saves little here.",
-    "Unsloth, Qwen3.5 fine-tuning guide: MoE QLoRA is not recommended",
-    quantised_only=True,
-)
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -116,7 +85,7 @@ FAMILIES: tuple[Family, ...] = (
                 "<|finetune_right_pad_id|> is made for it; workbench masks by length.",
                 "FastChat issue 3266; Axolotl, llama-3/qlora-1b.yml sets <|end_of_text|>",
             ),
-            _HAS_UNSEEN_TOKENS,
+            notes.HAS_UNSEEN_TOKENS,
         ),
         recipes.LLAMA_3,
         _is_llama_3,
@@ -160,7 +129,7 @@ FAMILIES: tuple[Family, ...] = (
                 "where the data has none: a system turn in the data replaces it.",
                 "Qwen2.5-7B-Instruct: tokenizer_config.json",
             ),
-            _HAS_UNSEEN_TOKENS,
+            notes.HAS_UNSEEN_TOKENS,
         ),
         recipes.QWEN_2_5,
     ),
@@ -200,7 +169,7 @@ FAMILIES: tuple[Family, ...] = (
             Member("qwen3-30b-a3b", "Qwen3 30B-A3B", 30_532_122_624),
             Member("qwen3-235b-a22b", "Qwen3 235B-A22B", 235_093_634_560),
         ),
-        (_EXPERTS, _EXPERTS_4BIT),
+        (notes.EXPERTS, notes.EXPERTS_4BIT),
         recipes.QWEN_3_MOE,
     ),
     Family(
@@ -238,8 +207,8 @@ FAMILIES: tuple[Family, ...] = (
             Member("mixtral-8x22b", "Mixtral 8x22B", 140_620_634_112),
         ),
         (
-            _EXPERTS,
-            _EXPERTS_4BIT,
+            notes.EXPERTS,
+            notes.EXPERTS_4BIT,
             Note(
                 "Its results differ much from seed to seed: run several seeds and keep the best.",
                 "mistral-finetune, README.md, FAQ",
@@ -256,7 +225,7 @@ FAMILIES: tuple[Family, ...] = (
             Member("gemma-2b", "Gemma 1 2B", 2_506_172_416),
             Member("gemma-7b", "Gemma 1 7B", 8_537_680_896),
         ),
-        (_GEMMA_FLOAT16, _GEMMA_ROLES),
+        (notes.GEMMA_FLOAT16, notes.GEMMA_ROLES),
     ),
     Family(
         "gemma-2",
@@ -269,8 +238,8 @@ FAMILIES: tuple[Family, ...] = (
             Member("gemma-2-27b", "Gemma 2 27B", 27_227_128_320),
         ),
         (
-            _GEMMA_FLOAT16,
-            _GEMMA_ROLES,
+            notes.GEMMA_FLOAT16,
+            notes.GEMMA_ROLES,
             Note(
                 "It caps attention scores softly, which neither torch's attention nor varlen does: "
                 "rows are padded instead of packed, and scores of a row's length squared are held. "
@@ -293,8 +262,8 @@ FAMILIES: tuple[Family, ...] = (
             Member("gemma-3-27b", "Gemma 3 27B", 27_432_406_640),
         ),
         (
-            _GEMMA_FLOAT16,
-            _GEMMA_ROLES,
+            notes.GEMMA_FLOAT16,
+            notes.GEMMA_ROLES,
             Note(
                 "From 4B on it has a tower for images, whose q_proj gets no adapter: only what "
                 "text passes through does. Axolotl freezes the tower, too.",
